@@ -144,7 +144,8 @@ def _check(value: object, path: _Path, depth: int) -> None:  # noqa: C901  # one
         for key, item in cast("dict[object, object]", value).items():
             if type(key) is not str or not _KEY.fullmatch(key) or len(key) > MAX_CHARACTERS:
                 raise ProfileError(_spell(path), "a key is not of the form [a-z][a-z0-9_]*")
-            _check(item, (path, key), depth + 1)
+            if item is not None:
+                _check(item, (path, key), depth + 1)
     else:
         for index, item in enumerate(cast("Sequence[object]", value)):
             _check(item, (path, index), depth + 1)
@@ -641,36 +642,38 @@ def _no_float(_text: str) -> NoReturn:
 
 
 def _event(value: dict[str, object]) -> Event:
+    """The values are handed on as they are: each part checks the type and the form of what it is given."""
     body = _object(value, KEYS, "$")
     if body["v"] != VERSION or type(body["v"]) is not int:
         raise SchemaError("$.v", "is not version 1")
-    basis, source, writer = body["basis"], body["source"], body["writer"]
-    return Event(
-        id=cast("str", body["id"]), at=_parsed_instant(body["at"]), action=cast("str", body["action"]),
-        outcome=cast("str", body["outcome"]), code=cast("str | None", body["code"]),
-        actor=ActorRef(**_object(body["actor"], _ACTOR_KEYS, "$.actor")),  # type: ignore[arg-type]  # checked inside
-        on=tuple(_on(item) for item in _list(body["on"], "$.on")), fields=cast("tuple[str, ...]",
-        tuple(_list(body["fields"], "$.fields"))), categories=cast("tuple[str, ...]", tuple(_list(body["categories"],
-        "$.categories"))), count=cast("int | None", body["count"]), part=None if body["part"] is None else
-        cast("tuple[int, int]", tuple(_list(body["part"], "$.part"))), purpose=cast("str | None", body["purpose"]),
-        basis=None if basis is None else BasisRef(**_object(basis, _BASIS_KEYS, "$.basis")),  # type: ignore[arg-type]
-        to=cast("str | None", body["to"]), off_hours=cast("bool | None", body["off_hours"]), request=cast("str | None",
-        body["request"]), prior=cast("str | None", body["prior"]), source=None if source is None else
-        Source(**_object(source, _SOURCE_KEYS, "$.source")),  # type: ignore[arg-type] sealed=tuple(
-            Sealed(**_object(item, _SEALED_KEYS, "$.sealed"))  # type: ignore[arg-type]
-            for item in _list(body["sealed"], "$.sealed")
-        ), writer=None if writer is None else Writer(**_object(writer, _WRITER_KEYS, "$.writer")),  # type:
-        ignore[arg-type]
-    )
+    parts: dict[str, object] = {name: body[name] for name in _PLAIN_KEYS}
+    parts |= {name: tuple(_list(body[name], f"$.{name}")) for name in ("fields", "categories")}
+    parts["at"] = _parsed_instant(body["at"])
+    parts["on"] = tuple(_on(item) for item in _list(body["on"], "$.on"))
+    parts["sealed"] = tuple(_part("sealed", item) for item in _list(body["sealed"], "$.sealed"))
+    parts["actor"] = _part("actor", body["actor"])
+    for name in ("basis", "source", "writer"):
+        parts[name] = None if body[name] is None else _part(name, body[name])
+    return Event(**parts)  # type: ignore[arg-type]
 
 
-_ACTOR_KEYS = frozenset({"kind", "id", "org", "role", "session", "behalf"})
+def _part(name: str, value: object) -> object:
+    kind, keys = _PARTS[name]
+    return kind(**_object(value, keys, f"$.{name}"))
+
+
+_PLAIN_KEYS = frozenset(
+    {"id", "action", "outcome", "code", "count", "part", "purpose", "to", "off_hours", "request", "prior"}
+)
+_PARTS: Mapping[str, tuple[Callable[..., object], frozenset[str]]] = {
+    "actor": (ActorRef, frozenset({"kind", "id", "org", "role", "session", "behalf"})),
+    "basis": (BasisRef, frozenset({"kind", "id", "rev"})),
+    "source": (Source, frozenset({"channel", "net"})),
+    "sealed": (Sealed, frozenset({"subject", "ct"})),
+    "writer": (Writer, frozenset({"id", "n", "prev"})),
+}
 _LOOK_KEYS = frozenset({"type", "rows"})
 _CHANGE_KEYS = frozenset({"type", "rows", "rev", "set", "cells"})
-_BASIS_KEYS = frozenset({"kind", "id", "rev"})
-_SOURCE_KEYS = frozenset({"channel", "net"})
-_SEALED_KEYS = frozenset({"subject", "ct"})
-_WRITER_KEYS = frozenset({"id", "n", "prev"})
 
 
 def _on(value: object) -> On:
