@@ -1,0 +1,623 @@
+"""Keys: where the epochs live, the data keys they wrap, and the ring that every process opens values with.
+
+Two levels and no more. A provider holds *epochs* (key encryption keys), the index root and the secret of Flask's
+cookies: three kinds of secrets, never in the database or its backups. An epoch wraps *data keys*, which seal cells: one
+for each participant, and house keys by purpose for the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Final, Protocol, cast
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    Row,
+    String,
+    Table,
+    Uuid,
+    bindparam,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.orm import Mapped, Session
+
+from referrals.kernel.orm import Base, personal, public
+from referrals.kernel.sealing import NO_OWNER, framed, index_key
+
+#: Length of every secret, in bytes.
+SECRET: Final = 32
+PARTICIPANT: Final = "participant"
+#: House keys that seal, and house keys that only make MACs.
+SEALING_PURPOSES: Final = ("staff", "organization", "totp", "log-detail")
+MAC_PURPOSES: Final = ("cell-digest", "net")
+HOUSE_PURPOSES: Final = SEALING_PURPOSES + MAC_PURPOSES
+PURPOSES: Final = (PARTICIPANT, *HOUSE_PURPOSES)
+
+STATES: Final = ("pending", "primary", "retiring", "disabled", "destroyed")
+#: States in which a key opens values.
+OPENING: Final = frozenset(("pending", "primary", "retiring"))
+
+#: Half of the bound that NIST SP 800-38D sets for random nonces under one key.
+SEALINGS_ALARM: Final = 2**31
+#: Sealings are counted in steps: at most so many a key and process stay uncounted.
+SEALINGS_STEP: Final = 1000
+
+_NONCE = 12
+_EPOCH = re.compile(r"[A-Za-z0-9_]{1,40}\Z")
+_PEOPLE_SECONDS, _PEOPLE_MOST, _HOUSE_SECONDS = 60.0, 10_000, 30.0
+#: Owners asked for in one statement: SQLite takes 32,766 parameters.
+_ASKED_AT_ONCE = 10_000
+
+
+class KeyProblemError(Exception):
+    """Keys are missing or do not fit. `code` and `remedy` are for the operator; the message holds no secret."""
+
+    def __init__(self, code: str, remedy: str) -> None:
+        """Keep both."""
+        super().__init__(f"{code}: {remedy}")
+        self.code = code
+        self.remedy = remedy
+
+
+class KeyMissingError(RuntimeError):
+    """There is no primary key for what was to be sealed: a command forgot `birth()`, or set-up a house key."""
+
+    def __init__(self, purpose: str, owner: UUID | None) -> None:
+        """Name the key and the remedy."""
+        remedy = (
+            "the command that makes a participant calls ring.birth(session, 'participant', person.id)"
+            if purpose == PARTICIPANT
+            else "run: throughgate keys create"
+        )
+        super().__init__(f"no primary key for {purpose} {owner or ''}: {remedy}")
+        self.purpose = purpose
+        self.owner = owner
+
+
+# --- providers -------------------------------------------------------------------------------------------------------
+
+
+class KeyProvider(Protocol):
+    """Where the epochs live. Asked at start only, never inside a request."""
+
+    def current(self) -> str:
+        """Return the name of the epoch that wraps new data keys."""
+
+    def epochs(self) -> tuple[str, ...]:
+        """Return the names of all epochs it has."""
+
+    def open(self, epoch: str) -> bytes:
+        """Return the 32 bytes of an epoch; `KeyProblemError` if it is not there."""
+
+    def index_root(self) -> bytes:
+        """Return the root of all blind indexes."""
+
+    def secret_key(self) -> bytes:
+        """Return what Flask signs cookies with."""
+
+    def destroy(self, epoch: str) -> str:
+        """Destroy an epoch for good; return what remains for the operator to do."""
+
+
+def _decoded(name: str, value: object) -> bytes:
+    if not isinstance(value, str) or not value:
+        raise KeyProblemError("key_missing", f"{name} is missing. Run: throughgate keys create")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise KeyProblemError("key_malformed", f"{name} is not base64. Put back the copy of the keys") from None
+
+
+class FileProvider:
+    """Keys in one JSON file, mode 0600, in a folder of its own with mode 0700. The default."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file.
+
+        Raises:
+            KeyProblemError: it is missing, a link, unreadable, or not what `create` writes.
+        """
+        self.path = path
+        try:
+            # A link could be turned to another file between check and use.
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+            with os.fdopen(descriptor, encoding="utf-8") as file:
+                held = json.load(file)
+        except FileNotFoundError:
+            raise KeyProblemError(
+                "file_missing", f"There is no key file {path}. Run: throughgate keys create"
+            ) from None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+            remedy = f"{path} cannot be read as a key file. Put back the copy, as a plain file of the service's user"
+            raise KeyProblemError("file_unreadable", remedy) from None
+        if not isinstance(held, dict) or not isinstance(held.get("epochs"), dict) or not held["epochs"]:
+            raise KeyProblemError("file_unreadable", f"{path} names no epochs. Put back the copy of the keys")
+        self._held: dict[str, Any] = held
+
+    @classmethod
+    def create(cls, path: Path, *, at: datetime | None = None) -> FileProvider:
+        """Write a new file with one epoch, an index root and a secret key, and return its provider.
+
+        Raises:
+            FileExistsError: there is one already; keys are never overwritten.
+        """
+        epoch = f"{at or datetime.now(UTC):%Y%m}"
+        held = {
+            "epochs": {epoch: _fresh()},
+            "current": epoch,
+            "index_root": _fresh(),
+            "secret_key": _fresh(),
+        }
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_new(path, held)
+        return cls(path)
+
+    def current(self) -> str:
+        """Return the name of the epoch that wraps new data keys."""
+        name = self._held.get("current")
+        if name not in self._held["epochs"]:
+            raise KeyProblemError("key_missing", f"{self.path} has no current epoch. Put back the copy of the keys")
+        return str(name)
+
+    def epochs(self) -> tuple[str, ...]:
+        """Return the names of all epochs in the file."""
+        return tuple(self._held["epochs"])
+
+    def open(self, epoch: str) -> bytes:
+        """Return the 32 bytes of an epoch."""
+        return _decoded(f"epoch {epoch}", self._held["epochs"].get(epoch))
+
+    def index_root(self) -> bytes:
+        """Return the root of all blind indexes."""
+        return _decoded("index_root", self._held.get("index_root"))
+
+    def secret_key(self) -> bytes:
+        """Return what Flask signs cookies with."""
+        return _decoded("secret_key", self._held.get("secret_key"))
+
+    def destroy(self, epoch: str) -> str:
+        """Take the epoch out of the file; its copies are the operator's."""
+        if epoch == self._held.get("current"):
+            raise KeyProblemError(
+                "epoch_in_use", f"Epoch {epoch} is the current one. Run first: throughgate key epoch new"
+            )
+        del self._held["epochs"][epoch]
+        beside = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        _write_new(beside, self._held)
+        beside.replace(self.path)
+        return f"Destroy epoch {epoch} in the copy of the key file, and confirm that it is gone"
+
+
+def _fresh() -> str:
+    return base64.b64encode(secrets.token_bytes(SECRET)).decode()
+
+
+def _write_new(path: Path, held: Mapping[str, Any]) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(held, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class EnvProvider:
+    """Keys in environment variables, base64 each, for containers and tests.
+
+    `THROUGHGATE_KEK_<epoch>`, `THROUGHGATE_KEK_CURRENT` (a name; needed when there are several),
+    `THROUGHGATE_INDEX_ROOT` and `THROUGHGATE_SECRET_KEY`.
+    """
+
+    prefix: ClassVar[str] = "THROUGHGATE_KEK_"
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Take the variables out of `environ`."""
+        names = (name for name in environ if name.startswith(self.prefix) and name != f"{self.prefix}CURRENT")
+        self._epochs = {name.removeprefix(self.prefix): environ[name] for name in names}
+        self._current = environ.get(f"{self.prefix}CURRENT")
+        self._index_root = environ.get("THROUGHGATE_INDEX_ROOT")
+        self._secret_key = environ.get("THROUGHGATE_SECRET_KEY")
+
+    def current(self) -> str:
+        """Return the name of the epoch that wraps new data keys."""
+        if self._current is None and len(self._epochs) == 1:
+            return next(iter(self._epochs))
+        if self._current not in self._epochs:
+            raise KeyProblemError("key_missing", f"Set {self.prefix}CURRENT to the name of one {self.prefix}<epoch>")
+        return str(self._current)
+
+    def epochs(self) -> tuple[str, ...]:
+        """Return the names of all epochs in the environment."""
+        return tuple(self._epochs)
+
+    def open(self, epoch: str) -> bytes:
+        """Return the 32 bytes of an epoch."""
+        return _decoded(f"{self.prefix}{epoch}", self._epochs.get(epoch))
+
+    def index_root(self) -> bytes:
+        """Return the root of all blind indexes."""
+        return _decoded("THROUGHGATE_INDEX_ROOT", self._index_root)
+
+    def secret_key(self) -> bytes:
+        """Return what Flask signs cookies with."""
+        return _decoded("THROUGHGATE_SECRET_KEY", self._secret_key)
+
+    def destroy(self, epoch: str) -> str:
+        """Forget the epoch here; the variable itself is the operator's."""
+        self._epochs.pop(epoch, None)
+        return f"Remove {self.prefix}{epoch} wherever it is set, and restart every process"
+
+
+def provider_from(environ: Mapping[str, str]) -> KeyProvider:
+    """Return the provider that the settings name: `THROUGHGATE_KEYS` (a file), else `THROUGHGATE_KEK_*`.
+
+    Raises:
+        KeyProblemError: neither is set, or the file cannot be read.
+    """
+    if path := environ.get("THROUGHGATE_KEYS"):
+        return FileProvider(Path(path))
+    if any(name.startswith(EnvProvider.prefix) for name in environ):
+        return EnvProvider(environ)
+    raise KeyProblemError("file_missing", "No keys are named. Set THROUGHGATE_KEYS and run: throughgate keys create")
+
+
+# --- data keys -------------------------------------------------------------------------------------------------------
+
+
+class DataKey(Base):
+    """A wrapped key. Its id stands in every envelope it seals and is never used again: destroyed keys keep their row.
+
+    Not audited by itself: a key is born and destroyed within its owner's event, and its count of sealings is a counter.
+    """
+
+    __tablename__ = "data_key"
+    __audited__ = False
+    __table_args__ = (
+        # One primary for each purpose and owner; two indexes, because NULLs never collide.
+        Index(
+            "uq_data_key_primary_owned",
+            "owner",
+            "purpose",
+            unique=True,
+            sqlite_where=text("status = 'primary' AND owner IS NOT NULL"),
+            postgresql_where=text("status = 'primary' AND owner IS NOT NULL"),
+        ),
+        Index(
+            "uq_data_key_primary_house",
+            "purpose",
+            unique=True,
+            sqlite_where=text("status = 'primary' AND owner IS NULL"),
+            postgresql_where=text("status = 'primary' AND owner IS NULL"),
+        ),
+        Index("ix_data_key_owner", "owner"),
+    )
+
+    id: Mapped[int] = public(Integer, primary_key=True, autoincrement=False)
+    purpose: Mapped[str] = public(String(20))
+    #: The participant whose key it is: a plain id, since rooms stand upstairs.
+    owner: Mapped[UUID | None] = personal(Uuid, category="identity", nullable=True)
+    status: Mapped[str] = public(String(12))
+    epoch: Mapped[str] = public(String(40))
+    #: Nonce, ciphertext, tag; gone once destroyed.
+    wrapped: Mapped[bytes | None] = personal(LargeBinary, category="identity", nullable=True)
+    sealings: Mapped[int] = public(BigInteger, default=0)
+    created_at: Mapped[datetime] = public()
+
+
+_table = cast("Table", DataKey.__table__)
+
+
+class LiveKey:
+    """An unwrapped data key in memory. Shows nothing of itself."""
+
+    __slots__ = ("_secret", "cipher", "id", "owner", "purpose", "sealed", "status", "until")
+
+    def __init__(self, row: Row[Any] | DataKey, secret: bytes | None, until: float) -> None:
+        """Take id, purpose, owner and status from the row; `secret` is None for a key that opens nothing."""
+        self.id: int = row.id
+        self.purpose: str = row.purpose
+        self.owner: UUID | None = row.owner
+        self.status: str = row.status
+        self.cipher = AESGCM(secret) if secret is not None else None
+        self._secret = secret if row.purpose in MAC_PURPOSES else None
+        self.until = until
+        self.sealed = 0
+
+    def mac(self, message: bytes) -> bytes:
+        """Return HMAC-SHA-256 under this key."""
+        if self._secret is None:
+            raise KeyMissingError(self.purpose, self.owner)
+        return hmac.digest(self._secret, message, hashlib.sha256)
+
+
+def wrap_aad(key_id: int, purpose: str, owner: UUID | None, epoch: str) -> bytes:
+    """Return the associated data of a wrapped key: it opens under its own id, purpose, owner and epoch only."""
+    owner_bytes = NO_OWNER if owner is None else owner.bytes
+    return framed(b"tg-wrap", key_id.to_bytes(4, "big"), purpose.encode(), owner_bytes, epoch.encode())
+
+
+def wrap(kek: bytes, secret: bytes, *, key_id: int, purpose: str, owner: UUID | None, epoch: str) -> bytes:
+    """Return a data key wrapped under an epoch: nonce (12), ciphertext (32), tag (16)."""
+    nonce = os.urandom(_NONCE)
+    return nonce + AESGCM(kek).encrypt(nonce, secret, wrap_aad(key_id, purpose, owner, epoch))
+
+
+def unwrap(kek: bytes, wrapped: bytes, *, key_id: int, purpose: str, owner: UUID | None, epoch: str) -> bytes:
+    """Return the data key; `InvalidTag` if the epoch is another one or the row was altered."""
+    return AESGCM(kek).decrypt(wrapped[:_NONCE], wrapped[_NONCE:], wrap_aad(key_id, purpose, owner, epoch))
+
+
+# --- the ring --------------------------------------------------------------------------------------------------------
+
+
+class KeyRing:
+    """The data keys a process has open: one ring for each process and database, shared by its threads.
+
+    It reads through the session it is asked with, never by a connection of its own: the pool has one for each thread.
+    House keys are read again every 30 s, participants' keys are kept 60 s, at most 10,000 of them. So no process opens
+    anything of a destroyed key after a minute.
+    """
+
+    def __init__(self, provider: KeyProvider, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Open every epoch once. `clock` counts seconds.
+
+        Raises:
+            KeyProblemError: an epoch or the index root is missing or malformed.
+        """
+        self._provider = provider
+        self._clock = clock
+        self._keks = {epoch: provider.open(epoch) for epoch in provider.epochs()}
+        self._current = provider.current()
+        self._index_root = provider.index_root()
+        self._lock = threading.Lock()
+        self._people: dict[int, LiveKey] = {}
+        self._primary_of: dict[UUID, int] = {}
+        self._house: dict[int, LiveKey] = {}
+        self._house_primary: dict[str, int] = {}
+        self._house_until = float("-inf")
+        self._index_keys: dict[bytes, bytes] = {}
+
+    # -- asking
+
+    def by_id(self, session: Session, key_id: int) -> LiveKey | None:
+        """Return the key of that id in any state, or None: there is none."""
+        held = self._people.get(key_id)
+        if held is not None and held.until > self._clock():
+            return held
+        born = _newborn(session, key_id)
+        if born is not None:
+            return born
+        if self._house_until <= self._clock():
+            self._load_house(session)
+        if key_id in self._house:
+            return self._house[key_id]
+        row = _connection(session).execute(select(_table).where(_table.c.id == key_id)).one_or_none()
+        if row is None:
+            return None
+        if row.purpose != PARTICIPANT:  # born since the last load, by another process
+            self._load_house(session)
+            return self._house.get(key_id)
+        return self._keep(row)
+
+    def primary(self, session: Session, purpose: str, owner: UUID | None = None) -> LiveKey:
+        """Return the key that seals for a purpose and owner.
+
+        Raises:
+            KeyMissingError: there is none; it has to be born first.
+        """
+        if purpose == PARTICIPANT:
+            if owner is None:
+                raise KeyMissingError(purpose, owner)
+            return self._primary_of_person(session, owner)
+        if self._house_until <= self._clock():
+            self._load_house(session)
+        key_id = self._house_primary.get(purpose)
+        if key_id is not None:
+            return self._house[key_id]
+        for born in _newborns(session).values():
+            if born.purpose == purpose and _newborn(session, born.id) is not None:
+                return born
+        self._load_house(session)  # perhaps it was made a moment ago
+        if purpose not in self._house_primary:
+            raise KeyMissingError(purpose, owner)
+        return self._house[self._house_primary[purpose]]
+
+    def _primary_of_person(self, session: Session, owner: UUID) -> LiveKey:
+        for born in _newborns(session).values():
+            if born.owner == owner and _newborn(session, born.id) is not None:
+                return born
+        held = self._people.get(self._primary_of.get(owner, 0))
+        if held is None or held.until <= self._clock() or held.status != "primary":
+            self.prefetch(session, [owner])
+            held = self._people.get(self._primary_of.get(owner, 0))
+        if held is None or held.status != "primary":
+            raise KeyMissingError(PARTICIPANT, owner)
+        return held
+
+    def prefetch(self, session: Session, owners: Iterable[UUID]) -> None:
+        """Read the keys of these participants in one query, so that a page costs one whatever its length."""
+        now = self._clock()
+        missing = []
+        for owner in dict.fromkeys(owners):
+            held = self._people.get(self._primary_of.get(owner, 0))
+            if held is None or held.until <= now:
+                missing.append(owner)
+        for start in range(0, len(missing), _ASKED_AT_ONCE):
+            asked = missing[start : start + _ASKED_AT_ONCE]
+            with self._lock:
+                for owner in asked:  # what the database says now replaces what was known
+                    self._primary_of.pop(owner, None)
+            for row in _connection(session).execute(
+                select(_table).where(_table.c.purpose == PARTICIPANT, _table.c.owner.in_(asked))
+            ):
+                self._keep(row)
+
+    def mac(self, session: Session, purpose: str, message: bytes, *, key_id: int | None = None) -> bytes:
+        """Return HMAC-SHA-256 of `message` (32 bytes) under a house key; `key_id` names an older one, for checking.
+
+        Raises:
+            KeyMissingError: no such key, or it makes no MACs.
+        """
+        key = self.primary(session, purpose) if key_id is None else self.by_id(session, key_id)
+        if key is None or key.purpose != purpose:
+            raise KeyMissingError(purpose, None)
+        return key.mac(message)
+
+    def index_key(self, info: bytes) -> bytes:
+        """Return the key of a blind index (`sealing.index_info`)."""
+        key = self._index_keys.get(info)
+        if key is None:
+            key = self._index_keys[info] = index_key(self._index_root, info)
+        return key
+
+    # -- making
+
+    def birth(self, session: Session, purpose: str, owner: UUID | None = None) -> DataKey:
+        """Make a new primary key and add its row to the session; it seals at once, within this session.
+
+        A participant's key is born in the command that makes the participant. The ids are random: counting would need a
+        lock, and would tell how many people there are.
+
+        Raises:
+            ValueError: an unknown purpose, or an owner where none belongs.
+        """
+        if purpose not in PURPOSES or (purpose == PARTICIPANT) != (owner is not None):
+            raise ValueError(purpose)
+        connection = _connection(session)
+        key_id = 0
+        while not key_id or connection.execute(select(_table.c.id).where(_table.c.id == key_id)).first():
+            key_id = secrets.randbits(31)
+        secret = secrets.token_bytes(SECRET)
+        row = DataKey(
+            id=key_id,
+            purpose=purpose,
+            owner=owner,
+            status="primary",
+            epoch=self._current,
+            wrapped=wrap(
+                self._keks[self._current], secret, key_id=key_id, purpose=purpose, owner=owner, epoch=self._current
+            ),
+            sealings=0,
+            created_at=datetime.now(UTC),
+        )
+        session.add(row)
+        born = LiveKey(row, secret, self._clock() + _PEOPLE_SECONDS)
+        _newborns(session)[key_id] = born
+        session.info.setdefault("newborn_rows", {})[key_id] = row
+        return row
+
+    def birth_house(self, session: Session) -> list[DataKey]:
+        """Make the house keys that are missing (at set-up, before any process seals); return the new ones."""
+        self._load_house(session)
+        return [self.birth(session, purpose) for purpose in HOUSE_PURPOSES if purpose not in self._house_primary]
+
+    def count_sealing(self, session: Session, key: LiveKey) -> None:
+        """Count one sealing; every thousandth is written down, in the transaction that seals."""
+        key.sealed += 1
+        if key.sealed % SEALINGS_STEP == 0:
+            counted = update(_table).where(_table.c.id == bindparam("counted"))
+            counted = counted.values(sealings=_table.c.sealings + SEALINGS_STEP)
+            _connection(session).execute(counted, {"counted": key.id})
+
+    def forget(self) -> None:
+        """Drop every data key: after a destruction in this process, and between tests."""
+        with self._lock:
+            self._people.clear()
+            self._primary_of.clear()
+            self._house_until = float("-inf")
+
+    # -- inside
+
+    def _unwrapped(self, row: Row[Any]) -> bytes | None:
+        if row.status not in OPENING or row.wrapped is None:
+            return None
+        kek = self._keks.get(row.epoch)
+        if kek is None:
+            raise KeyProblemError(
+                "epoch_unknown",
+                f"Key {row.id} is wrapped by epoch {row.epoch}, which is not here. Put back its key file",
+            )
+        try:
+            return unwrap(kek, row.wrapped, key_id=row.id, purpose=row.purpose, owner=row.owner, epoch=row.epoch)
+        except InvalidTag:
+            raise KeyProblemError(
+                "epoch_wrong", f"Epoch {row.epoch} does not open key {row.id}. Put back the key file of this database"
+            ) from None
+
+    def _keep(self, row: Row[Any]) -> LiveKey:
+        key = LiveKey(row, self._unwrapped(row), self._clock() + _PEOPLE_SECONDS)
+        with self._lock:
+            earlier = self._people.pop(row.id, None)
+            key.sealed = earlier.sealed if earlier is not None else 0
+            while len(self._people) >= _PEOPLE_MOST:
+                oldest = self._people.pop(next(iter(self._people)))
+                if oldest.owner is not None and self._primary_of.get(oldest.owner) == oldest.id:
+                    del self._primary_of[oldest.owner]
+            self._people[row.id] = key
+            if row.status == "primary":
+                self._primary_of[row.owner] = row.id
+        return key
+
+    def _load_house(self, session: Session) -> None:
+        rows = _connection(session).execute(select(_table).where(_table.c.owner.is_(None))).all()
+        now = self._clock()
+        house = {row.id: LiveKey(row, self._unwrapped(row), now + _HOUSE_SECONDS) for row in rows}
+        with self._lock:
+            for key_id, key in house.items():
+                if key_id in self._house:
+                    key.sealed = self._house[key_id].sealed
+            self._house = house
+            self._house_primary = {key.purpose: key.id for key in house.values() if key.status == "primary"}
+            self._house_until = now + _HOUSE_SECONDS
+
+
+def ring_of(session: Session) -> KeyRing:
+    """Return the ring that was put into `session.info["ring"]`.
+
+    Raises:
+        KeyProblemError: nobody did.
+    """
+    ring = session.info.get("ring")
+    if not isinstance(ring, KeyRing):
+        raise KeyProblemError(
+            "ring_missing", "The session was made without a key ring: sessionmaker(info={'ring': ring})"
+        )
+    return ring
+
+
+def _connection(session: Session) -> Connection:
+    # No autoflush and no session guard on the way: this also runs in the middle of a flush.
+    return session.connection(bind_arguments={"mapper": DataKey})
+
+
+def _newborns(session: Session) -> dict[int, LiveKey]:
+    born: dict[int, LiveKey] = session.info.setdefault("newborn_keys", {})
+    return born
+
+
+def _newborn(session: Session, key_id: int) -> LiveKey | None:
+    """Return a key born in this session, as long as its row is: after a rollback it must never seal anything."""
+    rows = session.info.get("newborn_rows")
+    if not rows or key_id not in rows:
+        return None
+    return _newborns(session)[key_id] if rows[key_id] in session else None
