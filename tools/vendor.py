@@ -81,7 +81,7 @@ PACKAGES = (
 
 
 def css_references(css: str) -> set[str]:
-    """Give the relative addresses a style sheet loads; `data:` images and the empty `url()` of `@supports` load nothing."""
+    """Give the relative addresses a style sheet loads; `data:` images and an empty `url()` load nothing."""
     return {found for found in _CSS_URL.findall(css) if not found.startswith(("data:", "#"))}
 
 
@@ -150,7 +150,7 @@ def shipped(vendor: Path) -> dict[str, str]:
 
 
 def differences(vendor: Path) -> list[str]:
-    """Hold the vendor folder against its manifest; one sentence for each file that is changed, missing or not listed."""
+    """Hold the vendor folder against its manifest: one sentence for each file changed, missing or not listed."""
     listed: dict[str, str] = {}
     for line in (vendor / MANIFEST.name).read_text(encoding="utf-8").splitlines():
         sha, _, path = line.partition("  ")
