@@ -16,7 +16,6 @@ import dataclasses
 import enum
 import hashlib
 import json
-import os
 import re
 import unicodedata
 import uuid
@@ -538,12 +537,12 @@ class Event:
 # -- acts that take several events -------------------------------------------------------------------------------------
 
 
-def split(event: Event, random: Callable[[int], bytes] = os.urandom) -> tuple[Event, ...]:
+def split(event: Event) -> tuple[Event, ...]:
     """One look of any number of rows as events of at most 500 rows each, all of one `request` and one time.
 
-    Returns the event itself when it fits. Otherwise every part gets an id of its own (sorted, so parts read in order),
-    `part` (i, k), and `count`, by default the number of rows in the whole act. Sealed detail goes with the part that
-    names its subject, the rest with the first.
+    Returns the event itself when it fits. Otherwise each part has `part` (i, k), the `count` of the whole act (by
+    default the number of its rows) and an id of its own that follows on the part before, so parts read in order. The
+    first keeps the event's id and all its sealed detail, which is bound to that id.
     """
     if event.rows <= MAX_ROWS:
         return (event,)
@@ -553,23 +552,24 @@ def split(event: Event, random: Callable[[int], bytes] = os.urandom) -> tuple[Ev
         raise SchemaError("$.writer", "is given to each part when it is appended")
     named = [(on.type, row) for on in event.on for row in on.rows]
     chunks = [named[start : start + MAX_ROWS] for start in range(0, len(named), MAX_ROWS)]
-    home: dict[str | None, int] = {}
-    for index, chunk in enumerate(chunks):
-        for _, (_, subject) in chunk:
-            home.setdefault(subject, index)
-    home[None] = 0
-    ids = sorted(new_event_id(event.at, random(_RANDOM_BYTES)) for _ in chunks)
     return tuple(
         dataclasses.replace(
             event,
-            id=ids[index],
+            id=_following(event.id, index),
             on=_grouped(chunk),
             count=len(named) if event.count is None else event.count,
             part=(index + 1, len(chunks)),
-            sealed=tuple(sealed for sealed in event.sealed if home.get(sealed.subject, 0) == index),
+            sealed=() if index else event.sealed,
         )
         for index, chunk in enumerate(chunks)
     )
+
+
+def _following(event_id: str, steps: int) -> str:
+    """The id `steps` further on in its millisecond: its random part serves as a counter (RFC 9562 section 6.2)."""
+    bits = uuid.UUID(event_id).int
+    counter = (1 << 62) - 1
+    return str(uuid.UUID(int=bits & ~counter | (bits + steps) & counter))
 
 
 def number(events: Sequence[Event]) -> tuple[Event, ...]:

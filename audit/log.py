@@ -1,0 +1,338 @@
+"""The log's way in and out: append inside the caller's transaction; search; and what guards it.
+
+Writing (L1): `append` checks, hashes and inserts on the caller's connection. It takes no lock, reads nothing and opens
+nothing of its own, so an event lives and dies with the act it records. Any error in it must end the act.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, cast
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+)
+from sqlalchemy.orm import Session
+
+from audit.event import Event, EventError, id_floor, leaf_hash, parse
+from audit.models import AuditEvent, AuditSubject
+
+_EVENT: Final = cast("Table", AuditEvent.__table__)
+_SUBJECT: Final = cast("Table", AuditSubject.__table__)
+# inline: the web role may not read the log, so nothing may be asked back (no RETURNING).
+_INSERT_EVENT: Final = insert(_EVENT).inline()
+_INSERT_SUBJECT: Final = insert(_SUBJECT).inline()
+
+MAX_PAGE: Final = 500
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def append(target: Session | Connection, event: Event) -> None:
+    """Write one event in the caller's transaction (L1), with its copies for searching.
+
+    Raises `audit.event.EventError` when the event has no canonical bytes or names too many rows (see `split`), and
+    SQLAlchemy's `IntegrityError` when its id, or the revision of the object that it changes, is in the log already.
+    After any error the caller rolls back: there is no act without its event.
+    """
+    connection = target.connection() if isinstance(target, Session) else target
+    body = event.encode()
+    connection.execute(_INSERT_EVENT, {"body": body, "leaf_hash": leaf_hash(body), **_copies(event)})
+    event_id = uuid.UUID(event.id)
+    subjects = [
+        {"subject": uuid.UUID(subject), "event_id": event_id, "type": type_}
+        for subject, type_ in event.subjects().items()
+    ]
+    if subjects:
+        connection.execute(_INSERT_SUBJECT, subjects)
+
+
+def _copies(event: Event) -> Mapping[str, object]:
+    """The query columns: the object is what the event names first, its id set where that is a single row."""
+    first = event.on[0] if event.on else None
+    return {
+        "event_id": uuid.UUID(event.id),
+        "at": event.at,
+        "action": event.action,
+        "outcome": event.outcome,
+        "actor_id": event.actor.id,
+        "actor_org": event.actor.org,
+        "to_org": event.to,
+        "purpose": event.purpose,
+        "basis_kind": None if event.basis is None else event.basis.kind,
+        "basis_id": None if event.basis is None else event.basis.id,
+        "object_type": None if first is None else first.type,
+        "object_id": first.rows[0][0] if first is not None and len(first.rows) == 1 else None,
+        "object_rev": None if first is None else first.rev,
+        "count": event.count,
+        "off_hours": event.off_hours,
+        "request": event.request,
+        "prior": None if event.prior is None else uuid.UUID(event.prior),
+    }
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What an auditor asks of the log: the events for which everything given here is so.
+
+    `subject` is a participant's `log_ref`. `since` (from) and `until` (before) are read to the millisecond. `object_id`
+    needs `object_type`; both find events that name that one row first. `denied` asks for all that was not done.
+    `count_from`: acts of so many rows or more.
+    """
+
+    subject: uuid.UUID | None = None
+    actor_id: str | None = None
+    actor_org: str | None = None
+    action: str | None = None
+    outcome: str | None = None
+    denied: bool = False
+    object_type: str | None = None
+    object_id: str | None = None
+    request: str | None = None
+    to_org: str | None = None
+    basis_kind: str | None = None
+    basis_id: str | None = None
+    off_hours: bool = False
+    count_from: int | None = None
+    prior: uuid.UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of an answer. `event` is None where the stored bytes were changed: no event, or another hash or id."""
+
+    event_id: uuid.UUID
+    event: Event | None
+
+
+def find(
+    connection: Connection, question: Question, *, before: uuid.UUID | None = None, limit: int = 50
+) -> list[Entry]:
+    """The newest `limit` events (1 to 500) that answer the question, newest first.
+
+    For the next page pass the last entry's `event_id` as `before`. Each question is served by an index. Reading the log
+    is an act to be recorded (L10), which is the caller's part.
+    """
+    if not 1 <= limit <= MAX_PAGE:
+        raise ValueError(f"limit must lie between 1 and {MAX_PAGE}")
+    statement = _statement(question, before).limit(limit)
+    return [_entry(row) for row in connection.execute(statement)]
+
+
+def _statement(question: Question, before: uuid.UUID | None) -> Select[uuid.UUID, bytes, bytes]:
+    if question.object_id is not None and question.object_type is None:
+        raise ValueError("object_id needs object_type")
+    statement = select(_EVENT.c.event_id, _EVENT.c.body, _EVENT.c.leaf_hash).where(*_conditions(question))
+    order = _EVENT.c.event_id
+    if question.subject is not None:
+        order = _SUBJECT.c.event_id
+        statement = statement.join_from(_SUBJECT, _EVENT, _SUBJECT.c.event_id == _EVENT.c.event_id)
+        statement = statement.where(_SUBJECT.c.subject == question.subject)
+    if question.since is not None:
+        statement = statement.where(order >= id_floor(question.since))
+    if question.until is not None:
+        statement = statement.where(order < id_floor(question.until))
+    if before is not None:
+        statement = statement.where(order < before)
+    return statement.order_by(order.desc())
+
+
+def _conditions(question: Question) -> Iterator[ColumnElement[bool]]:
+    event = _EVENT.c
+    for name in _EQUAL:
+        if (value := getattr(question, name)) is not None:
+            yield event[name] == value
+    # The conditions of the partial indexes, spelled out: no database proves them from a bound value.
+    if question.denied or question.outcome in ("refused", "failed"):
+        yield event.outcome != literal_column("'done'")
+    if question.basis_kind == "emergency":
+        yield event.basis_kind == literal_column("'emergency'")
+    if question.off_hours:
+        yield event.off_hours
+    if question.count_from is not None:
+        yield event.count >= question.count_from
+        if question.count_from >= _BULK:
+            yield event.count >= literal_column(str(_BULK))
+
+
+_EQUAL: Final = (
+    *("actor_id", "actor_org", "action", "outcome", "object_type", "object_id", "request"),
+    *("to_org", "basis_kind", "basis_id", "prior"),
+)
+_BULK: Final = 25
+
+
+def _entry(row: Row[uuid.UUID, bytes, bytes]) -> Entry:
+    event_id, body, leaf = row
+    try:
+        event = parse(body) if leaf_hash(body) == leaf else None
+    except EventError:
+        event = None
+    return Entry(event_id, event if event is not None and event.id == str(event_id) else None)
+
+
+def newest_at(connection: Connection) -> datetime | None:
+    """The time of the newest event, to judge the clock by; None while the log is empty.
+
+    On PostgreSQL through `audit_newest()`, since the roles that write may not read.
+    """
+    if connection.dialect.name == "postgresql":
+        statement = select(func.audit_newest(type_=_EVENT.c.at.type))
+    else:
+        statement = select(_EVENT.c.at).order_by(_EVENT.c.event_id.desc()).limit(1)
+    return connection.execute(statement).scalar()
+
+
+# -- what guards the log -----------------------------------------------------------------------------------------------
+
+_SAME_ROW: Final = {
+    "audit_event": (
+        "id = NEW.id",
+        "event_id = NEW.event_id",
+        "object_type = NEW.object_type AND object_id = NEW.object_id AND object_rev = NEW.object_rev",
+    ),
+    "audit_subject": ("subject = NEW.subject AND event_id = NEW.event_id",),
+}
+
+
+def _sqlite_triggers() -> dict[str, str]:
+    """Each trigger's name and statement, as the migration makes them and `sqlite_master` keeps them."""
+    triggers: dict[str, str] = {}
+    for table, same in _SAME_ROW.items():
+        refuse = f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        met = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {where})" for where in same)  # noqa: S608  # constants
+        for event, when in (("update", ""), ("delete", ""), ("replace", f"WHEN {met} ")):
+            fires = "INSERT" if event == "replace" else event.upper()
+            name = f"{table}_no_{event}"
+            triggers[name] = f"CREATE TRIGGER {name} BEFORE {fires} ON {table} {when}{refuse}"
+    return triggers
+
+
+# pg_trigger.tgtype: row 1, before 2, delete 8, update 16, truncate 32
+_POSTGRESQL_TRIGGERS: Final = {
+    (table, f"{table}_{name}"): bits
+    for table in ("audit_event", "audit_subject")
+    for name, bits in (("no_change", 1 + 2 + 8 + 16), ("no_truncate", 2 + 32))
+}
+_REFUSAL: Final = "BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END"
+_DATABASES_OWN: Final = frozenset({"id", "xid"})
+_WRITERS: Final = ("throughgate_web", "throughgate_worker")
+_READERS: Final = ("throughgate_oversight", "throughgate_sequencer")
+
+
+def missing_guards(connection: Connection) -> list[str]:
+    """What should keep the log append-only and does not, in words; empty when all is there (L3). Any stops the start.
+
+    Both databases: each trigger, by what it does and not by its name alone. PostgreSQL: `audit_newest()`, and for each
+    role of the service that exists, that it holds what it needs and nothing that would change or, for a writer, read
+    the log.
+    """
+    if connection.dialect.name == "postgresql":
+        absent = [
+            f"table {table.name}"
+            for table in (_EVENT, _SUBJECT)
+            if connection.scalar(select(func.to_regclass(table.name))) is None
+        ]
+        return absent or [*_missing_on_postgresql(connection), *_wrong_grants(connection)]
+    present: dict[str, str] = dict(
+        connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).tuples()
+    )
+    return [
+        f"trigger {name}"
+        for name, sql in sorted(_sqlite_triggers().items())
+        if " ".join(str(present.get(name)).split()) != sql
+    ]
+
+
+def _missing_on_postgresql(connection: Connection) -> list[str]:
+    rows = connection.execute(
+        text(
+            "SELECT c.relname, t.tgname, t.tgtype, p.prosrc FROM pg_trigger t "
+            "JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid "
+            "WHERE c.relnamespace = current_schema()::regnamespace AND t.tgenabled = 'A' AND t.tgqual IS NULL "
+            "AND t.tgattr = ''"
+        )
+    )
+    present = {(table, name): bits for table, name, bits, source in rows if source == _REFUSAL}
+    missing = [
+        f"trigger {name}" for (table, name), bits in _POSTGRESQL_TRIGGERS.items() if present.get((table, name)) != bits
+    ]
+    newest = text(
+        "SELECT EXISTS (SELECT 1 FROM pg_proc WHERE proname = 'audit_newest' AND prosecdef "
+        "AND pronamespace = current_schema()::regnamespace)"
+    )
+    if not connection.scalar(newest):
+        missing.append("function audit_newest()")
+    return missing
+
+
+def _wrong_grants(connection: Connection) -> list[str]:
+    roles = connection.scalars(
+        text("SELECT rolname FROM pg_roles WHERE rolname = ANY(:names) ORDER BY rolname"),
+        {"names": [*_WRITERS, *_READERS]},
+    )
+    found: list[str] = []
+    for role in roles:
+        found += _wrong_grants_of(connection, role)
+    return found
+
+
+def _wrong_grants_of(connection: Connection, role: str) -> list[str]:
+    writes = role in _WRITERS
+    found: list[str] = []
+    for table in (_EVENT, _SUBJECT):
+        for privilege in ("SELECT", "INSERT", "UPDATE"):
+            held: dict[str, bool] = dict(
+                connection.execute(
+                    _COLUMN_PRIVILEGES, {"role": role, "table": table.name, "privilege": privilege}
+                ).tuples()
+            )
+            wanted = {
+                name
+                for name in held
+                if (privilege == "INSERT" and writes and name not in _DATABASES_OWN)
+                or (privilege == "SELECT" and not writes)
+            }
+            if any(not held[name] for name in wanted):
+                found.append(f"{role} lacks {privilege} on {table.name}")
+            if any(has and name not in wanted for name, has in held.items()):
+                found.append(f"{role} must not have {privilege} on {table.name}")
+        found += [
+            f"{role} must not have {privilege} on {table.name}"
+            for privilege in ("DELETE", "TRUNCATE", "TRIGGER", "REFERENCES")
+            if connection.scalar(
+                text("SELECT has_table_privilege(:role, :table, :privilege)"),
+                {"role": role, "table": table.name, "privilege": privilege},
+            )
+        ]
+    if writes and not connection.scalar(_MAY_ASK_NEWEST, {"role": role}):
+        found.append(f"{role} lacks EXECUTE on audit_newest()")
+    return found
+
+
+_COLUMN_PRIVILEGES: Final = text(
+    "SELECT attname, has_column_privilege(:role, attrelid, attnum, :privilege) FROM pg_attribute "
+    "WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 AND NOT attisdropped"
+)
+_MAY_ASK_NEWEST: Final = text(
+    "SELECT EXISTS (SELECT 1 FROM pg_proc WHERE proname = 'audit_newest' "
+    "AND has_function_privilege(:role, oid, 'EXECUTE'))"
+)
