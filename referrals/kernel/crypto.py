@@ -3,20 +3,22 @@
     family_name = sealed(text, category="identity")
     by_family_name = blind_index(of="family_name", normalizer=names)
 
-A sealed column maps `_family_name` (bytes: NULL or an envelope) on the database column `family_name`. Setting it
-keeps the value pending; the flush seals it, once the row's id and person are known. Reading opens it at first access and
-keeps it until the row expires. Nothing compares, sorts or searches a sealed column in the database: a blind index finds
-equal values.
+A sealed column maps `_family_name` (bytes: NULL or an envelope) on the database column `family_name`. Setting it keeps
+the value pending; the flush seals it, once the row's id and person are known. Reading opens it at first access and
+keeps it until the row expires. Nothing compares, sorts or searches a sealed column in the database: a blind index
+finds equal values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Generic, Literal, NoReturn, TypeVar, cast, overload
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Insert, LargeBinary, SmallInteger, Table, Update, and_, event, false, or_
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import ColumnElement, Engine, Insert, LargeBinary, SmallInteger, Table, Update, and_, event, false, or_
 from sqlalchemy import inspect as inspected
 from sqlalchemy.orm import (
     InstanceState,
@@ -30,8 +32,9 @@ from sqlalchemy.orm import (
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 from sqlalchemy.sql import Executable
 
-from referrals.kernel.keys import PARTICIPANT, KeyProblemError, KeyRing, LiveKey, ring_of
+from referrals.kernel.keys import PARTICIPANT, DataKey, KeyRing, LiveKey, ring_faults, ring_of
 from referrals.kernel.orm import CATEGORIES, Base, MadeOfColumns
+from referrals.kernel.providers import KeyProblemError, Refusal, file_faults, provider_from, secret_faults
 from referrals.kernel.sealing import (
     Cell,
     Kind,
@@ -50,7 +53,7 @@ from referrals.kernel.sealing import (
     names,
     numbers,
     octets,
-    open_envelope,
+    open_checked,
     phones,
     seal,
     settled,
@@ -72,10 +75,13 @@ __all__ = [
     "addresses",
     "blind_index",
     "boolean",
+    "check_keys",
     "classified",
+    "column_faults",
     "column_of",
     "confirmed",
     "day",
+    "engine_faults",
     "folded_name_and_day",
     "folded_names",
     "index_value",
@@ -251,9 +257,9 @@ class Sealed(MadeOfColumns, Generic[T]):
 
     def _open(self, instance: Base, envelope: bytes) -> T:
         cell = self.cell(instance)
-        session = object_session(instance)
-        key = _opening_key(session, envelope, cell, _purpose(type(instance)))
-        return cast("T", open_envelope(key, envelope, cell, self.kind))
+        key_id = key_id_of(envelope, cell)
+        cipher = _opening_key(object_session(instance), key_id, cell, _purpose(type(instance)))
+        return cast("T", open_checked(cipher, key_id, envelope, cell, self.kind))
 
     def _opens_to(self, instance: Base, envelope: bytes, value: T) -> bool:
         try:
@@ -480,25 +486,23 @@ def _purpose(model: type[Base]) -> str | None:
     return PARTICIPANT if model.__participant__ is not None else model.__house_key__
 
 
-def _opening_key(session: Session | None, envelope: bytes, cell: Cell, purpose: str | None) -> Any:
-    key_id = key_id_of(envelope, cell)
-
-    def cannot(code: str) -> UnsealError:
-        return UnsealError(cell.table, cell.column, cell.row_id, key_id, code)
-
-    if session is None:
-        raise cannot("detached")
-    try:
-        key = ring_of(session).by_id(session, key_id)
-    except KeyProblemError as problem:
-        raise cannot(problem.code) from None
-    if key is None:
-        raise cannot("unknown_key")
-    if key.purpose != purpose or key.owner != cell.owner:
-        raise cannot("wrong_key")
-    if key.cipher is None:
-        raise cannot("key_destroyed" if key.status == "destroyed" else "key_disabled")
-    return key.cipher
+def _opening_key(session: Session | None, key_id: int, cell: Cell, purpose: str | None) -> AESGCM:
+    code = "detached"
+    if session is not None:
+        try:
+            key = ring_of(session).by_id(session, key_id)
+        except KeyProblemError as problem:
+            code = problem.code
+        else:
+            if key is None:
+                code = "unknown_key"
+            elif key.purpose != purpose or key.owner != cell.owner:
+                code = "wrong_key"
+            elif key.cipher is None:
+                code = "key_destroyed" if key.status == "destroyed" else "key_disabled"
+            else:
+                return key.cipher
+    raise UnsealError(cell.table, cell.column, cell.row_id, key_id, code)
 
 
 def _sealing_key(session: Session, ring: KeyRing, instance: Base) -> LiveKey:
@@ -636,12 +640,79 @@ def open_detail(session: Session, owner: UUID | None, envelope: bytes, event_id:
         UnsealError: it cannot be opened (after an expungement: `key_destroyed`).
     """
     cell = _detail_cell(owner, event_id)
-    key = _opening_key(session, envelope, cell, "log-detail" if owner is None else PARTICIPANT)
-    return cast("dict[str, Any]", open_envelope(key, envelope, cell, structure))
+    key_id = key_id_of(envelope, cell)
+    cipher = _opening_key(session, key_id, cell, "log-detail" if owner is None else PARTICIPANT)
+    return cast("dict[str, Any]", open_checked(cipher, key_id, envelope, cell, structure))
 
 
 def _detail_cell(owner: UUID | None, event_id: UUID) -> Cell:
     return Cell("audit_event", "sealed", event_id, owner)
+
+
+# --- refusals to start -----------------------------------------------------------------------------------------------
+
+
+def check_keys(
+    keys: str,
+    environ: Mapping[str, str],
+    *,
+    secret_key: str | None = None,
+    repository: Path,
+    database_url: str,
+    backup_set: Iterable[Path] = (),
+    engine: Engine | None = None,
+    base: type[Base] = Base,
+) -> list[Refusal]:
+    """Return every reason not to start, each with its remedy; none: the keys are in order.
+
+    `keys` and `secret_key` are the settings of those names. Without `engine` the database is not asked.
+    """
+    faults = list(column_faults(base))
+    if keys != "env":
+        faults += file_faults(Path(keys), repository=repository, database_url=database_url, backup_set=backup_set)
+    if engine is not None:
+        faults += engine_faults(engine)
+    try:
+        provider = provider_from(keys, environ)
+    except KeyProblemError as problem:
+        told = {fault.code for fault in faults}
+        return faults if {"file_missing", "file_link"} & told else [*faults, Refusal(problem.code, problem.remedy)]
+    faults += secret_faults(provider, secret_key=None if secret_key is None else secret_key.encode())
+    if engine is not None:
+        with engine.connect() as connection:
+            if inspected(connection).has_table(_table_of(DataKey)):
+                faults += ring_faults(connection, provider)
+    return faults
+
+
+def column_faults(base: type[Base] = Base) -> list[Refusal]:
+    """Return the restricted columns that are not sealed, and the sealed ones that do not hold bytes."""
+    faults = []
+    for mapper in sorted(base.registry.mappers, key=lambda mapper: mapper.class_.__name__):
+        cells = _plan(mapper.class_).cells
+        for attribute in mapper.column_attrs:
+            column = attribute.columns[0]
+            place = f"{mapper.class_.__name__}.{attribute.key}"
+            restricted = column.info.get("class") == "restricted"
+            if restricted and attribute.key not in {cell.attribute for cell in cells.values()}:
+                faults.append(Refusal("column_not_sealed", f"Declare {place} with sealed(): it is classed restricted"))
+            elif restricted and not isinstance(column.type, LargeBinary):
+                faults.append(Refusal("column_not_binary", f"Make {place} a LargeBinary: envelopes are bytes"))
+        if cells and _purpose(mapper.class_) is None:
+            faults.append(Refusal("no_sealing_key", f"Give {mapper.class_.__name__} __participant__ or __house_key__"))
+    return faults
+
+
+def engine_faults(engine: Engine) -> list[Refusal]:
+    """Return what would let content leave by the engine: parameters in error messages, a network without TLS."""
+    faults = []
+    if not engine.hide_parameters:
+        faults.append(Refusal("parameters_shown", "Make the engine by make_engine(): errors would show parameters"))
+    host = engine.url.host or str(engine.url.query.get("host", ""))
+    local = not host or host.startswith("/") or host in {"localhost", "127.0.0.1", "::1"}
+    if not local and engine.url.query.get("sslmode") not in {"verify-full", "verify-ca"}:
+        faults.append(Refusal("database_without_tls", "Add sslmode=verify-full to THROUGHGATE_DATABASE_URL"))
+    return faults
 
 
 # --- reports ---------------------------------------------------------------------------------------------------------

@@ -1,26 +1,20 @@
-"""Keys: where the epochs live, the data keys they wrap, and the ring that every process opens values with.
+"""Keys: the data keys that epochs wrap, and the ring that every process opens values with.
 
-Two levels and no more. A provider holds *epochs* (key encryption keys), the index root and the secret of Flask's
-cookies: three kinds of secrets, never in the database or its backups. An epoch wraps *data keys*, which seal cells: one
-for each participant, and house keys by purpose for the rest.
+Two levels and no more. A provider holds *epochs* (key encryption keys), apart from the database. An epoch wraps *data
+keys*, which seal cells: one for each participant, and house keys by purpose for the rest.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
-import json
 import os
-import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -36,6 +30,7 @@ from sqlalchemy import (
     Table,
     Uuid,
     bindparam,
+    func,
     select,
     text,
     update,
@@ -43,10 +38,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session
 
 from referrals.kernel.orm import Base, personal, public
+from referrals.kernel.providers import SECRET, KeyProblemError, KeyProvider, Refusal
 from referrals.kernel.sealing import NO_OWNER, framed, index_key
 
-#: Length of every secret, in bytes.
-SECRET: Final = 32
 PARTICIPANT: Final = "participant"
 #: House keys that seal, and house keys that only make MACs.
 SEALING_PURPOSES: Final = ("staff", "organization", "totp", "log-detail")
@@ -64,20 +58,9 @@ SEALINGS_ALARM: Final = 2**31
 SEALINGS_STEP: Final = 1000
 
 _NONCE = 12
-_EPOCH = re.compile(r"[A-Za-z0-9_]{1,40}\Z")
 _PEOPLE_SECONDS, _PEOPLE_MOST, _HOUSE_SECONDS = 60.0, 10_000, 30.0
 #: Owners asked for in one statement: SQLite takes 32,766 parameters.
 _ASKED_AT_ONCE = 10_000
-
-
-class KeyProblemError(Exception):
-    """Keys are missing or do not fit. `code` and `remedy` are for the operator; the message holds no secret."""
-
-    def __init__(self, code: str, remedy: str) -> None:
-        """Keep both."""
-        super().__init__(f"{code}: {remedy}")
-        self.code = code
-        self.remedy = remedy
 
 
 class KeyMissingError(RuntimeError):
@@ -93,192 +76,6 @@ class KeyMissingError(RuntimeError):
         super().__init__(f"no primary key for {purpose} {owner or ''}: {remedy}")
         self.purpose = purpose
         self.owner = owner
-
-
-# --- providers -------------------------------------------------------------------------------------------------------
-
-
-class KeyProvider(Protocol):
-    """Where the epochs live. Asked at start only, never inside a request."""
-
-    def current(self) -> str:
-        """Return the name of the epoch that wraps new data keys."""
-
-    def epochs(self) -> tuple[str, ...]:
-        """Return the names of all epochs it has."""
-
-    def open(self, epoch: str) -> bytes:
-        """Return the 32 bytes of an epoch; `KeyProblemError` if it is not there."""
-
-    def index_root(self) -> bytes:
-        """Return the root of all blind indexes."""
-
-    def secret_key(self) -> bytes:
-        """Return what Flask signs cookies with."""
-
-    def destroy(self, epoch: str) -> str:
-        """Destroy an epoch for good; return what remains for the operator to do."""
-
-
-def _decoded(name: str, value: object) -> bytes:
-    if not isinstance(value, str) or not value:
-        raise KeyProblemError("key_missing", f"{name} is missing. Run: throughgate keys create")
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raise KeyProblemError("key_malformed", f"{name} is not base64. Put back the copy of the keys") from None
-
-
-class FileProvider:
-    """Keys in one JSON file, mode 0600, in a folder of its own with mode 0700. The default."""
-
-    def __init__(self, path: Path) -> None:
-        """Read the file.
-
-        Raises:
-            KeyProblemError: it is missing, a link, unreadable, or not what `create` writes.
-        """
-        self.path = path
-        try:
-            # A link could be turned to another file between check and use.
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-            with os.fdopen(descriptor, encoding="utf-8") as file:
-                held = json.load(file)
-        except FileNotFoundError:
-            raise KeyProblemError(
-                "file_missing", f"There is no key file {path}. Run: throughgate keys create"
-            ) from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError):
-            remedy = f"{path} cannot be read as a key file. Put back the copy, as a plain file of the service's user"
-            raise KeyProblemError("file_unreadable", remedy) from None
-        if not isinstance(held, dict) or not isinstance(held.get("epochs"), dict) or not held["epochs"]:
-            raise KeyProblemError("file_unreadable", f"{path} names no epochs. Put back the copy of the keys")
-        self._held: dict[str, Any] = held
-
-    @classmethod
-    def create(cls, path: Path, *, at: datetime | None = None) -> FileProvider:
-        """Write a new file with one epoch, an index root and a secret key, and return its provider.
-
-        Raises:
-            FileExistsError: there is one already; keys are never overwritten.
-        """
-        epoch = f"{at or datetime.now(UTC):%Y%m}"
-        held = {
-            "epochs": {epoch: _fresh()},
-            "current": epoch,
-            "index_root": _fresh(),
-            "secret_key": _fresh(),
-        }
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_new(path, held)
-        return cls(path)
-
-    def current(self) -> str:
-        """Return the name of the epoch that wraps new data keys."""
-        name = self._held.get("current")
-        if name not in self._held["epochs"]:
-            raise KeyProblemError("key_missing", f"{self.path} has no current epoch. Put back the copy of the keys")
-        return str(name)
-
-    def epochs(self) -> tuple[str, ...]:
-        """Return the names of all epochs in the file."""
-        return tuple(self._held["epochs"])
-
-    def open(self, epoch: str) -> bytes:
-        """Return the 32 bytes of an epoch."""
-        return _decoded(f"epoch {epoch}", self._held["epochs"].get(epoch))
-
-    def index_root(self) -> bytes:
-        """Return the root of all blind indexes."""
-        return _decoded("index_root", self._held.get("index_root"))
-
-    def secret_key(self) -> bytes:
-        """Return what Flask signs cookies with."""
-        return _decoded("secret_key", self._held.get("secret_key"))
-
-    def destroy(self, epoch: str) -> str:
-        """Take the epoch out of the file; its copies are the operator's."""
-        if epoch == self._held.get("current"):
-            raise KeyProblemError(
-                "epoch_in_use", f"Epoch {epoch} is the current one. Run first: throughgate key epoch new"
-            )
-        del self._held["epochs"][epoch]
-        beside = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
-        _write_new(beside, self._held)
-        beside.replace(self.path)
-        return f"Destroy epoch {epoch} in the copy of the key file, and confirm that it is gone"
-
-
-def _fresh() -> str:
-    return base64.b64encode(secrets.token_bytes(SECRET)).decode()
-
-
-def _write_new(path: Path, held: Mapping[str, Any]) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(held, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-class EnvProvider:
-    """Keys in environment variables, base64 each, for containers and tests.
-
-    `THROUGHGATE_KEK_<epoch>`, `THROUGHGATE_KEK_CURRENT` (a name; needed when there are several),
-    `THROUGHGATE_INDEX_ROOT` and `THROUGHGATE_SECRET_KEY`.
-    """
-
-    prefix: ClassVar[str] = "THROUGHGATE_KEK_"
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        """Take the variables out of `environ`."""
-        names = (name for name in environ if name.startswith(self.prefix) and name != f"{self.prefix}CURRENT")
-        self._epochs = {name.removeprefix(self.prefix): environ[name] for name in names}
-        self._current = environ.get(f"{self.prefix}CURRENT")
-        self._index_root = environ.get("THROUGHGATE_INDEX_ROOT")
-        self._secret_key = environ.get("THROUGHGATE_SECRET_KEY")
-
-    def current(self) -> str:
-        """Return the name of the epoch that wraps new data keys."""
-        if self._current is None and len(self._epochs) == 1:
-            return next(iter(self._epochs))
-        if self._current not in self._epochs:
-            raise KeyProblemError("key_missing", f"Set {self.prefix}CURRENT to the name of one {self.prefix}<epoch>")
-        return str(self._current)
-
-    def epochs(self) -> tuple[str, ...]:
-        """Return the names of all epochs in the environment."""
-        return tuple(self._epochs)
-
-    def open(self, epoch: str) -> bytes:
-        """Return the 32 bytes of an epoch."""
-        return _decoded(f"{self.prefix}{epoch}", self._epochs.get(epoch))
-
-    def index_root(self) -> bytes:
-        """Return the root of all blind indexes."""
-        return _decoded("THROUGHGATE_INDEX_ROOT", self._index_root)
-
-    def secret_key(self) -> bytes:
-        """Return what Flask signs cookies with."""
-        return _decoded("THROUGHGATE_SECRET_KEY", self._secret_key)
-
-    def destroy(self, epoch: str) -> str:
-        """Forget the epoch here; the variable itself is the operator's."""
-        self._epochs.pop(epoch, None)
-        return f"Remove {self.prefix}{epoch} wherever it is set, and restart every process"
-
-
-def provider_from(environ: Mapping[str, str]) -> KeyProvider:
-    """Return the provider that the settings name: `THROUGHGATE_KEYS` (a file), else `THROUGHGATE_KEK_*`.
-
-    Raises:
-        KeyProblemError: neither is set, or the file cannot be read.
-    """
-    if path := environ.get("THROUGHGATE_KEYS"):
-        return FileProvider(Path(path))
-    if any(name.startswith(EnvProvider.prefix) for name in environ):
-        return EnvProvider(environ)
-    raise KeyProblemError("file_missing", "No keys are named. Set THROUGHGATE_KEYS and run: throughgate keys create")
 
 
 # --- data keys -------------------------------------------------------------------------------------------------------
@@ -386,9 +183,9 @@ class KeyRing:
         """
         self._provider = provider
         self._clock = clock
-        self._keks = {epoch: provider.open(epoch) for epoch in provider.epochs()}
+        self._keks = {epoch: _whole(epoch, provider.open(epoch)) for epoch in provider.epochs()}
         self._current = provider.current()
-        self._index_root = provider.index_root()
+        self._index_root = _whole("index root", provider.index_root())
         self._lock = threading.Lock()
         self._people: dict[int, LiveKey] = {}
         self._primary_of: dict[UUID, int] = {}
@@ -589,6 +386,52 @@ class KeyRing:
             self._house = house
             self._house_primary = {key.purpose: key.id for key in house.values() if key.status == "primary"}
             self._house_until = now + _HOUSE_SECONDS
+
+
+def _whole(name: str, secret: bytes) -> bytes:
+    # AES would take 16 bytes without a word, and be AES-128.
+    if len(secret) != SECRET:
+        raise KeyProblemError("key_short", f"{name} has {len(secret)} bytes, {SECRET} are needed. Put back the copy")
+    return secret
+
+
+def ring_faults(connection: Connection, provider: KeyProvider) -> list[Refusal]:
+    """Return what keeps the provider's epochs and the database's keys from fitting together.
+
+    The check value of an epoch is what it wrapped: every house key, and one participant's key.
+    """
+    faults = []
+    living = _table.c.status != "destroyed"
+    epochs = connection.scalars(select(_table.c.epoch).where(living).distinct().order_by(_table.c.epoch)).all()
+    for epoch in epochs:
+        if epoch not in provider.epochs():
+            faults.append(
+                Refusal("epoch_unknown", f"Keys are wrapped by epoch {epoch}. Put back the key file that has it")
+            )
+            continue
+        under = select(_table).where(living, _table.c.epoch == epoch)
+        rows = connection.execute(under.where(_table.c.owner.is_(None))).all()
+        rows = [*rows, *connection.execute(under.where(_table.c.owner.is_not(None)).limit(1)).all()]
+        if not all(_opens(provider, row) for row in rows):
+            faults.append(
+                Refusal("epoch_wrong", f"Epoch {epoch} is not the one of this database. Put back its key file")
+            )
+    several = select(_table.c.purpose, func.count()).where(_table.c.status == "primary")
+    several = several.group_by(_table.c.purpose, _table.c.owner).having(func.count() > 1)
+    faults += [
+        Refusal("two_primaries", f"Two keys seal for {purpose}. Run: throughgate key status, then key disable")
+        for purpose in sorted({row.purpose for row in connection.execute(several)})
+    ]
+    return faults
+
+
+def _opens(provider: KeyProvider, row: Row[Any]) -> bool:
+    try:
+        kek = provider.open(row.epoch)
+        unwrap(kek, row.wrapped or b"", key_id=row.id, purpose=row.purpose, owner=row.owner, epoch=row.epoch)
+    except (InvalidTag, KeyProblemError, ValueError):
+        return False
+    return True
 
 
 def ring_of(session: Session) -> KeyRing:

@@ -331,8 +331,11 @@ def open_envelope(key: bytes | AESGCM, envelope: bytes, cell: Cell, kind: Kind[T
     Raises:
         UnsealError: it was changed or moved, or is no value of that kind.
     """
-    key_id = key_id_of(envelope, cell)
-    cipher = AESGCM(key) if isinstance(key, bytes) else key
+    return open_checked(AESGCM(key) if isinstance(key, bytes) else key, key_id_of(envelope, cell), envelope, cell, kind)
+
+
+def open_checked(cipher: AESGCM, key_id: int, envelope: bytes, cell: Cell, kind: Kind[T] | None = None) -> T:
+    """Do the same for an envelope whose header `key_id_of` has read."""
     try:
         plain = cipher.decrypt(envelope[6:18], envelope[18:], cell.aad(envelope[:6]))
     except InvalidTag:
