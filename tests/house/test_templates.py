@@ -1,4 +1,4 @@
-"""What every template keeps to: it parses, its macros exist and get what they take, nothing is inline, it holds no rule."""
+"""What every template keeps to: it parses, macros exist and get what they take, nothing is inline, it holds no rule."""
 
 from __future__ import annotations
 
