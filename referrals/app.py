@@ -1,0 +1,85 @@
+"""The factory: where the rooms are joined and nothing else happens."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from flask import Flask
+from flask.typing import ResponseReturnValue
+from whitenoise import WhiteNoise
+
+from referrals import settings as surroundings
+from referrals.kernel import web
+from referrals.kernel.keys import KeyRing
+from referrals.kernel.look import Gate
+from referrals.kernel.providers import provider_from
+from referrals.settings import Settings
+
+#: From the ground floor up: a room's tables come after those it refers to.
+ROOMS: Final = (
+    "organization",
+    "account",
+    "program",
+    "partnership",
+    "person",
+    "consent",
+    "release",
+    "referral",
+    "handoff",
+    "exchange",
+    "oversight",
+    "home",
+)
+
+
+def _present(room: str, part: str) -> Any:
+    name = f"referrals.{room}.{part}"
+    if importlib.util.find_spec(f"referrals.{room}") is None or importlib.util.find_spec(name) is None:
+        return None
+    return importlib.import_module(name)
+
+
+for _room in ROOMS:
+    _present(_room, "models")
+
+
+def gates() -> list[Gate]:
+    """Return the gates every look passes, in order: consent first (C12)."""
+    queries = _present("consent", "queries")
+    return [queries.gate] if queries is not None else []
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    clock: Callable[[], datetime] | None = None,
+    engine_options: dict[str, Any] | None = None,
+) -> Flask:
+    """Build the application. Settings come from the environment unless given; `clock` is the tests' and the demo's."""
+    settings = settings or surroundings.load()
+    provider = provider_from({"THROUGHGATE_KEYS": settings.keys})
+    app = web.House("referrals", template_folder=str(web.ROOT / "templates"))
+    app.config["SECRET_KEY"] = provider.secret_key()
+    app.config["HOUSE_ENGINE_OPTIONS"] = engine_options or {}
+    account = _present("account", "web")
+    installed = web.Installed(settings, KeyRing(provider), gates(), clock)
+    web.install(app, installed, account.load_sign_in)
+    for room in ROOMS:
+        door = _present(room, "web")
+        if door is not None:
+            for blueprint in blueprints(door):
+                app.register_blueprint(blueprint)
+    static = app.static_folder
+    app.wsgi_app = WhiteNoise(app.wsgi_app, allow_all_origins=False)  # type: ignore[method-assign]
+    if static is not None:
+        app.wsgi_app.add_files(static, prefix="static/")
+    return app
+
+
+def blueprints(door: Any) -> Sequence[Any]:
+    """Return the blueprints of a room's door."""
+    return (door.doors.pages, door.doors.api)

@@ -1,0 +1,86 @@
+"""Who is asking: a plain value, detached from the session and the request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
+
+from referrals.kernel.orm import uuid7
+
+
+class Side(StrEnum):
+    """Which side of a partnership an organization stands on."""
+
+    AGENCY = "agency"
+    COMMUNITY = "community"
+
+
+class Role(StrEnum):
+    """What somebody works as. What a role may do stands in `docs/who-may-do-what.md`, generated from the commands."""
+
+    CASE_MANAGER = "case_manager"
+    SUPERVISING_OFFICER = "supervising_officer"
+    NAVIGATOR = "navigator"
+    SUPERVISOR = "supervisor"
+    ADMINISTRATOR = "administrator"
+    AUDITOR = "auditor"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an act came from.
+
+    `channel` is page, api, kiosk, cli or job; `net` a keyed pseudonym of the network address (never the address itself);
+    `request` joins the events of one request.
+    """
+
+    channel: str = "cli"
+    net: str | None = None
+    request: UUID = field(default_factory=uuid7)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The person or process an act is done by.
+
+    `kind` is one of the log's actor kinds (user, service, anonymous, unknown …). `behalf` names the user for whom a job acts.
+    """
+
+    kind: str
+    user_id: UUID | None = None
+    organization_id: UUID | None = None
+    side: Side | None = None
+    roles: frozenset[Role] = frozenset()
+    sign_in_id: UUID | None = None
+    behalf: UUID | None = None
+    source: Source = field(default_factory=Source)
+
+    @property
+    def me(self) -> UUID:
+        """The user's id; an actor without one may not come here."""
+        if self.user_id is None:
+            raise LookupError("this actor is no user")
+        return self.user_id
+
+    @property
+    def organization(self) -> UUID:
+        """The id of the actor's organization; an actor without one may not come here."""
+        if self.organization_id is None:
+            raise LookupError("this actor has no organization")
+        return self.organization_id
+
+    def works_as(self, *roles: Role) -> bool:
+        """Whether the actor has one of these roles."""
+        return not self.roles.isdisjoint(roles)
+
+
+def system(channel: str = "job", *, behalf: UUID | None = None) -> Actor:
+    """Return the service itself, acting by a job or the operator's command line."""
+    return Actor("service", roles=frozenset({Role.OPERATOR}), behalf=behalf, source=Source(channel))
+
+
+def nobody(source: Source) -> Actor:
+    """Return whoever has not signed in."""
+    return Actor("anonymous", source=source)

@@ -1,0 +1,422 @@
+"""The one way anything is written: schema, sight, grant, rule, record, commit.
+
+A command says who may do what to which row, with which words, leaving which record. `execute()` is the only place that commits
+an act. Three things make an unrecorded write impossible through the session: the guards of `HouseSession` refuse writes outside
+a command; what the one flush touched must be among what the command recorded; and the events are appended to the log in the
+same transaction. The database's own rules (triggers, grants) hold what Python cannot: raw SQL. Cites L1 and L2 of `audit`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+from uuid import UUID
+
+from sqlalchemy import Select
+from sqlalchemy import inspect as inspected
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm.exc import StaleDataError
+
+from audit.event import Event, On, public_value
+from referrals.kernel import crypto
+from referrals.kernel.actor import Actor
+from referrals.kernel.errors import (
+    ChangedMeanwhileError,
+    InvalidInputError,
+    KeyReusedError,
+    NotFoundError,
+    NotPermittedError,
+    PreconditionFailedError,
+    PreconditionNeededError,
+    RefusedError,
+    RuleBrokenError,
+    UnavailableError,
+    UnrecordedWriteError,
+)
+from referrals.kernel.orm import Base, Identified, Subject
+from referrals.kernel.record import (
+    BasisNote,
+    about,
+    append_events,
+    categories_of,
+    clock,
+    commit,
+    new_event,
+    row_names,
+    start_writing,
+    subject_refs,
+)
+from referrals.kernel.schema import Takes
+
+S = TypeVar("S", bound=Identified)
+R = TypeVar("R", bound=Identified)
+P = ParamSpec("P")
+Predicate = Callable[[Actor, Any], bool]
+
+#: Every declared command, by its record's name.
+COMMANDS: dict[str, Command[Any, Any]] = {}
+
+
+class ConflictingEntryError(RuleBrokenError):
+    """The database already holds an entry that excludes this one."""
+
+    code = "conflicting_entry"
+
+
+class KeptKey(Base):
+    """An idempotency key somebody used: the id of what it led to and a keyed digest of the body, never the answer.
+
+    Bookkeeping about no record, so outside the audit rule.
+    """
+
+    __tablename__ = "kept_key"
+    __audited__ = False
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True, info={"class": "public"})
+    key: Mapped[str] = mapped_column(primary_key=True, info={"class": "public"})
+    command: Mapped[str] = mapped_column(info={"class": "public"})
+    digest: Mapped[bytes] = mapped_column(info={"class": "public"})
+    result_id: Mapped[UUID] = mapped_column(info={"class": "public"})
+    at: Mapped[datetime] = mapped_column(info={"class": "public"})
+
+
+@dataclass(slots=True)
+class Work:
+    """One act in progress: who, when, and what will be on record."""
+
+    session: Session
+    actor: Actor
+    action: str
+    now: datetime
+    purpose: str | None = None
+    basis: BasisNote | None = None
+    to: UUID | None = None
+    prior: UUID | None = None
+    target: Identified | None = None
+    declared: dict[Identified, set[str] | None] = field(default_factory=dict)
+    touched: dict[Identified, set[str]] = field(default_factory=dict)
+    details: list[tuple[UUID | None, Mapping[str, Any]]] = field(default_factory=list)
+    flushing: bool = False
+
+    def add(self, row: Identified) -> None:
+        """Save a new row and put all of it on record."""
+        self.session.add(row)
+        self.declared[row] = None
+
+    def record(self, row: Identified, fields: Iterable[str]) -> None:
+        """Declare that these fields of an existing row change."""
+        known = self.declared.setdefault(row, set())
+        if known is not None:
+            known.update(fields)
+
+    def keep(self, row: Base) -> None:
+        """Save a bookkeeping row (one that is outside the audit rule by name)."""
+        if type(row).__audited__:
+            raise UnrecordedWriteError(f"{type(row).__name__} is audited: use add()")
+        self.session.add(row)
+
+    def rests_on(self, kind: str, row_id: UUID | None, revision: int | None = None) -> None:
+        """Say on which basis the act rests: a consent, an agreement, an assignment …"""
+        self.basis = (kind, row_id, revision)
+
+    def seal(self, participant_id: UUID | None, **content: Any) -> None:
+        """Add detail that only the participant's key (or, with None, the log's) opens."""
+        self.details.append((participant_id, content))
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Generic[S, R]):
+    """A declared act. `allow` is an OR of ANDs over pure predicates; `within` selects what the actor may know of.
+
+    `edits` means that the act edits fields two people may edit: it then needs the version the editor saw (S-310).
+    `outlasts` runs in the refusal's own transaction and may keep what a refusal must leave behind (a failed attempt).
+    """
+
+    name: str
+    records: str
+    on: type[S]
+    makes: type[R]
+    takes: Takes
+    within: Callable[[Actor], Select[Any]]
+    allow: Sequence[Sequence[Predicate]]
+    purpose: str | None
+    edits: bool
+    outlasts: Callable[[Work, S, RefusedError, Mapping[str, Any]], None] | None
+    act: Callable[..., R]
+
+    @property
+    def room(self) -> str:
+        """The room that owns the command."""
+        return self.records.partition(".")[0]
+
+
+def command(
+    *,
+    records: str,
+    on: type[S],
+    takes: type[Takes],
+    within: Callable[[Actor], Select[Any]],
+    allow: Sequence[Sequence[Predicate]],
+    makes: type[R] | None = None,
+    purpose: str | None = None,
+    edits: bool = False,
+    outlasts: Callable[[Work, S, RefusedError, Mapping[str, Any]], None] | None = None,
+) -> Callable[[Callable[Concatenate[Work, S, P], R]], Command[S, R]]:
+    """Declare a command. The schema's fields must be the function's keywords, exactly; each record name is declared once.
+
+    Raises:
+        TypeError: at import, when fields and keywords differ, the name is taken, or nobody is allowed.
+    """
+
+    def declare(act: Callable[Concatenate[Work, S, P], R]) -> Command[S, R]:
+        name = act.__name__
+        keywords = {k for k, p in inspect.signature(act).parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        schema = takes()
+        if keywords != set(schema.fields):
+            raise TypeError(f"{name}: schema and keywords differ: {sorted(keywords ^ set(schema.fields))}")
+        if records in COMMANDS:
+            raise TypeError(f"{records} is declared twice")
+        if not allow or not all(allow):
+            raise TypeError(f"{name}: say who may")
+        declared = Command(
+            name, records, on, cast("type[R]", makes or on), schema, within, allow, purpose, edits, outlasts, act
+        )
+        COMMANDS[records] = declared
+        return declared
+
+    return declare
+
+
+def execute(
+    session: Session,
+    what: Command[S, R],
+    *,
+    actor: Actor,
+    target: UUID,
+    data: Mapping[str, Any],
+    expect: int | None = None,
+    if_match: bool = False,
+    key: str | None = None,
+) -> R:
+    """Run one command on one row in one transaction, and commit it with its record.
+
+    `expect` is the `version` the caller saw (from If-Match when `if_match`), `key` an idempotency key of that caller.
+
+    Raises:
+        InvalidInputError: the words are wrong (nothing was attempted, nothing recorded).
+        NotFoundError, NotPermittedError, RuleBrokenError: refused, and the refusal is on record.
+        UnavailableError: the act could not be recorded, or the database is busy; nothing was changed.
+    """
+    if "work" in session.info:
+        raise RuntimeError("a command may not run inside another: share a rule, not a transaction")
+    words = what.takes.words(data)
+    work = _begin(session, what, actor)
+    try:
+        thing: S | None = None
+        try:
+            thing = _target(session, what, actor, target)
+            work.target = thing
+            if key is not None and (kept := _kept(work, what, key, data)) is not None:
+                session.rollback()
+                return _replayed(session, what, kept)
+            if not any(all(may(actor, thing) for may in clause) for clause in what.allow):
+                raise NotPermittedError
+            _check_version(what, thing, expect, if_match=if_match)
+            result = what.act(work, thing, **words)
+            if key is not None:
+                _keep_key(work, what, key, data, result.id)
+            _finish(session, work)
+        except InvalidInputError:
+            session.rollback()
+            raise
+        except RefusedError as refusal:
+            session.rollback()
+            _record_refusal(session, what, work, target, refusal, words)
+            raise
+        except StaleDataError as stale:
+            session.rollback()
+            meanwhile = ChangedMeanwhileError()
+            _record_refusal(session, what, work, target, meanwhile, words)
+            raise meanwhile from stale
+        except IntegrityError as clash:
+            session.rollback()
+            conflict = ConflictingEntryError()
+            _record_refusal(session, what, work, target, conflict, words)
+            raise conflict from clash
+    except (OperationalError, InterfaceError) as fault:
+        session.rollback()
+        raise UnavailableError from fault
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        session.info.pop("work", None)
+    return result
+
+
+def _begin(session: Session, what: Command[Any, Any], actor: Actor) -> Work:
+    try:
+        start_writing(session)
+    except (OperationalError, InterfaceError) as busy:
+        session.rollback()
+        raise UnavailableError from busy
+    work = Work(session, actor, what.records, clock(session), what.purpose)
+    session.info["work"] = work
+    return work
+
+
+def _target(session: Session, what: Command[S, Any], actor: Actor, target: UUID) -> S:
+    statement = what.within(actor).where(what.on.id == target).with_for_update(of=what.on)
+    thing = session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
+    if thing is None:
+        raise NotFoundError
+    return cast("S", thing)
+
+
+def _check_version(what: Command[S, Any], thing: S, expect: int | None, *, if_match: bool) -> None:
+    if not what.edits:
+        return
+    if expect is None:
+        raise PreconditionNeededError
+    if expect != cast("int", thing.version):  # type: ignore[attr-defined]  # a house test: what is edited has a version
+        raise PreconditionFailedError if if_match else ChangedMeanwhileError
+
+
+def _finish(session: Session, work: Work) -> None:
+    """Flush once, hold what was touched against what was declared, append the events, commit."""
+    if not work.declared:
+        raise UnrecordedWriteError(f"{work.action} recorded nothing")
+    refs = subject_refs(
+        session, {p for row in work.declared if (p := about(row)) is not None} | {p for p, _ in work.details if p}
+    )
+    work.flushing = True
+    session.flush()
+    work.flushing = False
+    for row, fields in work.touched.items():
+        if row not in work.declared:
+            raise UnrecordedWriteError(f"{work.action} changed {row!r} without recording it")
+        declared = work.declared[row]
+        if declared is not None and not fields <= declared:
+            raise UnrecordedWriteError(
+                f"{work.action} changed {sorted(fields - declared)} of {row!r} without recording it"
+            )
+    if not work.touched:
+        session.rollback()
+        return
+    append_events(session, _events(work, refs))
+    commit(session)
+
+
+def _events(work: Work, refs: Mapping[UUID, UUID | None]) -> list[Event]:
+    """One event for each row the flush changed, as one act."""
+    changes = list(work.touched.items())
+    return [
+        _event(
+            work,
+            on=[_change(row, fields, refs)],
+            fields=[f"{row.__tablename__}.{name}" for name in fields],
+            categories=categories_of(row, fields),
+            count=len(changes),
+            part=(number, len(changes)) if len(changes) > 1 else None,
+            details=_details(work, refs) if number == 1 else (),
+        )
+        for number, (row, fields) in enumerate(changes, 1)
+    ]
+
+
+def _details(
+    work: Work, refs: Mapping[UUID, UUID | None]
+) -> Iterator[tuple[UUID | None, str | None, Mapping[str, Any]]]:
+    for participant, content in work.details:
+        ref = refs.get(participant) if participant is not None else None
+        yield participant, str(ref) if ref is not None else None, content
+
+
+def _change(row: Identified, fields: Iterable[str], refs: Mapping[UUID, UUID | None]) -> On:
+    columns = inspected(type(row)).columns
+    shown = {
+        name: public_value(getattr(row, name))
+        for name in fields
+        if name in columns and columns[name].info.get("class") == "public"
+    }
+    return On(str(row.__tablename__), (row_names(row, refs),), rev=row.revision, set=shown)
+
+
+def _event(work: Work, **says: Any) -> Event:
+    return new_event(
+        work.session,
+        work.actor,
+        work.action,
+        at=clock(work.session),
+        purpose=work.purpose,
+        basis=work.basis,
+        to=work.to,
+        prior=work.prior,
+        **says,
+    )
+
+
+def _record_refusal(
+    session: Session, what: Command[Any, Any], work: Work, target: UUID, refusal: RefusedError, words: Mapping[str, Any]
+) -> None:
+    """Commit the refusal's own event, and what the command declares to outlast it; nothing else survives."""
+    session.info.pop("work", None)
+    thing = work.target
+    again = _begin(session, what, work.actor)
+    fresh: Identified | None = None
+    if thing is not None and what.outlasts is not None:
+        fresh = _target(session, what, work.actor, target)
+        what.outlasts(again, fresh, refusal, words)
+    refs = subject_refs(session, {p for row in (thing,) if row is not None and (p := about(row)) is not None})
+    if issubclass(what.on, Subject) and thing is None:
+        named: list[On] = []  # a participant's row is named by log_ref alone, and nobody may say whose this would be
+    else:
+        rows = (row_names(thing, refs),) if thing is not None else ((str(target), None),)
+        named = [On(str(what.on.__tablename__), rows)]
+    refused = _event(again, outcome="refused", code=refusal.code, on=named, count=len(named))
+    again.flushing = True
+    session.flush()
+    again.flushing = False
+    undeclared = set(again.touched) - set(again.declared)
+    if undeclared:
+        raise UnrecordedWriteError(f"{what.records}: a refusal changed {undeclared}")
+    kept = _events(again, subject_refs(session, {p for row in again.touched if (p := about(row)) is not None}))
+    append_events(session, [refused, *kept])
+    commit(session)
+
+
+def _kept(work: Work, what: Command[Any, Any], key: str, data: Mapping[str, Any]) -> KeptKey | None:
+    kept = work.session.get(KeptKey, (work.actor.me, key))
+    if kept is not None and (kept.command, kept.digest) != (what.records, _digest(work, what, data)):
+        raise KeyReusedError
+    return kept
+
+
+def _keep_key(work: Work, what: Command[Any, Any], key: str, data: Mapping[str, Any], result: UUID) -> None:
+    work.keep(
+        KeptKey(
+            user_id=work.actor.me,
+            key=key,
+            command=what.records,
+            digest=_digest(work, what, data),
+            result_id=result,
+            at=work.now,
+        )
+    )
+
+
+def _digest(work: Work, what: Command[Any, Any], data: Mapping[str, Any]) -> bytes:
+    target = work.target.id if work.target is not None else ""
+    body = repr((what.records, str(target), sorted((str(k), repr(v)) for k, v in data.items())))
+    return crypto.mac(work.session, "cell-digest", body.encode())
+
+
+def _replayed(session: Session, what: Command[Any, R], kept: KeptKey) -> R:
+    result = session.get(what.makes, kept.result_id)
+    if result is None:
+        raise NotFoundError
+    return result

@@ -1,0 +1,372 @@
+"""Two doors to one room: a page for people and JSON for machines, the same command or reading behind both.
+
+`Doors.act` stands for a command, `Doors.get` for a reading. Everything registered here is also what the OpenAPI document, the
+route list and the parity test are made from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Final, NoReturn, cast
+from uuid import UUID
+
+from flask import Blueprint, Response, current_app, flash, make_response, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import generate_csrf
+from marshmallow import Schema, fields
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import UnsupportedMediaType
+
+from referrals.kernel.actor import Actor
+from referrals.kernel.command import Command, execute
+from referrals.kernel.errors import (
+    FieldFaults,
+    InvalidInputError,
+    RuleBrokenError,
+    UnreadableRequestError,
+)
+from referrals.kernel.look import NOT_SHARED, Sight
+from referrals.kernel.orm import Identified, uuid7
+from referrals.kernel.schema import Takes
+from referrals.kernel.web import API, current_actor, db, sentence
+
+#: The largest body of a request that carries a file.
+UPLOAD_LIMIT: Final = 11 * 1024 * 1024
+PAGE_SIZES: Final = (25, 50, 100)
+
+
+class Shape(Schema):
+    """How a thing looks as JSON. A value whose category does not cross is `{"shared": false}` (C14)."""
+
+    def told(self, thing: Any) -> dict[str, Any]:
+        """Return the resource for a row, a `Sight` or any object with these attributes."""
+        return {name: self._told(name, one, thing) for name, one in self.fields.items()}
+
+    def _told(self, name: str, one: fields.Field[Any], thing: Any) -> Any:
+        value = thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name)
+        if value is NOT_SHARED:
+            return {"shared": False}
+        return one.serialize(name, thing, accessor=lambda *_: value)
+
+
+@dataclass(slots=True)
+class Form:
+    """What a form page needs: kept values, faults in words, and its hidden fields."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    version: str | None = None
+    multipart: bool = False
+    key: str = field(default_factory=lambda: str(uuid7()))
+
+    @property
+    def csrf_token(self) -> str:
+        """Return the token that proves the form came from here."""
+        return generate_csrf()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One entry of the JSON door, for the OpenAPI document and the parity test."""
+
+    method: str
+    rule: str
+    endpoint: str
+    summary: str
+    shape: type[Shape] | None
+    takes: type[Schema] | None
+    command: Command[Any, Any] | None
+    many: bool = False
+    creates: bool = False
+
+
+OPERATIONS: list[Operation] = []
+
+Context = Callable[..., Mapping[str, Any]]
+
+
+class Doors:
+    """The two blueprints of a room, and the ways to open both at once."""
+
+    def __init__(self, room: str) -> None:
+        """Make `pages` (named like the room) and `api` (`<room>_api`)."""
+        self.room = room
+        self.pages = Blueprint(room, __name__)
+        self.api = Blueprint(f"{room}_api", __name__, url_prefix=API)
+
+    def get(
+        self,
+        rule: str,
+        *,
+        page: str | None,
+        shape: type[Shape] | None,
+        takes: type[Takes] | None = None,
+        many: bool = False,
+    ) -> Callable[[Context], Context]:
+        """Open a reading to both doors. The function returns the page's context; JSON tells `it`, or `rows` and `next`.
+
+        `takes` names the query parameters; others are refused. `page=None` or `shape=None` leaves that door shut (the parity
+        test asks why).
+        """
+
+        def declare(read: Context) -> Context:
+            name = read.__name__
+            known = takes() if takes is not None else Takes()
+
+            def as_page(**ids: UUID) -> ResponseReturnValue:
+                context = read(**ids, **known.words(query(known)))
+                return render_template(cast("str", page), **context)
+
+            def as_json(**ids: UUID) -> ResponseReturnValue:
+                context = read(**ids, **known.words(query(known)))
+                return _resource(cast("type[Shape]", shape), context)
+
+            if page is not None:
+                self.pages.add_url_rule(rule, name, as_page)
+            if shape is not None:
+                self.api.add_url_rule(rule, name, as_json)
+                OPERATIONS.append(
+                    Operation("GET", f"{API}{rule}", f"{self.room}_api.{name}", _summary(read), shape, takes, None, many)
+                )
+            return read
+
+        return declare
+
+    def act(
+        self,
+        rule: str,
+        what: Command[Any, Any],
+        *,
+        page: str | None,
+        then: Callable[[Any], str],
+        shape: type[Shape] | None,
+        show: Callable[[Any], Any] | None = None,
+        context: Context | None = None,
+        target: Callable[[Mapping[str, UUID]], UUID] | None = None,
+        reads: Callable[[Takes], dict[str, Any]] | None = None,
+        done: str | None = None,
+        upload: bool = False,
+        api_rule: str | None = None,
+    ) -> None:
+        """Open a command to both doors: GET and POST of a page, POST of the API.
+
+        `then` says where the page goes afterwards, `show` reads the result again (on record) for the JSON answer, `context` gives
+        the page what surrounds the form (it gets the URL's ids; `values` and `version` prefill). `target` finds the command's row
+        when it is not the id named `target` in the URL. `done` is the notice's code; `upload` lets a file of 10 MB through.
+        """
+        name = what.name
+        reader = reads or form_words
+
+        def row_of(ids: Mapping[str, UUID]) -> UUID:
+            return target(ids) if target is not None else ids["target"]
+
+        def form_page(form: Form, ids: Mapping[str, UUID], status: int) -> ResponseReturnValue:
+            around = dict(context(**ids)) if context is not None else {}
+            values, version = around.pop("values", {}), around.pop("version", None)
+            if not form.values:
+                form.values = values
+            if form.version is None and version is not None:
+                form.version = str(version)
+            form.multipart = upload
+            return make_response(render_template(cast("str", page), form=form, **around), status)
+
+        def ask(**ids: UUID) -> ResponseReturnValue:
+            return form_page(Form(), ids, 200)
+
+        def take(**ids: UUID) -> ResponseReturnValue:
+            if upload:
+                request.max_content_length = UPLOAD_LIMIT
+            given: Mapping[str, Any] = {}
+            try:
+                given = reader(what.takes)
+                row = run(what, row_of(ids), given, expect=_form_version(), key=request.form.get("idempotency_key"))
+            except InvalidInputError as fault:
+                if page is None:
+                    raise
+                return form_page(_again(fault.fields, upload=upload), ids, 422)
+            except RuleBrokenError as refusal:
+                if page is None:
+                    raise
+                told = _again({"": [refusal.code]}, upload=upload, facts=refusal.facts)
+                return form_page(told, ids, refusal.status)
+            if done is not None:
+                flash(done, "success")
+            return redirect(then(row), 303)
+
+        def take_json(**ids: UUID) -> ResponseReturnValue:
+            if upload:
+                request.max_content_length = UPLOAD_LIMIT
+            expect = _if_match()
+            row = run(
+                what, row_of(ids), json_words(), expect=expect, if_match=expect is not None, key=_idempotency_key()
+            )
+            created = what.makes is not what.on
+            shown = show(row) if show is not None else row
+            answer = _resource(cast("type[Shape]", shape), {"it": shown})
+            answer.status_code = 201 if created else 200
+            if created:
+                answer.headers["Location"] = f"{API}{then(row)}"
+            return answer
+
+        if page is not None:
+            self.pages.add_url_rule(rule, f"{name}_form", ask, methods=["GET"])
+        self.pages.add_url_rule(rule, name, take, methods=["POST"])
+        if shape is not None:
+            at = api_rule or rule
+            self.api.add_url_rule(at, name, take_json, methods=["POST"])
+            OPERATIONS.append(
+                Operation(
+                    "POST",
+                    f"{API}{at}",
+                    f"{self.room}_api.{name}",
+                    _summary(what.act),
+                    shape,
+                    type(what.takes),
+                    what,
+                    creates=what.makes is not what.on,
+                )
+            )
+
+
+def run(
+    what: Command[Any, Any],
+    target: UUID,
+    given: Mapping[str, Any],
+    *,
+    expect: int | None = None,
+    if_match: bool = False,
+    key: str | None = None,
+) -> Any:
+    """Run a command for whoever is asking."""
+    return execute(
+        db.session(), what, actor=current_actor(), target=target, data=given, expect=expect, if_match=if_match, key=key
+    )
+
+
+def asking() -> tuple[Any, Actor]:
+    """Return the request's session and actor, for readings."""
+    return db.session(), current_actor()
+
+
+def json_words() -> Mapping[str, Any]:
+    """Read a JSON object from the request.
+
+    Raises:
+        UnreadableRequestError: broken JSON, a wrong encoding, NaN, nesting without end, or no object.
+        UnsupportedMediaType: not JSON at all (415).
+    """
+    if not request.get_data(cache=True):
+        return {}
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType
+    try:
+        body = json.loads(request.get_data().decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise UnreadableRequestError from None
+    if not isinstance(body, dict):
+        raise InvalidInputError({"": ["wrong_type"]})
+    return body
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise ValueError
+
+
+def form_words(takes: Takes) -> dict[str, Any]:
+    """Turn a submitted form into a command's words: hidden fields stripped, blanks left out, dates and lists joined."""
+    return _words(request.form, takes, hidden=("csrf_token", "idempotency_key", "version"))
+
+
+def query(takes: Takes) -> dict[str, Any]:
+    """Turn the query string into words; a blank filter is none."""
+    return _words(request.args, takes, hidden=())
+
+
+def _words(given: MultiDict[str, str], takes: Takes, hidden: Sequence[str]) -> dict[str, Any]:
+    words: dict[str, Any] = {}
+    for name in given:
+        if name in hidden:
+            continue
+        stem, _, part = name.rpartition("-")
+        if part in {"month", "day", "year"} and isinstance(takes.fields.get(stem), fields.Date):
+            if stem not in words and (joined := _joined_date(given, stem)) is not None:
+                words[stem] = joined
+            continue
+        if isinstance(takes.fields.get(name), fields.List):
+            values = [value for value in given.getlist(name) if value != ""]
+            if values:
+                words[name] = values
+        elif (value := given[name]) != "":
+            words[name] = value
+    return words
+
+
+def _joined_date(given: MultiDict[str, str], stem: str) -> str | None:
+    year, month, day = (given.get(f"{stem}-{part}", "").strip() for part in ("year", "month", "day"))
+    if not (year or month or day):
+        return None
+    try:
+        return date(int(year), int(month), int(day)).isoformat()
+    except ValueError:
+        return f"{year}-{month}-{day}"  # the schema says what is wrong with it
+
+
+def _again(faults: FieldFaults, *, upload: bool, facts: Mapping[str, Any] | None = None) -> Form:
+    """Return the form as it was typed, with its faults in words: nothing typed is lost."""
+    kept: dict[str, Any] = {}
+    for name in request.form:
+        values = request.form.getlist(name)
+        kept[name] = values if len(values) > 1 else values[0]
+    told = {name: [sentence(code, facts) for code in codes] for name, codes in faults.items()}
+    return Form(kept, told, request.form.get("version"), upload, request.form.get("idempotency_key") or str(uuid7()))
+
+
+def _form_version() -> int | None:
+    given = request.form.get("version", "")
+    return int(given) if given.isascii() and given.isdigit() else None
+
+
+def _if_match() -> int | None:
+    given = request.headers.get("If-Match", "").strip()
+    if not given:
+        return None
+    inner = given.removeprefix("W/").strip('"')
+    return int(inner) if inner.isascii() and inner.isdigit() else -1
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (1 <= len(key) <= 100 and key.isascii() and key.isprintable()):  # noqa: PLR2004
+        raise InvalidInputError({"Idempotency-Key": ["not_accepted"]})
+    return key
+
+
+def _resource(shape: type[Shape], context: Mapping[str, Any]) -> Response:
+    teller = shape()
+    if "rows" in context:
+        body: dict[str, Any] = {"items": [teller.told(row) for row in context["rows"]], "next": context.get("next")}
+        return cast("Response", current_app.json.response(body))
+    it = context["it"]
+    answer = cast("Response", current_app.json.response(teller.told(it)))
+    version = _version_of(it)
+    if version is not None:
+        answer.set_etag(str(version))
+        if request.method == "GET" and request.if_none_match and request.if_none_match.contains(str(version)):
+            return Response(status=304, headers={"ETag": answer.headers["ETag"]})
+    return answer
+
+
+def _version_of(it: Any) -> int | None:
+    if isinstance(it, Sight | Identified):
+        try:
+            return cast("int", it.version)  # type: ignore[union-attr]
+        except AttributeError:
+            return None
+    return None
+
+
+def _summary(function: Callable[..., Any]) -> str:
+    return (function.__doc__ or function.__name__.replace("_", " ")).strip().partition("\n")[0]

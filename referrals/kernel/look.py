@@ -1,0 +1,551 @@
+"""Reading a participant's data: within sight, through the gates, on record.
+
+`look()` selects within what the actor may know of, lets the gates (consent first) decide each category of each row, shows only
+the fields it was asked for, and records who saw what, in which categories, for which purpose, on which basis. Where a value
+crosses from one organization to another it also writes the `Disclosure`, in the same transaction. All looks of one request
+share one transaction, committed by `finish()` before the first byte leaves (L1).
+
+Gates are handed in from upstairs (`create_app`, `cli`): they only narrow, and a look with none refuses to run (C12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from uuid import UUID
+
+from sqlalchemy import JSON, Select, UniqueConstraint
+from sqlalchemy import inspect as inspected
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Mapped, Mapper, Session
+
+from audit.event import Event, On
+from referrals.kernel import crypto
+from referrals.kernel.actor import Actor
+from referrals.kernel.errors import NotFoundError, UnavailableError, UnrecordedWriteError
+from referrals.kernel.orm import Base, Identified, Subject, public, uuid7
+from referrals.kernel.record import (
+    about,
+    append_events,
+    clock,
+    commit,
+    new_event,
+    row_names,
+    start_writing,
+    subject_refs,
+)
+
+T = TypeVar("T", bound=Identified)
+
+#: Every declared kind of look: its name in the log, and what it is for.
+LOOKS: dict[str, str] = {}
+
+
+class Disclosure(Base):
+    """One value crossing between organizations: when, whose, from, to, what, why, on exactly one basis (C28). Insert-only.
+
+    It goes with its look's event (or its command's), so it is outside the audit rule; database rules keep it unchanged.
+    """
+
+    __tablename__ = "disclosure"
+    __audited__ = False
+
+    id: Mapped[UUID] = public(primary_key=True, default=uuid7)
+    at: Mapped[datetime] = public()
+    participant_id: Mapped[UUID] = public(index=True)
+    from_org_id: Mapped[UUID] = public()
+    to_org_id: Mapped[UUID] = public()
+    to_user_id: Mapped[UUID | None] = public()
+    categories: Mapped[list[str]] = public(JSON)
+    row_type: Mapped[str] = public()
+    row_ids: Mapped[list[str]] = public(JSON)
+    purpose: Mapped[str] = public()
+    basis_kind: Mapped[str] = public()
+    basis_id: Mapped[UUID | None] = public()
+    channel: Mapped[str] = public()
+
+
+class Seen(Base):
+    """That somebody has seen a row: makes "new" and "seen by" possible without reading the log. Bookkeeping."""
+
+    __tablename__ = "seen"
+    __audited__ = False
+    __table_args__ = (UniqueConstraint("row_id", "user_id"),)
+
+    id: Mapped[UUID] = public(primary_key=True, default=uuid7)
+    row_type: Mapped[str] = public()
+    row_id: Mapped[UUID] = public()
+    user_id: Mapped[UUID] = public()
+    at: Mapped[datetime] = public()
+
+
+class NotShared:
+    """Stands for a value whose category does not cross to this reader, whether or not there is one (C14)."""
+
+    _only: NotShared | None = None
+
+    def __new__(cls) -> NotShared:
+        """Return the one."""
+        if cls._only is None:
+            cls._only = super().__new__(cls)
+        return cls._only
+
+    def __repr__(self) -> str:
+        """Say so."""
+        return "NOT_SHARED"
+
+    def __bool__(self) -> bool:
+        """Be false, so that a template's `if value` does not mistake it for content."""
+        return False
+
+
+NOT_SHARED: Final = NotShared()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What one decision is about: whose data, recorded by which organization, in which category."""
+
+    participant_id: UUID
+    owner: UUID
+    category: str
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Why a value may be shown: kind (own, assignment, consent …), the row it rests on, its revision and its end."""
+
+    kind: str
+    id: UUID | None = None
+    rev: int | None = None
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Why a value may not be shown. The code is for the disclosing side and auditors, never for the reader (C13)."""
+
+    code: str
+
+
+Decision = Basis | Withheld
+
+
+class Gate(Protocol):
+    """A decision from upstairs over many scopes at once (one query, whatever their number)."""
+
+    def __call__(
+        self, session: Session, reader: Actor, scopes: frozenset[Scope], *, purpose: str, at: datetime
+    ) -> Mapping[Scope, Decision]:
+        """Decide each scope."""
+        ...
+
+
+class Sight(Generic[T]):
+    """One row as one reader may see it: the declared fields, `NOT_SHARED` where a category does not cross.
+
+    Asking for a field that the look did not declare is a programming fault: it would be read without being recorded.
+    """
+
+    __slots__ = ("_covered", "_fields", "_row")
+
+    def __init__(self, row: T, fields: frozenset[str], covered: Mapping[str, bool]) -> None:
+        """Keep the row out of reach."""
+        self._row, self._fields, self._covered = row, fields, covered
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a declared field, or `NOT_SHARED`."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name == "id" and not isinstance(self._row, Subject):
+            return self._row.id
+        if name not in self._fields and name not in {"id", "version"}:
+            raise UnrecordedWriteError(f"{type(self._row).__name__}.{name} is not among the fields of this look")
+        if not self._covered.get(name, True):
+            return NOT_SHARED
+        return getattr(self._row, name)
+
+    def __repr__(self) -> str:
+        """Show no content."""
+        return f"<Sight of {self._row!r}>"
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What one event of this request will say."""
+
+    action: str
+    purpose: str
+    basis: Basis
+    to: UUID | None
+    owner: UUID | None
+    rows: dict[Identified, None] = field(default_factory=dict)
+    fields: set[str] = field(default_factory=set)
+    categories: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """A look that names no row."""
+
+    action: str
+    purpose: str
+    count: int
+    words: Mapping[str, Any] | None
+    fields: tuple[str, ...]
+    basis: str = "own"
+
+
+@dataclass(slots=True)
+class Looking:
+    """All looks of one request, until `finish()` records them."""
+
+    actor: Actor
+    at: datetime
+    entries: dict[tuple[str, str, Basis, UUID | None, UUID | None, str], _Entry] = field(default_factory=dict)
+    notes: list[_Note] = field(default_factory=list)
+
+
+def declare_look(name: str, says: str) -> str:
+    """Declare a kind of look once (`person.viewed`), with what it is for in a few words; return its name."""
+    if name in LOOKS:
+        raise TypeError(f"{name} is declared twice")
+    LOOKS[name] = says
+    return name
+
+
+def look(
+    session: Session,
+    actor: Actor,
+    statement: Select[tuple[T]],
+    *,
+    records: str,
+    purpose: str,
+    fields: Sequence[str],
+) -> list[Sight[T]]:
+    """Read rows about participants, and put the read on record with the request's other looks.
+
+    `statement` must already be within what the actor may know of; `fields` are attribute names, and nothing else is shown.
+
+    Raises:
+        UnrecordedWriteError: a name that is not declared, or no gate was handed in.
+    """
+    looking = _looking(session, actor, records)
+    rows = list(session.scalars(statement).unique())
+    return _show(session, looking, rows, records=records, purpose=purpose, fields=fields)
+
+
+def look_at(
+    session: Session,
+    actor: Actor,
+    statement: Select[tuple[T]],
+    *,
+    on: type[T],
+    target: UUID,
+    records: str,
+    purpose: str,
+    fields: Sequence[str],
+) -> Sight[T]:
+    """Read one row by its id.
+
+    Raises:
+        NotFoundError: it does not exist or is not this actor's to know of; the refusal is on record either way (S-203, S-210).
+    """
+    looking = _looking(session, actor, records)
+    row = session.scalars(statement.where(on.id == target)).unique().one_or_none()
+    if row is None:
+        refuse(
+            session,
+            actor,
+            records,
+            row_type=str(on.__tablename__),
+            target=None if issubclass(on, Subject) else target,
+            purpose=purpose,
+        )
+        raise NotFoundError
+    return _show(session, looking, [row], records=records, purpose=purpose, fields=fields)[0]
+
+
+def note(
+    session: Session,
+    actor: Actor,
+    *,
+    records: str,
+    purpose: str,
+    count: int,
+    words: Mapping[str, Any] | None = None,
+    fields: Sequence[str] = (),
+    basis: str = "own",
+) -> None:
+    """Record a look that names no row: a search (its words sealed), a count, a reading of the log."""
+    looking = _looking(session, actor, records)
+    looking.notes.append(_Note(records, purpose, count, words, tuple(fields), basis))
+
+
+def refuse(
+    session: Session,
+    actor: Actor,
+    action: str,
+    *,
+    row_type: str,
+    target: UUID | None,
+    purpose: str | None,
+    code: str = "not_found",
+) -> None:
+    """Record, alone and at once, that a look was refused; what was looked at so far in this request is let go."""
+    session.info.pop("looking", None)
+    start_writing(session)
+    named = [On(row_type, ((str(target), None),))] if target is not None else []
+    refused = new_event(
+        session,
+        actor,
+        action,
+        at=clock(session),
+        outcome="refused",
+        code=code,
+        on=named,
+        count=len(named),
+        purpose=purpose,
+    )
+    append_events(session, [refused])
+    commit(session)
+
+
+def finish(session: Session) -> None:
+    """Record every look of this request and commit. Nothing that was looked at may be sent before this returns.
+
+    Raises:
+        UnavailableError: the looks could not be recorded; nothing may be sent.
+    """
+    looking = cast("Looking | None", session.info.pop("looking", None))
+    if looking is None:
+        return
+    try:
+        refs = subject_refs(
+            session, {p for e in looking.entries.values() for row in e.rows if (p := about(row)) is not None}
+        )
+        events = [_event(session, looking, entry, refs) for entry in looking.entries.values()]
+        events += [_noted(session, looking, told) for told in looking.notes]
+        if not events:
+            session.rollback()
+            return
+        append_events(session, events)
+        session.add_all(d for entry in looking.entries.values() for d in _disclosures(looking, entry))
+        session.flush()
+        commit(session)
+    except (OperationalError, InterfaceError) as fault:
+        session.rollback()
+        raise UnavailableError from fault
+    except BaseException:
+        session.rollback()
+        raise
+
+
+def forget(session: Session) -> None:
+    """Let go of looks whose answer will not be sent (the request failed)."""
+    if session.info.pop("looking", None) is not None:
+        session.rollback()
+
+
+@contextmanager
+def looking(session: Session) -> Iterator[None]:
+    """Wrap looks outside a web request (operator's commands, jobs, tests): recorded at the end, let go on an error."""
+    try:
+        yield
+        finish(session)
+    except BaseException:
+        forget(session)
+        raise
+
+
+def mark_seen(session: Session, actor: Actor, rows: Iterable[tuple[str, UUID]], already: Iterable[UUID]) -> None:
+    """Keep that this user has now seen these rows (type, id), with the request's looks."""
+    known = set(already)
+    at = _looking(session, actor, None).at
+    session.add_all(
+        Seen(row_type=kind, row_id=row_id, user_id=actor.me, at=at) for kind, row_id in rows if row_id not in known
+    )
+
+
+def _looking(session: Session, actor: Actor, records: str | None) -> Looking:
+    if records is not None and records not in LOOKS:
+        raise UnrecordedWriteError(f"{records} is no declared look")
+    if "work" in session.info:
+        raise UnrecordedWriteError("a command does not look: it acts within what it may know of")
+    current = cast("Looking | None", session.info.get("looking"))
+    if current is None:
+        try:
+            start_writing(session)
+        except (OperationalError, InterfaceError) as busy:
+            session.rollback()
+            raise UnavailableError from busy
+        current = Looking(actor, clock(session))
+        session.info["looking"] = current
+    return current
+
+
+def _show(
+    session: Session, looking: Looking, rows: Sequence[T], *, records: str, purpose: str, fields: Sequence[str]
+) -> list[Sight[T]]:
+    gates = cast("Sequence[Gate]", session.info.get("gates", ()))
+    if not gates:
+        raise UnrecordedWriteError("a look needs a gate")
+    if not rows:
+        looking.notes.append(_Note(records, purpose, 0, None, ()))
+        return []
+    asked = frozenset(fields)
+    wanted = {row: _scopes(row, asked) for row in rows}
+    scopes = frozenset(scope for by_field in wanted.values() for scope in by_field.values() if scope is not None)
+    decided = _decide(session, looking, gates, scopes, purpose)
+    _prefetch_keys(session, rows)
+    shown: list[Sight[T]] = []
+    for row, by_field in wanted.items():
+        covered: dict[str, bool] = {}
+        for name, scope in by_field.items():
+            decision = decided[scope] if scope is not None else _plain_basis(looking, row)
+            covered[name] = isinstance(decision, Basis)
+            if isinstance(decision, Basis):
+                _enter(looking, records, purpose, decision, row, name, scope)
+        shown.append(Sight(row, asked, covered))
+    return shown
+
+
+def _decide(
+    session: Session, looking: Looking, gates: Sequence[Gate], scopes: frozenset[Scope], purpose: str
+) -> dict[Scope, Decision]:
+    decided: dict[Scope, Decision] = {}
+    open_scopes = scopes
+    for gate in gates:
+        answers = gate(session, looking.actor, open_scopes, purpose=purpose, at=looking.at)
+        for scope in open_scopes:
+            decision = answers[scope]
+            if scope not in decided or isinstance(decision, Withheld):
+                decided[scope] = decision
+        open_scopes = frozenset(s for s in open_scopes if isinstance(decided[s], Basis))
+    return decided
+
+
+def _scopes(row: Identified, fields: frozenset[str]) -> dict[str, Scope | None]:
+    """Say for each field what it takes to see it; None for what is nobody's category (an id, an instant, a code)."""
+    participant = about(row)
+    if participant is None:
+        raise UnrecordedWriteError(f"{type(row).__name__} is about no participant: it needs no look")
+    return {name: _scope(row, name, participant) for name in sorted(fields)}
+
+
+def _scope(row: Identified, name: str, participant: UUID) -> Scope | None:
+    kind = type(row)
+    category = category_of(kind, name)
+    if category == "row":
+        category = cast("str", getattr(row, cast("str", kind.__row_category__)))
+    if category is None:
+        return None
+    recorder = kind.__recorders__.get(name, kind.__recorder__)
+    if recorder is None:
+        raise UnrecordedWriteError(f"{kind.__name__} does not say which organization recorded {name}")
+    return Scope(participant, cast("UUID", getattr(row, recorder)), category)
+
+
+def category_of(kind: type[Identified], name: str) -> str | None:
+    """Return the consent category of a field ("row": the row itself carries it); None for what has none.
+
+    Raises:
+        UnrecordedWriteError: the field is neither a column nor listed in the class's `__shows__`.
+    """
+    mapper = cast("Mapper[Any]", inspected(kind))
+    column = mapper.columns.get(name) if name in mapper.columns else None
+    if column is None and f"_{name}" in mapper.columns:
+        column = mapper.columns[f"_{name}"]
+    if column is not None:
+        category = cast("str | None", column.info.get("category"))
+        if category is None and column.info.get("class") == "restricted":
+            return "row"
+        return category
+    if name in kind.__shows__:
+        return kind.__shows__[name]
+    raise UnrecordedWriteError(f"{kind.__name__}.{name} is neither a column nor in __shows__")
+
+
+def _plain_basis(looking: Looking, row: Identified) -> Basis:
+    """Say why a row's uncategorized fields may be seen: being within sight is an assignment's doing."""
+    recorder = type(row).__recorder__
+    own = recorder is not None and getattr(row, recorder) == looking.actor.organization_id
+    return Basis("own" if own else "assignment")
+
+
+def _enter(
+    looking: Looking, records: str, purpose: str, basis: Basis, row: Identified, name: str, scope: Scope | None
+) -> None:
+    crossing = scope is not None and scope.owner != looking.actor.organization_id
+    owner = scope.owner if crossing and scope is not None else None
+    to = looking.actor.organization_id if crossing else None
+    table = str(row.__tablename__)
+    entry = looking.entries.setdefault(
+        (records, purpose, basis, to, owner, table), _Entry(records, purpose, basis, to, owner)
+    )
+    entry.rows[row] = None
+    entry.fields.add(f"{table}.{name}")
+    if scope is not None:
+        entry.categories.add(scope.category)
+
+
+def _event(session: Session, looking: Looking, entry: _Entry, refs: Mapping[UUID, UUID | None]) -> Event:
+    table = str(next(iter(entry.rows)).__tablename__)
+    return new_event(
+        session,
+        looking.actor,
+        entry.action,
+        at=looking.at,
+        on=[On(table, tuple(row_names(row, refs) for row in entry.rows))],
+        fields=entry.fields,
+        categories=entry.categories,
+        count=len(entry.rows),
+        purpose=entry.purpose,
+        basis=(entry.basis.kind, entry.basis.id, entry.basis.rev),
+        to=entry.to,
+    )
+
+
+def _noted(session: Session, looking: Looking, told: _Note) -> Event:
+    return new_event(
+        session,
+        looking.actor,
+        told.action,
+        at=looking.at,
+        fields=told.fields,
+        count=told.count,
+        purpose=told.purpose,
+        basis=(told.basis, None, None),
+        details=[(None, None, told.words)] if told.words else [],
+    )
+
+
+def _disclosures(looking: Looking, entry: _Entry) -> Iterator[Disclosure]:
+    if entry.to is None or entry.owner is None:
+        return
+    by_person: dict[UUID, list[Identified]] = {}
+    for row in entry.rows:
+        by_person.setdefault(cast("UUID", about(row)), []).append(row)
+    for participant, rows in by_person.items():
+        yield Disclosure(
+            at=looking.at,
+            participant_id=participant,
+            from_org_id=entry.owner,
+            to_org_id=entry.to,
+            to_user_id=looking.actor.user_id,
+            categories=sorted(entry.categories),
+            row_type=str(rows[0].__tablename__),
+            row_ids=[str(row.id) for row in rows],
+            purpose=entry.purpose,
+            basis_kind=entry.basis.kind,
+            basis_id=entry.basis.id,
+            channel=looking.actor.source.channel,
+        )
+
+
+def _prefetch_keys(session: Session, rows: Sequence[Identified]) -> None:
+    owners = {participant for row in rows if (participant := about(row)) is not None}
+    crypto.prefetch(session, owners)

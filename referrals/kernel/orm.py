@@ -1,0 +1,238 @@
+"""Rows: the declarative base, ids, instants, classified columns, and engines that behave the same on both databases.
+
+Every column says what it is: `public` (may stand in the log), `personal` (about somebody, readable in the database) or
+*restricted*, which means sealed (`kernel/crypto.py`). A column about a participant also names its consent category.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from uuid import UUID
+
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, Uuid, create_engine, event
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+Classed = Literal["public", "personal", "restricted"]
+
+#: Consent categories (C8, C9). A column about a participant belongs to exactly one.
+CATEGORIES: Final = (
+    "identity",
+    "contact",
+    "release",
+    "supervision",
+    "needs",
+    "attendance",
+    "session_content",
+    "health",
+    "substance_use",
+    "victim_safety",
+    "legal",
+    "boundary",
+    "family",
+)
+
+_uuid7_lock = threading.Lock()
+_uuid7_last = (0, 0)
+
+
+def uuid7(at: datetime | None = None) -> UUID:
+    """Return a new UUIDv7 (RFC 9562): milliseconds since 1970, a counter in `rand_a`, 62 random bits.
+
+    Ids made by one process within one millisecond rise, so that pages of new rows keep their order.
+    """
+    global _uuid7_last  # noqa: PLW0603  # one counter for the process is the point
+    millis = int((at.timestamp() if at is not None else time.time()) * 1000)
+    with _uuid7_lock:
+        last, counter = _uuid7_last
+        counter = counter + 1 if millis == last and counter < 0xFFF else secrets.randbits(8)
+        _uuid7_last = (millis, counter)
+    value = millis << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | secrets.randbits(62)
+    return UUID(int=value)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment in UTC with microseconds. Naive values are refused; both databases give aware ones back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant needs a time zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Give back an aware value."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class MadeOfColumns:
+    """Something written in a class body that stands for several mapped columns (a sealed value, a blind index)."""
+
+    def columns(self, name: str) -> dict[str, MappedColumn[Any]]:
+        """Return the columns to map, by attribute name."""
+        raise NotImplementedError
+
+
+class Base(DeclarativeBase):
+    """Base of every table of the service (the log has its own)."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: Instant(), UUID: Uuid()}
+
+    #: False for bookkeeping about no record (jobs, `Seen`, key counters); each one stands in a house test with its reason.
+    __audited__: ClassVar[bool] = True
+    #: The attribute that holds the participant's id, when the row is about one ("id" on the participant's own row).
+    __participant__: ClassVar[str | None] = None
+    #: The attribute that holds the organization that recorded the row (C3): its members read it without consent.
+    __recorder__: ClassVar[str | None] = None
+    #: Fields recorded by another organization than `__recorder__` names: field -> attribute with that organization's id.
+    __recorders__: ClassVar[Mapping[str, str]] = {}
+    #: The attribute that carries the category of sealed columns declared without one (messages, needs, notes).
+    __row_category__: ClassVar[str | None] = None
+    #: Properties a look may show, with their category (None: codes and instants that belong to nobody's category).
+    __shows__: ClassVar[Mapping[str, str | None]] = {}
+    #: Purpose of the house key that seals the row when it is about no participant.
+    __house_key__: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let a class body write one line for what needs several columns."""
+        for name, made in list(vars(cls).items()):
+            if isinstance(made, MadeOfColumns):
+                for attribute, column in made.columns(name).items():
+                    setattr(cls, attribute, column)
+        super().__init_subclass__(**kwargs)
+
+    def __repr__(self) -> str:
+        """Show class and id, never content: a row may stand in a traceback or a log line."""
+        return f"<{type(self).__name__} {getattr(self, 'id', '?')}>"
+
+    def __getstate__(self) -> object:
+        """Refuse pickling: content would leave by a side door."""
+        raise TypeError(f"{type(self).__name__} does not pickle")
+
+
+class Identified(Base):
+    """An audited row: an unguessable id made at construction, and a revision that every flush moves."""
+
+    __abstract__ = True
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, sort_order=-20, info={"class": "public"})
+    revision: Mapped[int] = mapped_column(sort_order=-19, info={"class": "public"})
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        """Let SQLAlchemy count revisions: 1, 2, 3 … (the event that changed the row carries the number)."""
+        return {"version_id_col": cls.__dict__.get("revision") or cls.revision}
+
+    def __init__(self, **values: Any) -> None:
+        """Make the id before anything else: sealing binds to it."""
+        values.setdefault("id", uuid7())
+        super().__init__(**values)
+
+
+class Subject(Identified):
+    """The row of a participant. The log names them by `log_ref` alone, a random UUIDv4 used nowhere else."""
+
+    __abstract__ = True
+
+    log_ref: Mapped[UUID | None] = mapped_column(
+        unique=True, sort_order=-18, info={"class": "personal", "category": "identity"}
+    )
+
+
+def public(*args: Any, **kwargs: Any) -> MappedColumn[Any]:
+    """Declare a column that may stand in the log: an instant, a code, an id, a count."""
+    return mapped_column(*args, info={"class": "public"}, **kwargs)
+
+
+def personal(*args: Any, category: str | None = None, **kwargs: Any) -> MappedColumn[Any]:
+    """Declare a column about somebody that is not sealed. `category` is required where that somebody is a participant."""
+    if category is not None and category not in CATEGORIES:
+        raise ValueError(category)
+    return mapped_column(*args, info={"class": "personal", "category": category}, **kwargs)
+
+
+def related(*args: Any, **kwargs: Any) -> Any:
+    """Declare a relationship for reading only: never written through, never loaded by accident after the look's commit."""
+    return relationship(*args, viewonly=True, lazy="raise", **kwargs)
+
+
+def make_engine(url: str, **options: Any) -> Engine:
+    """Return an engine with the settings the house relies on; `options` go to SQLAlchemy's `create_engine`.
+
+    SQLite: WAL, `synchronous=FULL`, foreign keys, secure delete, and explicit BEGIN (the connection option
+    `sqlite_begin="IMMEDIATE"` for what writes: a deferred one fails at once among busy writers). PostgreSQL: UTC and time limits.
+    """
+    if url.startswith("sqlite"):
+        engine = create_engine(url, hide_parameters=True, **options)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        engine = create_engine(
+            url.replace("postgres://", "postgresql://", 1),
+            hide_parameters=True,
+            **{"pool_pre_ping": True, "max_overflow": 0} | options,
+        )
+        event.listen(engine, "connect", _prepare_postgresql)
+    return engine
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "busy_timeout=5000",
+        "secure_delete=ON",
+        "trusted_schema=OFF",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("sqlite_begin") == "IMMEDIATE"
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _prepare_postgresql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET TIME ZONE 'UTC'")
+        cursor.execute("SET statement_timeout = '15s'")
+        cursor.execute("SET lock_timeout = '5s'")
+        cursor.execute("SET idle_in_transaction_session_timeout = '30s'")
+    connection.commit()
+
+
+def after_fork(engine: Engine) -> None:
+    """Drop pooled connections that a parent process opened: one connection is never used across a fork."""
+    engine.dispose(close=False)

@@ -1,0 +1,165 @@
+"""What the log is told: composing the event of an act or a look, and appending it inside the caller's transaction.
+
+The one module of the service that writes to `audit.log`. Bodies hold ids, codes, counts and names of fields, never content (L8).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import inspect as inspected
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Mapper, Session
+
+from audit import log
+from audit.event import ActorRef, BasisRef, Event, On, Sealed, Source, new_event_id, split
+from referrals.kernel import crypto
+from referrals.kernel.actor import Actor
+from referrals.kernel.errors import UnavailableError
+from referrals.kernel.orm import Identified, Subject
+
+#: A clock this far behind the newest event stops writes.
+CLOCK_TOLERANCE = timedelta(minutes=5)
+
+#: Kind, id and revision of what an act or a look rests on.
+BasisNote = tuple[str, UUID | None, int | None]
+
+
+def clock(session: Session) -> datetime:
+    """Return the time now, in UTC. Tests and the demo may set `session.info["clock"]`."""
+    ticking = cast("Callable[[], datetime] | None", session.info.get("clock"))
+    return ticking() if ticking is not None else datetime.now(UTC)
+
+
+def start_writing(session: Session) -> None:
+    """Open a transaction that is going to write: what was read before is let go, and SQLite takes its lock at once."""
+    session.rollback()
+    session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+
+
+def commit(session: Session) -> None:
+    """Commit what an act, a look or a job recorded. Called by `execute()`, `look()` and the job claim alone."""
+    session.info["committing"] = True
+    try:
+        session.commit()
+    finally:
+        session.info.pop("committing", None)
+
+
+def subject_refs(session: Session, participants: Iterable[UUID]) -> dict[UUID, UUID | None]:
+    """Return each participant's `log_ref` (None once expunged), in one query."""
+    wanted = set(participants)
+    if not wanted:
+        return {}
+    found: dict[UUID, UUID | None] = {}
+    for model in Subject.__subclasses__():
+        fresh = [row for row in session.new if isinstance(row, model)]
+        found |= {row.id: row.log_ref for row in fresh if row.id in wanted}
+        if wanted - set(found):
+            rows = session.execute(select(model.id, model.log_ref).where(model.id.in_(wanted - set(found))))
+            found |= {row_id: ref for row_id, ref in rows}
+    return found
+
+
+def about(row: Identified) -> UUID | None:
+    """Return the id of the participant a row is about, if it is about one."""
+    attribute = type(row).__participant__
+    return cast("UUID | None", getattr(row, attribute)) if attribute else None
+
+
+def row_names(row: Identified, refs: Mapping[UUID, UUID | None]) -> tuple[str, str | None]:
+    """Return how the log names a row: its id, and its participant's `log_ref` (which stands in for a participant's own id)."""
+    participant = about(row)
+    ref = refs.get(participant) if participant is not None else None
+    subject = str(ref) if ref is not None else None
+    return (subject or str(row.id)) if isinstance(row, Subject) else str(row.id), subject
+
+
+def categories_of(row: Identified, fields: Iterable[str]) -> list[str]:
+    found = set()
+    mapper = cast("Mapper[Any]", inspected(type(row)))
+    for name in fields:
+        column = mapper.columns.get(name) if name in mapper.columns else mapper.columns.get(f"_{name}")
+        if column is not None and column.info.get("category"):
+            found.add(cast("str", column.info["category"]))
+    return sorted(found)
+
+
+def new_event(
+    session: Session,
+    actor: Actor,
+    action: str,
+    *,
+    at: datetime,
+    outcome: str = "done",
+    code: str | None = None,
+    on: Sequence[On] = (),
+    fields: Iterable[str] = (),
+    categories: Iterable[str] = (),
+    count: int = 0,
+    part: tuple[int, int] | None = None,
+    purpose: str | None = None,
+    basis: BasisNote | None = None,
+    to: UUID | None = None,
+    prior: UUID | None = None,
+    details: Iterable[tuple[UUID | None, str | None, Mapping[str, Any]]] = (),
+) -> Event:
+    """Compose the event of an act or a look from an actor's point of view.
+
+    `details` are (participant id, their `log_ref`, content), sealed here: bound to this very event.
+    """
+    event_id = new_event_id(at, os.urandom(10))
+    named = actor.kind not in {"anonymous", "unknown"}
+    return Event(
+        id=event_id,
+        at=at,
+        action=action,
+        actor=ActorRef(
+            kind=actor.kind,
+            id=str(actor.user_id or "throughgate") if named else None,
+            org=_text(actor.organization_id) if named else None,
+            role="_and_".join(sorted(actor.roles)) or None if named else None,
+            session=_text(actor.sign_in_id) if named else None,
+            behalf=_text(actor.behalf) if named else None,
+        ),
+        outcome=outcome,
+        code=code,
+        on=tuple(on),
+        fields=tuple(fields),
+        categories=tuple(categories),
+        count=count,
+        part=part,
+        purpose=purpose,
+        basis=None if basis is None else BasisRef(basis[0], _text(basis[1]), basis[2]),
+        to=_text(to),
+        request=str(actor.source.request),
+        prior=_text(prior),
+        source=Source(actor.source.channel, actor.source.net),
+        sealed=tuple(
+            Sealed.of(subject, crypto.seal_detail(session, owner, dict(content), UUID(event_id)))
+            for owner, subject, content in details
+        ),
+    )
+
+
+def _text(value: UUID | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def append_events(session: Session, events: Sequence[Event]) -> None:
+    """Append to the log inside this transaction. A log that cannot be written stops the act (L1)."""
+    try:
+        connection = session.connection()
+        newest = log.newest_at(connection)
+        if newest is not None and events and newest - clock(session) > CLOCK_TOLERANCE:
+            raise UnavailableError(reason="clock")
+        for one in events:
+            for whole in split(one):
+                log.append(connection, whole)
+    except DBAPIError as fault:
+        raise UnavailableError(reason="log") from fault

@@ -1,0 +1,547 @@
+"""Flask's side of the kernel: the database handle, who is asking, and both doors' manners.
+
+A room's `web.py` makes one `Doors` and says, for each verb and each reading, which page and which JSON resource stand for it;
+both doors run the same command or reading. What the doors share stands here and in `kernel/door.py`. Looks of a request are
+recorded before its first byte leaves (`House.dispatch_request`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import structlog
+from flask import Flask, Response, g, get_flashed_messages, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_babel import Babel, format_date, get_locale
+from flask_babel import format_datetime as babel_datetime
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from flask_login import LoginManager, UserMixin, current_user
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session as FlaskSession
+from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, MethodNotAllowed
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from referrals.kernel import crypto, look
+from referrals.kernel.actor import Actor, Source, nobody
+from referrals.kernel.errors import (
+    InvalidInputError,
+    NotFoundError,
+    RefusedError,
+    SignInNeededError,
+    UnavailableError,
+)
+from referrals.kernel.keys import KeyRing
+from referrals.kernel.orm import Base, make_engine, uuid7
+from referrals.kernel.session import HouseSession
+from referrals.settings import Settings
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+API: Final = "/api/v1"
+
+#: Endpoints that need nobody signed in, each with its reason; every other refuses (house test).
+OPEN: dict[str, str] = {
+    "static": "styles, scripts and fonts hold nothing about anybody",
+    "health": "a monitor asks whether the service is well",
+    "csp_reports": "browsers post reports without a sign-in",
+    "front": "the address people type; it leads to the sign-in or home",
+}
+#: Endpoints that a sign-in may reach before its second factor or first password change is done.
+HALFWAY: dict[str, str] = {}
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'; report-uri /csp-reports"
+)
+
+Words = str | LazyString
+
+#: The sentence for each code a refusal, a field or a notice may carry; rooms add theirs through `say()`.
+SENTENCES: dict[str, Words] = {}
+
+logger = structlog.get_logger()
+
+
+class WebSession(FlaskSession, HouseSession):
+    """Flask-SQLAlchemy's session with the house's guards."""
+
+
+class HouseSQLAlchemy(SQLAlchemy):
+    """Flask-SQLAlchemy with the house's engines."""
+
+    def _make_engine(self, bind_key: str | None, options: dict[str, Any], app: Flask) -> Engine:  # noqa: ARG002
+        """Make every engine the same way (Flask-SQLAlchemy names this method as the place to do so)."""
+        return make_engine(str(options["url"]), **cast("dict[str, Any]", app.config["HOUSE_ENGINE_OPTIONS"]))
+
+
+db = HouseSQLAlchemy(metadata=Base.metadata, session_options={"class_": WebSession}, disable_autonaming=True)
+csrf = CSRFProtect()
+limiter = Limiter(key_func=get_remote_address, default_limits=[], headers_enabled=False)
+babel = Babel()
+login = LoginManager()
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What one app runs on, kept in `app.extensions["throughgate"]`."""
+
+    settings: Settings
+    ring: KeyRing
+    gates: Sequence[look.Gate]
+    clock: Callable[[], datetime] | None = None
+
+
+class SignedIn(UserMixin):
+    """Somebody whose sign-in token holds. `step` is what is still missing: second_factor, enroll, new_password, or full."""
+
+    def __init__(self, token: str, actor: Actor, step: str, *, name: str, organization: str, language: str = "en") -> None:
+        """Keep what a request needs, detached from the session."""
+        self.token, self.actor, self.step = token, actor, step
+        self.name, self.organization, self.language = name, organization, language
+
+    def get_id(self) -> str:
+        """Return the sign-in's token: what the cookie holds."""
+        return self.token
+
+
+class Loader(Protocol):
+    """How the account room turns a cookie's token into somebody."""
+
+    def __call__(self, token: str, source: Source) -> SignedIn | None:
+        """Return who holds this token now, or None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An entry of the main navigation, shown to those who may use it."""
+
+    url: str
+    label: Words
+    order: int
+    shown_to: Callable[[Actor], bool]
+
+
+PLACES: list[Place] = []
+
+
+def place(url: str, label: Words, order: int, shown_to: Callable[[Actor], bool]) -> None:
+    """Add an entry to the main navigation (called by a room's `web.py` at import)."""
+    PLACES.append(Place(url, label, order, shown_to))
+
+
+def say(sentences: Mapping[str, Words]) -> None:
+    """Give codes their sentences: what is wrong, and what to do."""
+    SENTENCES.update(sentences)
+
+
+def sentence(code: str, facts: Mapping[str, Any] | None = None) -> str:
+    """Return the sentence for a code in the reader's language; facts fill its `%(name)s` places."""
+    name = code
+    while name not in SENTENCES and "." in name:
+        name = name.rpartition(".")[0]
+    words = str(SENTENCES.get(name, SENTENCES["not_accepted"]))
+    try:
+        return words % {key: _told(value) for key, value in (facts or {}).items()} if "%(" in words else words
+    except KeyError:
+        return words
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, datetime):
+        return in_zone(value, str(getattr(g, "zone", "UTC")))
+    return str(format_date(value, "long")) if isinstance(value, date) else str(value)
+
+
+def current_actor() -> Actor:
+    """Return whoever is asking; nobody in particular when no one is signed in."""
+    if current_user.is_authenticated:
+        return cast("SignedIn", current_user).actor
+    return nobody(source())
+
+
+def source() -> Source:
+    """Return where this request comes from: its door, a keyed pseudonym of its address, its id."""
+    if "source" not in g:
+        net = crypto.mac(db.session(), "net", (request.remote_addr or "").encode())[:16].hex()
+        g.source = Source("api" if at_api() else "page", net, uuid7())
+    return cast("Source", g.source)
+
+
+def at_api() -> bool:
+    """Whether this request came through the JSON door."""
+    return request.path.startswith(f"{API}/") or request.path == API
+
+
+class House(Flask):
+    """The app: every answer waits until what it shows has been recorded."""
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        """Run the view, then record its looks; only then may the answer leave (L1)."""
+        try:
+            answer = self.make_response(super().dispatch_request())
+        except BaseException:
+            look.forget(db.session())
+            raise
+        look.finish(db.session())
+        return answer
+
+
+def install(app: Flask, installed: Installed, loader: Loader) -> None:
+    """Join the kernel's web side to an app."""
+    settings = installed.settings
+    app.extensions["throughgate"] = installed
+    app.config.update(
+        SECRET_KEY=app.config.get("SECRET_KEY"),
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SESSION_COOKIE_NAME="__Host-sid",
+        SESSION_COOKIE_SECURE=True,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_PATH="/",
+        MAX_CONTENT_LENGTH=1024 * 1024,
+        MAX_FORM_MEMORY_SIZE=1024 * 1024,
+        MAX_FORM_PARTS=1000,
+        TRUSTED_HOSTS=settings.hosts,
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_CHECK_DEFAULT=False,
+        # The Referer check is replaced by our own check of Origin, which JSON clients can pass as well.
+        WTF_CSRF_SSL_STRICT=False,
+        WTF_CSRF_FIELD_NAME="csrf_token",
+        BABEL_TRANSLATION_DIRECTORIES=str(ROOT / "referrals" / "translations"),
+        RATELIMIT_STORAGE_URI=settings.rate_url,
+    )
+    app.config.setdefault("HOUSE_ENGINE_OPTIONS", {})
+    if settings.trusted_proxies:
+        count = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    db.init_app(app)
+    csrf.init_app(app)
+    limiter.init_app(app)
+    babel.init_app(app, locale_selector=_language)
+    login.session_protection = None
+    login.init_app(app)
+    login.user_loader(lambda token: loader(token, source()))
+    app.before_request(_prepare)
+    app.before_request(_guard)
+    app.after_request(_headers)
+    _install_errors(app)
+    _install_templates(app)
+    app.add_url_rule("/health", "health", _health)
+    app.add_url_rule("/csp-reports", "csp_reports", _csp_reports, methods=["POST"])
+
+
+def furnish(session: Session, installed: Installed) -> None:
+    """Hand a session its key ring and gates."""
+    session.info["ring"] = installed.ring
+    session.info["gates"] = installed.gates
+    if installed.clock is not None:
+        session.info["clock"] = installed.clock
+
+
+def _language() -> str:
+    known = [str(locale) for locale in babel.list_translations()] or ["en"]
+    if current_user.is_authenticated and cast("SignedIn", current_user).language in known:
+        return cast("SignedIn", current_user).language
+    return request.accept_languages.best_match(["en", *known]) or "en"
+
+
+def _prepare() -> None:
+    furnish(db.session(), cast("Installed", login_app().extensions["throughgate"]))
+
+
+def login_app() -> Flask:
+    """Return the app this request is for."""
+    from flask import current_app  # noqa: PLC0415  # a proxy, not an import upstairs
+
+    return current_app
+
+
+def _guard() -> ResponseReturnValue | None:
+    """Refuse whoever may not come in: wrong origin, no CSRF token, no sign-in, a sign-in that is not complete."""
+    if request.routing_exception is not None or request.endpoint is None:
+        return None  # 404, 405 and redirects tell nothing about anybody
+    if request.method not in {"GET", "HEAD", "OPTIONS"}:
+        _check_origin()
+        if request.endpoint != "csp_reports" and request.cookies.get("__Host-sid"):
+            csrf.protect()
+    if request.endpoint in OPEN:
+        return None
+    if not current_user.is_authenticated:
+        raise SignInNeededError
+    step = cast("SignedIn", current_user).step
+    if step != "full" and request.endpoint not in HALFWAY:
+        raise SignInNeededError(step=step)
+    return None
+
+
+def _check_origin() -> None:
+    origin = request.headers.get("Origin")
+    if origin and origin != "null" and origin.rstrip("/") != request.host_url.rstrip("/"):
+        raise Forbidden
+    if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.endpoint != "csp_reports":
+        raise Forbidden
+
+
+def _headers(response: Response) -> Response:
+    """Set the headers of S-401 to S-407. They depend on nothing that a refused request might not have set."""
+    headers = response.headers
+    policy = CONTENT_SECURITY_POLICY
+    if request.endpoint == "api_docs":
+        policy = policy.replace("img-src 'self'", "img-src 'self' data:")
+    headers.setdefault("Content-Security-Policy", policy)
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()")
+    if request.is_secure:
+        headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+    if request.endpoint != "static":
+        headers["Cache-Control"] = "no-store"
+    if "source" in g:
+        headers["X-Request-Id"] = str(cast("Source", g.source).request)
+    return response
+
+
+# --- errors at both doors ---------------------------------------------------------------------------------------------
+
+
+def _install_errors(app: Flask) -> None:
+    app.register_error_handler(RefusedError, _refused)
+    app.register_error_handler(HTTPException, _http_fault)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _refused(error: RefusedError) -> ResponseReturnValue:
+    if isinstance(error, SignInNeededError) and not at_api():
+        if request.method == "GET" and "step" not in error.facts:
+            return redirect(f"/sign-in?next={request.path}" if request.path != "/" else "/sign-in", 303)
+        return redirect({"second_factor": "/sign-in/second-step", "enroll": "/sign-in/enroll", "new_password": "/sign-in/new-password"}.get(str(error.facts.get("step")), "/sign-in"), 303)
+    faults = error.fields if isinstance(error, InvalidInputError) else {}
+    return problem(error.status, error.code, facts=error.facts, faults=faults)
+
+
+def _http_fault(error: HTTPException) -> ResponseReturnValue:
+    if error.response is not None or (error.code or 500) < 400:  # noqa: PLR2004  # a redirect of the router
+        return error.get_response()
+    code = "csrf" if isinstance(error, CSRFError) else _HTTP_CODES.get(error.code or 500, "unreadable_request")
+    answer = problem(error.code or 500, code)
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        answer.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return answer
+
+
+def _unexpected(error: Exception) -> ResponseReturnValue:
+    db.session.rollback()
+    logger.error("unexpected", exc_info=error, path=request.path, request=str(getattr(g, "source", "")))
+    return problem(500, "unexpected")
+
+
+_HTTP_CODES: Final = {
+    400: "unreadable_request",
+    401: "sign_in_needed",
+    403: "not_permitted",
+    404: "not_found",
+    405: "wrong_method",
+    406: "not_acceptable",
+    413: "too_much",
+    414: "too_much",
+    415: "wrong_media_type",
+    422: "invalid_input",
+    429: "too_often",
+    500: "unexpected",
+}
+
+
+def problem(
+    status: int, code: str, *, facts: Mapping[str, Any] | None = None, faults: Mapping[str, Sequence[str]] | None = None
+) -> Response:
+    """Answer a refusal: a page for people, problem+json (RFC 9457) for machines, the same code and sentence at both."""
+    facts = facts or {}
+    detail = sentence(code, facts)
+    request_id = str(cast("Source", g.source).request) if "source" in g else None
+    if at_api():
+        body: dict[str, Any] = {
+            "type": f"/problems/{code.replace('_', '-')}",
+            "title": str(_TITLES.get(status, _TITLES[400])),
+            "status": status,
+            "detail": detail,
+            "code": code,
+            "request_id": request_id,
+        }
+        if shown := {key: _json_fact(value) for key, value in facts.items()}:
+            body["facts"] = shown
+        if faults:
+            body["errors"] = [
+                {"field": name, "code": fault, "detail": sentence(fault)} for name, codes in faults.items() for fault in codes
+            ]
+        answer = login_app().json.response(body)
+        answer.mimetype = "application/problem+json"
+        answer.status_code = status
+        return answer
+    page = render_template(
+        "errors/problem.html",
+        status=status,
+        code=code,
+        title=str(_TITLES.get(status, _TITLES[400])),
+        detail=detail,
+        next_step=str(_NEXT.get(status, "")),
+        next_url=facts.get("url") or ("/home" if current_user.is_authenticated else "/sign-in"),
+        request_id=request_id,
+    )
+    return Response(page, status=status, mimetype="text/html")
+
+
+def _json_fact(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(value) if isinstance(value, UUID | date) else value
+
+
+_TITLES: Final[Mapping[int, Words]] = {
+    400: _l("We could not read this request"),
+    401: _l("Please sign in"),
+    403: _l("This is not yours to do"),
+    404: _l("Page not found"),
+    405: _l("This cannot be done here"),
+    409: _l("This cannot be done now"),
+    412: _l("Somebody else changed this"),
+    413: _l("This is too large"),
+    415: _l("We could not read this kind of file"),
+    422: _l("Something needs correcting"),
+    428: _l("Please read it first"),
+    429: _l("Too many tries"),
+    500: _l("Something went wrong"),
+    503: _l("Not available right now"),
+}
+_NEXT: Final[Mapping[int, Words]] = {
+    400: _l("Go back, reload the page, and try again."),
+    403: _l("If you think it should be, ask your supervisor or your organization's administrator."),
+    404: _l("Check the address, or start again from your home page."),
+    405: _l("Go back to the page you came from."),
+    409: _l("Go back, reload the page to see how things stand now, and decide again."),
+    413: _l("Shorten the text or choose a smaller file, and send it again."),
+    429: _l("Wait a few minutes, then try again."),
+    500: _l("Nothing was changed. Try again; if it happens again, tell your administrator the request number below."),
+    503: _l("Nothing was changed. Try again in a minute; if it lasts, tell your administrator."),
+}
+
+say(
+    {
+        "not_found": _l("There is nothing here that you can see."),
+        "not_permitted": _l("Your role does not include this."),
+        "sign_in_needed": _l("You are not signed in, or your sign-in has ended."),
+        "invalid_input": _l("Some answers need correcting. Nothing was saved."),
+        "unreadable_request": _l("What was sent could not be read. Nothing was saved."),
+        "changed_meanwhile": _l("Somebody else changed this while you were working on it. Nothing of yours was saved yet."),
+        "precondition_needed": _l("Send the version you read in If-Match, so that nobody's change is overwritten."),
+        "key_reused": _l("This idempotency key was used before with different content."),
+        "unavailable": _l("This could not be put on record, so it was not done."),
+        "conflicting_entry": _l("There is already an entry that excludes this one."),
+        "csrf": _l("This form is from an earlier sign-in. Reload the page and send it again."),
+        "wrong_method": _l("This address does not take that kind of request."),
+        "not_acceptable": _l("This address answers in JSON or as a page only."),
+        "too_much": _l("This is larger than we can take."),
+        "wrong_media_type": _l("Send JSON (application/json) here."),
+        "too_often": _l("There were too many tries from here in a short time."),
+        "unexpected": _l("An unexpected error happened. It has been noted."),
+        "required": _l("Enter an answer."),
+        "wrong_type": _l("This is not the kind of answer expected here."),
+        "unknown_field": _l("This field is not known here."),
+        "not_yours": _l("This field is not yours to set."),
+        "not_accepted": _l("We could not use this answer."),
+        "not_text": _l("Use letters, numbers and punctuation only; something invisible came with the text."),
+        "not_an_id": _l("This is not an id."),
+        "too_large": _l("This number is too large."),
+        "too_long": _l("This is too long. Shorten it."),
+        "too_short": _l("This is too short. Say a little more."),
+        "one_line": _l("Write this on one line."),
+        "not_a_date": _l("Enter a real date, with month, day and four-digit year."),
+        "not_a_time": _l("Enter a date and time with its zone."),
+        "not_a_number": _l("Enter a whole number."),
+        "not_a_choice": _l("Choose one of the answers offered."),
+        "repeated": _l("Choose each answer once."),
+        "out_of_range": _l("This number is outside what is allowed."),
+    }
+)
+
+
+# --- templates --------------------------------------------------------------------------------------------------------
+
+
+def in_zone(instant: datetime, zone: str) -> str:
+    """Say an instant as people at that place read it: 12-hour, with the zone's short name."""
+    local = instant.astimezone(ZoneInfo(zone))
+    text = babel_datetime(local.replace(tzinfo=None), "MMM d, y, h:mm a", rebase=False)
+    return f"{text} {local.tzname()}"
+
+
+def _install_templates(app: Flask) -> None:
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.filters["in_zone"] = in_zone
+    app.jinja_env.filters["dateformat"] = lambda day, style="long": format_date(day, style)
+    app.jinja_env.tests["not_shared"] = lambda value: value is look.NOT_SHARED
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.context_processor(_everywhere)
+
+
+def _everywhere() -> dict[str, Any]:
+    known = current_user.is_authenticated and cast("SignedIn", current_user).step == "full"
+    installed = cast("Installed", login_app().extensions["throughgate"])
+    return {
+        "lang": str(get_locale() or "en"),
+        "nav": _navigation() if known else [],
+        "viewer": {"name": current_user.name, "organization": current_user.organization} if known else None,
+        "notices": _notices,
+        "csrf_token": generate_csrf,
+        "demo": installed.settings.is_development,
+        "printed_at": datetime.now(UTC),
+        "zone": getattr(g, "zone", "UTC"),
+        "sentence": sentence,
+    }
+
+
+def _navigation() -> list[dict[str, Any]]:
+    actor = current_actor()
+    return [
+        {"url": one.url, "label": str(one.label), "current": request.path == one.url or request.path.startswith(f"{one.url}/")}
+        for one in sorted(PLACES, key=lambda one: one.order)
+        if one.shown_to(actor)
+    ]
+
+
+def _notices() -> list[dict[str, str]]:
+    """Turn the codes that the last request left into sentences."""
+    return [{"kind": kind, "text": sentence(code)} for kind, code in get_flashed_messages(with_categories=True)]
+
+
+def _health() -> ResponseReturnValue:
+    """Say green or red, nothing else (S-706)."""
+    installed = cast("Installed", login_app().extensions["throughgate"])
+    try:
+        session = db.session()
+        installed.ring.mac(session, "net", b"health")
+    except Exception:  # noqa: BLE001  # whatever is wrong, the answer is red
+        return Response("red\n", status=503, mimetype="text/plain")
+    return Response("green\n", mimetype="text/plain")
+
+
+def _csp_reports() -> ResponseReturnValue:
+    """Count a browser's report of a blocked resource; its content may hold addresses of pages, so it is not kept."""
+    logger.warning("csp_report", bytes=request.content_length or 0)
+    return Response(status=204)
+
+
