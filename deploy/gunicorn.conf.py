@@ -1,8 +1,8 @@
 """How gunicorn serves Throughgate, in development and in production alike.
 
 In production it listens on loopback or a Unix socket behind a proxy that takes slow requests from it: a handful of
-threads must not wait for someone's half-sent request. Give it another address with `--bind`, another number of
-processes with WEB_CONCURRENCY.
+threads must not wait for someone's half-sent request. THROUGHGATE_BIND gives it another address,
+THROUGHGATE_WEB_WORKERS another number of processes.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class AccessLog(Logger):  # type: ignore[misc]  # gunicorn has no types
 
 wsgi_app = "wsgi:app"
 chdir = str(Path(__file__).resolve().parent.parent)
-bind = "127.0.0.1:8000"
+bind = os.environ.get("THROUGHGATE_BIND") or "127.0.0.1:8000"
 
 worker_class = "gthread"
-workers = int(os.environ.get("WEB_CONCURRENCY") or len(os.sched_getaffinity(0)))
+workers = int(os.environ.get("THROUGHGATE_WEB_WORKERS") or len(os.sched_getaffinity(0)))
 threads = 4
 # No preload: one engine per process, never across a fork.
 preload_app = False
@@ -58,9 +58,9 @@ max_requests_jitter = 200
 control_socket_disable = True
 umask = 0o077
 
-# Who may say that a request came by HTTPS. Without an entry: nobody, and no header is believed.
-forwarded_allow_ips = os.environ.get("THROUGHGATE_TRUSTED_PROXIES", "")
-secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
+# Nobody is believed here: the service itself knows how many proxies stand before it (THROUGHGATE_TRUSTED_PROXIES).
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
 
 logger_class = AccessLog
 accesslog = "-"
