@@ -180,18 +180,6 @@ def test_what_pip_could_not_install_is_named(dev: ModuleType, output: str, said:
 # --- services that tests need ---
 
 
-def test_a_missing_service_is_named_with_its_remedy(
-    dev: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(dev, "LIBRARIES", tmp_path)
-    assert [dev.skipped(service, 12) for service in dev.missing()] == [
-        "PostgreSQL not found: 12 tests skipped. Run: apt-get install postgresql",
-        "Chromium not found: 12 browser tests skipped. Run: apt-get install chromium",
-        "redis-server not found: 12 tests skipped. Run: apt-get install redis-server",
-    ]
-
-
 def test_postgresql_is_found_where_debian_hides_it(
     dev: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,7 +198,11 @@ def test_where_services_are_required_a_missing_one_stops_the_run(
     monkeypatch.setattr(dev, "LIBRARIES", tmp_path)
     monkeypatch.setenv("THROUGHGATE_REQUIRE", "1")
     assert dev.ask(["test"]) == 2
-    assert "Run: apt-get install chromium" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines() == [
+        "PostgreSQL not found: it must be here (THROUGHGATE_REQUIRE=1). Run: apt-get install postgresql",
+        "Chromium not found: it must be here (THROUGHGATE_REQUIRE=1). Run: apt-get install chromium",
+        "redis-server not found: it must be here (THROUGHGATE_REQUIRE=1). Run: apt-get install redis-server",
+    ]
 
 
 @pytest.mark.parametrize(
