@@ -46,7 +46,12 @@ def markup(page: str) -> str:
 def environment() -> Environment:
     """Jinja as the door sets it up, as far as templates may rely on it."""
     made = Environment(
-        loader=FileSystemLoader(TEMPLATES), extensions=["jinja2.ext.i18n"], autoescape=True, undefined=StrictUndefined
+        loader=FileSystemLoader(TEMPLATES),
+        extensions=["jinja2.ext.i18n"],
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     made.install_gettext_callables(str, lambda one, many, number: one if number == 1 else many, newstyle=True)  # type: ignore[attr-defined]
     made.globals["url_for"] = lambda endpoint, **values: f"/{endpoint}/{values.get('filename', '')}"
@@ -313,6 +318,16 @@ def test_an_act_page_says_error_first_and_keeps_its_blocks(render: Callable[...,
     assert html.index('id="error-summary"') < html.index("<h1")
     assert html.index("<form") < html.index("the fields") < html.index("Accept referral") < html.index('href="/home"')
     assert "<title>Accept \N{EN DASH} Throughgate</title>" in render(page, form=Form())
+
+
+def test_a_confirmation_asks_its_questions_between_what_will_happen_and_the_button(render: Callable[..., str]) -> None:
+    text = '{% from "components/confirm.html" import confirm %}'
+    bare = render(text + "{{ confirm(form, 'Withdraw consent', ['It ends now.']) }}", form=Form())
+    assert bare.index("It ends now.") < bare.index("Withdraw consent")
+    asked = render(
+        text + "{% call confirm(form, 'Withdraw', ['It ends.'], cancel_url='/x') %}why{% endcall %}", form=Form()
+    )
+    assert asked.index("It ends.") < asked.index("the-token") < asked.index("why") < asked.index("<button")
 
 
 def test_a_problem_page_needs_no_one_signed_in(environment: Environment) -> None:
