@@ -1,0 +1,155 @@
+"""Reading organizations and their places: a directory for whoever is signed in. Nothing here is about a participant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from sqlalchemy import Select, false, or_, select, true
+from sqlalchemy.orm import Session, selectinload
+
+from referrals.kernel.actor import Actor, Role, Side
+from referrals.kernel.errors import NotFoundError
+from referrals.organization.models import Facility, Installation, Location, Organization, Room
+
+#: How many rows a page of a list holds.
+PAGE = 50
+
+
+def the_installation(_actor: Actor) -> Select[Installation]:
+    """Return the one row that acts without another parent are acts on; everybody may know of it."""
+    return select(Installation)
+
+
+def installation(session: Session) -> Installation:
+    """Return the one row.
+
+    Raises:
+        NotFoundError: the database was not migrated.
+    """
+    row = session.scalars(select(Installation)).one_or_none()
+    if row is None:
+        raise NotFoundError
+    return row
+
+
+def visible_to(actor: Actor) -> Select[Organization]:
+    """Select the organizations an actor may know of: all of them, for whoever is signed in."""
+    return select(Organization).where(true() if actor.kind in {"user", "service"} else false())
+
+
+def own(actor: Actor) -> Select[Organization]:
+    """Select the organizations an actor may act on: the actor's own; every one for who runs the service."""
+    if actor.works_as(Role.OPERATOR):
+        return select(Organization)
+    return select(Organization).where(Organization.id == actor.organization_id)
+
+
+def own_facilities(actor: Actor) -> Select[Facility]:
+    """Select the facilities of the actor's own organization."""
+    return select(Facility).where(Facility.organization_id == actor.organization_id)
+
+
+def own_rooms(actor: Actor) -> Select[Room]:
+    """Select the rooms in the facilities of the actor's own organization."""
+    held = select(Facility.id).where(Facility.organization_id == actor.organization_id, Facility.id == Room.facility_id)
+    return select(Room).where(held.exists()).options(selectinload(Room.facility))
+
+
+def own_locations(actor: Actor) -> Select[Location]:
+    """Select the locations of the actor's own organization."""
+    return select(Location).where(Location.organization_id == actor.organization_id)
+
+
+def organizations(*, side: Side | None = None) -> Select[Organization]:
+    """Select the organizations that take part now, by name."""
+    statement = select(Organization).where(Organization.ended_at.is_(None))
+    if side is not None:
+        statement = statement.where(Organization.side == side)
+    return statement.order_by(Organization.name, Organization.id)
+
+
+def organization(session: Session, organization_id: UUID) -> Organization:
+    """Return one organization.
+
+    Raises:
+        NotFoundError: there is none with this id.
+    """
+    row = session.get(Organization, organization_id)
+    if row is None:
+        raise NotFoundError
+    return row
+
+
+def names(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Return the names of these organizations, in one query."""
+    wanted = set(ids)
+    if not wanted:
+        return {}
+    found = session.execute(select(Organization.id, Organization.name).where(Organization.id.in_(wanted)))
+    return dict(found.tuples().all())
+
+
+def facilities(organization_id: UUID | None = None) -> Select[Facility]:
+    """Select the facilities in use, by name: of one agency, or of all."""
+    statement = select(Facility).where(Facility.ended_at.is_(None))
+    if organization_id is not None:
+        statement = statement.where(Facility.organization_id == organization_id)
+    return statement.order_by(Facility.name, Facility.id)
+
+
+def facility(session: Session, facility_id: UUID) -> Facility:
+    """Return one facility.
+
+    Raises:
+        NotFoundError: there is none with this id.
+    """
+    row = session.get(Facility, facility_id)
+    if row is None:
+        raise NotFoundError
+    return row
+
+
+def facility_names(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Return the names of these facilities, in one query."""
+    wanted = set(ids)
+    if not wanted:
+        return {}
+    found = session.execute(select(Facility.id, Facility.name).where(Facility.id.in_(wanted)))
+    return dict(found.tuples().all())
+
+
+def facility_page(
+    session: Session, organization_id: UUID, *, after: UUID | None = None, limit: int = PAGE
+) -> tuple[list[Facility], UUID | None]:
+    """Return a page of an agency's facilities by name, and the id to go on after (None on the last page)."""
+    statement = facilities(organization_id)
+    if after is not None:
+        last = select(Facility.name).where(Facility.id == after).scalar_subquery()
+        statement = statement.where(or_(Facility.name > last, (Facility.name == last) & (Facility.id > after)))
+    rows = list(session.scalars(statement.limit(limit + 1)))
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def rooms(session: Session, facility_id: UUID) -> Sequence[Room]:
+    """Return the rooms in use of a facility, by name."""
+    statement = select(Room).where(Room.facility_id == facility_id, Room.ended_at.is_(None))
+    return session.scalars(statement.order_by(Room.name, Room.id)).all()
+
+
+def locations(organization_id: UUID) -> Select[Location]:
+    """Select the locations in use of an organization, by name."""
+    statement = select(Location).where(Location.organization_id == organization_id, Location.ended_at.is_(None))
+    return statement.order_by(Location.name, Location.id)
+
+
+def location_page(
+    session: Session, organization_id: UUID, *, after: UUID | None = None, limit: int = PAGE
+) -> tuple[list[Location], UUID | None]:
+    """Return a page of an organization's locations by name, and the id to go on after (None on the last page)."""
+    statement = locations(organization_id)
+    if after is not None:
+        last = select(Location.name).where(Location.id == after).scalar_subquery()
+        statement = statement.where(or_(Location.name > last, (Location.name == last) & (Location.id > after)))
+    rows = list(session.scalars(statement.limit(limit + 1)))
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
