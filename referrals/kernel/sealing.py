@@ -181,7 +181,7 @@ def _decode_instant(payload: bytes) -> datetime:
     return datetime.strptime(payload.decode("ascii"), "%Y-%m-%dT%H:%M:%S.%f%z").astimezone(UTC)
 
 
-def _settle_structure(value: Structure) -> Structure:
+def _settle_structure(value: object) -> Structure:
     settled: Structure = json.loads(_encode_structure(value))
     return settled
 
@@ -194,9 +194,11 @@ def _plain(value: object) -> bool:
     return isinstance(value, dict) and all(type(key) is str and _plain(item) for key, item in value.items())
 
 
-def _encode_structure(value: Structure) -> bytes:
+def _encode_structure(value: object) -> bytes:
     try:
-        if not _plain(value):  # floats have no canonical form here; tuples and sets would read back as lists
+        if not isinstance(value, (dict, list)) or not _plain(
+            value
+        ):  # floats have no canonical form here; tuples and sets would read back as lists
             raise SealedValueError("wrong_type")
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except RecursionError:
