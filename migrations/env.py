@@ -9,7 +9,7 @@ from alembic import context
 from sqlalchemy import Connection, MetaData, text
 
 import referrals.app  # noqa: F401  # every room's models
-from audit.models import AuditBase
+from audit.models import Base as AuditBase
 from referrals.kernel.orm import Base
 
 LOCK = 0x7467_6D69_6772  # "tgmigr": an advisory lock of our own

@@ -195,11 +195,8 @@ def make_engine(url: str, **options: Any) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        engine = create_engine(
-            url.replace("postgres://", "postgresql://", 1),
-            hide_parameters=True,
-            **{"pool_pre_ping": True, "max_overflow": 0} | options,
-        )
+        pooled = {} if "poolclass" in options else {"pool_pre_ping": True, "max_overflow": 0}
+        engine = create_engine(url.replace("postgres://", "postgresql://", 1), hide_parameters=True, **pooled | options)
         event.listen(engine, "connect", _prepare_postgresql)
     return engine
 
