@@ -1,9 +1,10 @@
 """The one way anything is written: schema, sight, grant, rule, record, commit.
 
-A command says who may do what to which row, with which words, leaving which record. `execute()` is the only place that commits
-an act. Three things make an unrecorded write impossible through the session: the guards of `HouseSession` refuse writes outside
-a command; what the one flush touched must be among what the command recorded; and the events are appended to the log in the
-same transaction. The database's own rules (triggers, grants) hold what Python cannot: raw SQL. Cites L1 and L2 of `audit`.
+A command says who may do what to which row, with which words, leaving which record. `execute()` is the only place
+that commits an act. Three things make an unrecorded write impossible through the session: the guards of
+`HouseSession` refuse writes outside a command; what the one flush touched must be among what the command recorded;
+and the events are appended to the log in the same transaction. The database's own rules (triggers, grants) hold what
+Python cannot: raw SQL. Cites L1 and L2 of `audit`.
 """
 
 from __future__ import annotations
@@ -133,7 +134,8 @@ class Command(Generic[S, R]):
     """A declared act. `allow` is an OR of ANDs over pure predicates; `within` selects what the actor may know of.
 
     `edits` means that the act edits fields two people may edit: it then needs the version the editor saw (S-310).
-    `outlasts` runs in the refusal's own transaction and may keep what a refusal must leave behind (a failed attempt).
+    `outlasts` runs in the refusal's own transaction and may keep what a refusal must leave behind (a failed attempt); it may set
+    `work.actor` (whose account was tried) and `work.action` (the name of what it keeps: `account.locked`).
     """
 
     name: str
@@ -166,7 +168,8 @@ def command(
     edits: bool = False,
     outlasts: Callable[[Work, S, RefusedError, Mapping[str, Any]], None] | None = None,
 ) -> Callable[[Callable[Concatenate[Work, S, P], R]], Command[S, R]]:
-    """Declare a command. The schema's fields must be the function's keywords, exactly; each record name is declared once.
+    """Declare a command. The schema's fields must be the function's keywords, exactly; each record name is declared
+    once.
 
     Raises:
         TypeError: at import, when fields and keywords differ, the name is taken, or nobody is allowed.
@@ -377,7 +380,9 @@ def _record_refusal(
     else:
         rows = (row_names(thing, refs),) if thing is not None else ((str(target), None),)
         named = [On(str(what.on.__tablename__), rows)]
+    kept_as, again.action = again.action, what.records  # what outlasts the refusal may have a name of its own
     refused = _event(again, outcome="refused", code=refusal.code, on=named, count=len(named))
+    again.action = kept_as
     again.flushing = True
     session.flush()
     again.flushing = False
