@@ -141,10 +141,9 @@ def _check(value: object, path: _Path, depth: int) -> None:  # noqa: C901  # one
         raise ProfileError(_spell(path), f"nested deeper than {MAX_DEPTH} levels")
     elif kind is dict:
         for key, item in cast("dict[object, object]", value).items():
-            if type(key) is not str or not _KEY.fullmatch(key) or len(key) > MAX_CHARACTERS:
+            if key not in KEYS and (type(key) is not str or not _KEY.fullmatch(key) or len(key) > MAX_CHARACTERS):
                 raise ProfileError(_spell(path), "a key is not of the form [a-z][a-z0-9_]*")
-            if item is not None:
-                _check(item, (path, key), depth + 1)
+            _check(item, (path, key), depth + 1)
     else:
         for index, item in enumerate(cast("Sequence[object]", value)):
             _check(item, (path, index), depth + 1)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -72,8 +72,8 @@ class XactId(UserDefinedType[int]):
 
     cache_ok = True
 
-    def get_col_spec(self) -> str:
-        """The type's name in DDL."""
+    @override
+    def get_col_spec(self, **kw: Any) -> str:
         return "xid8"
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import unicodedata
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -152,7 +153,7 @@ def test_65_535_bytes_are_taken_and_one_more_is_refused() -> None:
 KEY = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
 TEXT = (
     st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60)
-    .map(lambda text: __import__("unicodedata").normalize("NFC", text))
+    .map(lambda text: unicodedata.normalize("NFC", text))
     .filter(lambda text: len(text) <= 200)
 )
 SCALAR = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | TEXT
