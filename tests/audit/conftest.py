@@ -39,10 +39,13 @@ def _postgresql_programs() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[URL]:
-    """A throwaway PostgreSQL server on a Unix socket; the URL is its superuser's, to the database `postgres`."""
+    """A throwaway PostgreSQL server on a Unix socket; the URL is its superuser's, to the database `postgres`.
+
+    It is these tests' own, since roles belong to a whole server: other tests' databases were migrated without them.
+    """
     programs = _postgresql_programs()
     if programs is None:
-        sentence = "PostgreSQL not found: tests skipped. Run: apt-get install postgresql"
+        sentence = "PostgreSQL not found. Run: apt-get install postgresql"
         if os.environ.get("THROUGHGATE_REQUIRE") == "1":
             pytest.fail(sentence)
         pytest.skip(sentence)
