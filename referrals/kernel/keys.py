@@ -58,6 +58,9 @@ SEALINGS_ALARM: Final = 2**31
 SEALINGS_STEP: Final = 1000
 
 _NONCE = 12
+#: Ids use 31 of the envelope's 32 bits: PostgreSQL's integers are signed.
+_ID_BITS = 31
+_GREATEST_ID = 2**_ID_BITS - 1
 _PEOPLE_SECONDS, _PEOPLE_MOST, _HOUSE_SECONDS = 60.0, 10_000, 30.0
 #: Owners asked for in one statement: SQLite takes 32,766 parameters.
 _ASKED_AT_ONCE = 10_000
@@ -208,7 +211,9 @@ class KeyRing:
             self._load_house(session)
         if key_id in self._house:
             return self._house[key_id]
-        row = _connection(session).execute(select(_table).where(_table.c.id == key_id)).one_or_none()
+        row = None
+        if 0 < key_id <= _GREATEST_ID:  # else forged, and PostgreSQL's error would end the transaction
+            row = _connection(session).execute(select(_table).where(_table.c.id == key_id)).one_or_none()
         if row is None:
             return None
         if row.purpose != PARTICIPANT:  # born since the last load, by another process
@@ -303,7 +308,7 @@ class KeyRing:
         connection = _connection(session)
         key_id = 0
         while not key_id or connection.execute(select(_table.c.id).where(_table.c.id == key_id)).first():
-            key_id = secrets.randbits(31)
+            key_id = secrets.randbits(_ID_BITS)
         secret = secrets.token_bytes(SECRET)
         row = DataKey(
             id=key_id,
