@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from flask import Flask
-from flask.typing import ResponseReturnValue
 from whitenoise import WhiteNoise
 
 from referrals import settings as surroundings

@@ -1,6 +1,7 @@
 """One frozen object read from the environment, checked at start.
 
-Every setting begins with `THROUGHGATE_`; an unknown one is an error, so that a misspelled limit does not silently not hold.
+Every setting begins with `THROUGHGATE_`; an unknown one is an error, so that a misspelled limit does not silently not
+hold.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class Settings:
     def shown(self) -> dict[str, str]:
         """Return every setting for `throughgate check`: secrets as "set"."""
         return {
-            field.name: ("set" if value else "not set") if field.name in {"secret_key", "database_url", "smtp_url"} else str(value)
+            field.name: ("set" if value else "not set")
+            if field.name in {"secret_key", "database_url", "smtp_url"}
+            else str(value)
             for field in fields(self)
             for value in (getattr(self, field.name),)
         }
@@ -90,7 +93,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             rate_url=reader.str("RATE_URL", "memory://"),
             smtp_url=reader.str("SMTP_URL", None),
             secret_key=reader.str("SECRET_KEY", None),
-            fast_passwords=reader.bool("FAST_PASSWORDS", False),  # noqa: FBT003  # environs' own signature
+            fast_passwords=reader.bool("FAST_PASSWORDS", False),  # environs' own signature
             demo_folder=reader.str("DEMO_FOLDER", None),
         )
     except EnvError as fault:
@@ -106,7 +109,9 @@ def _check(settings: Settings, given: set[str]) -> None:
     if settings.env not in {"development", "production"}:
         raise SettingsError(f"{PREFIX}ENV is {settings.env!r}. Set it to development or production.")
     if not settings.database_url:
-        raise SettingsError(f"{PREFIX}DATABASE_URL is missing. Set it, for example to sqlite:////var/lib/throughgate/throughgate.db")
+        raise SettingsError(
+            f"{PREFIX}DATABASE_URL is missing. Set it, for example to sqlite:////var/lib/throughgate/throughgate.db"
+        )
     if not settings.keys:
         raise SettingsError(f"{PREFIX}KEYS is missing. Run `throughgate keys create PATH` and set it to that path.")
     if settings.is_development:
@@ -115,9 +120,13 @@ def _check(settings: Settings, given: set[str]) -> None:
         names = ", ".join(f"{PREFIX}{name}" for name in aids)
         raise SettingsError(f"{names} is a test aid. Remove it: production does not start with it.")
     if not settings.public_url.startswith("https://"):
-        raise SettingsError(f"{PREFIX}PUBLIC_URL must begin with https:// in production. Set it to the address people use.")
+        raise SettingsError(
+            f"{PREFIX}PUBLIC_URL must begin with https:// in production. Set it to the address people use."
+        )
     if settings.rate_url == "memory://":
-        raise SettingsError(f"{PREFIX}RATE_URL is missing. Set it to redis://HOST:6379: counting per process does not limit.")
+        raise SettingsError(
+            f"{PREFIX}RATE_URL is missing. Set it to redis://HOST:6379: counting per process does not limit."
+        )
 
 
 def sqlite_path(database_url: str) -> Path | None:

@@ -1,7 +1,7 @@
 """What every test stands on: real migrations, real keys, a real database of its own for each test.
 
-SQLite: a migrated file is made once a process and copied for each test. PostgreSQL: a server of our own on a Unix socket, a
-migrated template database, one `CREATE DATABASE … TEMPLATE` for each test. Nothing is mocked; acts commit.
+SQLite: a migrated file is made once a process and copied for each test. PostgreSQL: a server of our own on a Unix
+socket, a migrated template database, one `CREATE DATABASE … TEMPLATE` for each test. Nothing is mocked; acts commit.
 """
 
 from __future__ import annotations
@@ -48,7 +48,11 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     numbers = {int(path.name[:4]) for path in (ROOT / "migrations" / "versions").glob("0*.py")}
     last = next(n for n in itertools.count(1) if n + 1 not in numbers)
     place = Path(tempfile.mkdtemp())
-    shutil.copytree(ROOT / "migrations", place / "m", ignore=lambda _, names: [n for n in names if n[:4].isdigit() and int(n[:4]) > last])
+    shutil.copytree(
+        ROOT / "migrations",
+        place / "m",
+        ignore=lambda _, names: [n for n in names if n[:4].isdigit() and int(n[:4]) > last],
+    )
     config = Config()
     config.set_main_option("script_location", str(place / "m"))
     with engine.connect() as connection:

@@ -1,1 +1,4 @@
-"""What every room of the house needs and no room owns: rows, keys, actors, commands, looks, jobs, and the web's side of them."""
+"""What every room needs and no room owns.
+
+Rows, keys, actors, commands, looks, jobs, and the web's side of them. Imports no room.
+"""

@@ -32,8 +32,8 @@ class Role(StrEnum):
 class Source:
     """Where an act came from.
 
-    `channel` is page, api, kiosk, cli or job; `net` a keyed pseudonym of the network address (never the address itself);
-    `request` joins the events of one request.
+    `channel` is page, api, kiosk, cli or job; `net` a keyed pseudonym of the network address (never the address
+    itself); `request` joins the events of one request.
     """
 
     channel: str = "cli"
@@ -45,7 +45,8 @@ class Source:
 class Actor:
     """The person or process an act is done by.
 
-    `kind` is one of the log's actor kinds (user, service, anonymous, unknown …). `behalf` names the user for whom a job acts.
+    `kind` is one of the log's actor kinds (user, service, anonymous, unknown …). `behalf` names the user for whom a
+    job acts.
     """
 
     kind: str

@@ -121,7 +121,7 @@ class Work:
         self.session.add(row)
 
     def rests_on(self, kind: str, row_id: UUID | None, revision: int | None = None) -> None:
-        """Say on which basis the act rests: a consent, an agreement, an assignment …"""
+        """Say on which basis the act rests: a consent, an agreement, an assignment."""
         self.basis = (kind, row_id, revision)
 
     def seal(self, participant_id: UUID | None, **content: Any) -> None:
@@ -131,11 +131,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Command(Generic[S, R]):
-    """A declared act. `allow` is an OR of ANDs over pure predicates; `within` selects what the actor may know of.
+    """A declared act.
 
-    `edits` means that the act edits fields two people may edit: it then needs the version the editor saw (S-310).
-    `outlasts` runs in the refusal's own transaction and may keep what a refusal must leave behind (a failed attempt); it may set
-    `work.actor` (whose account was tried) and `work.action` (the name of what it keeps: `account.locked`).
+    `allow` is an OR of ANDs over pure predicates; `within` selects what the actor may know of. `edits` means that the
+    act changes fields two people may edit: it then needs the version the editor saw (S-310). `outlasts` runs in the
+    refusal's own transaction and may keep what a refusal must leave behind (a failed attempt).
     """
 
     name: str
@@ -168,8 +168,9 @@ def command(
     edits: bool = False,
     outlasts: Callable[[Work, S, RefusedError, Mapping[str, Any]], None] | None = None,
 ) -> Callable[[Callable[Concatenate[Work, S, P], R]], Command[S, R]]:
-    """Declare a command. The schema's fields must be the function's keywords, exactly; each record name is declared
-    once.
+    """Declare a command.
+
+    The schema's fields must be the function's keywords, exactly; each record name is declared once.
 
     Raises:
         TypeError: at import, when fields and keywords differ, the name is taken, or nobody is allowed.
@@ -219,37 +220,15 @@ def execute(
     words = what.takes.words(data)
     work = _begin(session, what, actor)
     try:
-        thing: S | None = None
         try:
-            thing = _target(session, what, actor, target)
-            work.target = thing
-            if key is not None and (kept := _kept(work, what, key, data)) is not None:
-                session.rollback()
-                return _replayed(session, what, kept)
-            if not any(all(may(actor, thing) for may in clause) for clause in what.allow):
-                raise NotPermittedError
-            _check_version(what, thing, expect, if_match=if_match)
-            result = what.act(work, thing, **words)
-            if key is not None:
-                _keep_key(work, what, key, data, result.id)
-            _finish(session, work)
-        except InvalidInputError:
-            session.rollback()
+            return _attempt(work, what, target, words, _Terms(data, expect, key, if_match=if_match))
+        except (InvalidInputError, UnavailableError):
             raise
-        except RefusedError as refusal:
+        except (RefusedError, StaleDataError, IntegrityError) as fault:
+            refusal = _refusal_for(fault)
             session.rollback()
-            _record_refusal(session, what, work, target, refusal, words)
-            raise
-        except StaleDataError as stale:
-            session.rollback()
-            meanwhile = ChangedMeanwhileError()
-            _record_refusal(session, what, work, target, meanwhile, words)
-            raise meanwhile from stale
-        except IntegrityError as clash:
-            session.rollback()
-            conflict = ConflictingEntryError()
-            _record_refusal(session, what, work, target, conflict, words)
-            raise conflict from clash
+            _record_refusal(what, work, target, refusal, words)
+            raise refusal from (None if refusal is fault else fault)
     except (OperationalError, InterfaceError) as fault:
         session.rollback()
         raise UnavailableError from fault
@@ -258,6 +237,37 @@ def execute(
         raise
     finally:
         session.info.pop("work", None)
+
+
+def _refusal_for(fault: RefusedError | StaleDataError | IntegrityError) -> RefusedError:
+    """Say what the database means when two acts met, as the rule it is."""
+    if isinstance(fault, RefusedError):
+        return fault
+    return ChangedMeanwhileError() if isinstance(fault, StaleDataError) else ConflictingEntryError()
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """On which terms the caller asks: the body as given, the version they saw, their idempotency key."""
+
+    data: Mapping[str, Any]
+    expect: int | None
+    key: str | None
+    if_match: bool
+
+
+def _attempt(work: Work, what: Command[S, R], target: UUID, words: Mapping[str, Any], terms: _Terms) -> R:
+    thing = work.target = _target(work.session, what, work.actor, target)
+    if terms.key is not None and (kept := _kept(work, what, terms.key, terms.data)) is not None:
+        work.session.rollback()
+        return _replayed(work.session, what, kept)
+    if not any(all(may(work.actor, thing) for may in clause) for clause in what.allow):
+        raise NotPermittedError
+    _check_version(what, thing, terms.expect, if_match=terms.if_match)
+    result = what.act(work, thing, **words)
+    if terms.key is not None:
+        _keep_key(work, what, terms.key, terms.data, result.id)
+    _finish(work.session, work)
     return result
 
 
@@ -364,11 +374,11 @@ def _event(work: Work, **says: Any) -> Event:
 
 
 def _record_refusal(
-    session: Session, what: Command[Any, Any], work: Work, target: UUID, refusal: RefusedError, words: Mapping[str, Any]
+    what: Command[Any, Any], work: Work, target: UUID, refusal: RefusedError, words: Mapping[str, Any]
 ) -> None:
     """Commit the refusal's own event, and what the command declares to outlast it; nothing else survives."""
+    session, thing = work.session, work.target
     session.info.pop("work", None)
-    thing = work.target
     again = _begin(session, what, work.actor)
     fresh: Identified | None = None
     if thing is not None and what.outlasts is not None:

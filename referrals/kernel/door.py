@@ -1,11 +1,12 @@
 """Two doors to one room: a page for people and JSON for machines, the same command or reading behind both.
 
-`Doors.act` stands for a command, `Doors.get` for a reading. Everything registered here is also what the OpenAPI document, the
-route list and the parity test are made from.
+`Doors.act` stands for a command, `Doors.get` for a reading. Everything registered here is also what the OpenAPI
+document, the route list and the parity test are made from.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from flask import Blueprint, Response, current_app, flash, make_response, redire
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf
 from marshmallow import Schema, fields
+from typing_extensions import override
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import UnsupportedMediaType
 
@@ -25,13 +27,14 @@ from referrals.kernel.command import Command, execute
 from referrals.kernel.errors import (
     FieldFaults,
     InvalidInputError,
+    RefusedError,
     RuleBrokenError,
     UnreadableRequestError,
 )
 from referrals.kernel.look import NOT_SHARED, Sight
 from referrals.kernel.orm import Identified, uuid7
 from referrals.kernel.schema import Takes
-from referrals.kernel.web import API, current_actor, db, sentence
+from referrals.kernel.web import API, UPLOADS, current_actor, db, sentence
 
 #: The largest body of a request that carries a file.
 UPLOAD_LIMIT: Final = 11 * 1024 * 1024
@@ -44,6 +47,12 @@ class Shape(Schema):
     def told(self, thing: Any) -> dict[str, Any]:
         """Return the resource for a row, a `Sight` or any object with these attributes."""
         return {name: self._told(name, one, thing) for name, one in self.fields.items()}
+
+    @override
+    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
+        """Tell nested shapes the same way."""
+        several = self.many if many is None else many
+        return [self.told(one) for one in obj] if several else self.told(obj)
 
     def _told(self, name: str, one: fields.Field[Any], thing: Any) -> Any:
         value = thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name)
@@ -65,7 +74,7 @@ class Form:
     @property
     def csrf_token(self) -> str:
         """Return the token that proves the form came from here."""
-        return generate_csrf()
+        return str(generate_csrf())
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +117,8 @@ class Doors:
     ) -> Callable[[Context], Context]:
         """Open a reading to both doors. The function returns the page's context; JSON tells `it`, or `rows` and `next`.
 
-        `takes` names the query parameters; others are refused. `page=None` or `shape=None` leaves that door shut (the parity
-        test asks why).
+        `takes` names the query parameters; others are refused. `page=None` or `shape=None` leaves that door shut (the
+        parity test asks why).
         """
 
         def declare(read: Context) -> Context:
@@ -129,7 +138,9 @@ class Doors:
             if shape is not None:
                 self.api.add_url_rule(rule, name, as_json)
                 OPERATIONS.append(
-                    Operation("GET", f"{API}{rule}", f"{self.room}_api.{name}", _summary(read), shape, takes, None, many)
+                    Operation(
+                        "GET", f"{API}{rule}", f"{self.room}_api.{name}", _summary(read), shape, takes, None, many
+                    )
                 )
             return read
 
@@ -153,82 +164,102 @@ class Doors:
     ) -> None:
         """Open a command to both doors: GET and POST of a page, POST of the API.
 
-        `then` says where the page goes afterwards, `show` reads the result again (on record) for the JSON answer, `context` gives
-        the page what surrounds the form (it gets the URL's ids; `values` and `version` prefill). `target` finds the command's row
-        when it is not the id named `target` in the URL. `done` is the notice's code; `upload` lets a file of 10 MB through.
+        `then` says where the page goes afterwards, `show` reads the result again (on record) for the JSON answer,
+        `context` gives the page what surrounds the form (it gets the URL's ids; `values` and `version` prefill).
+        `target` finds the command's row when it is not the id named `target` in the URL. `done` is the notice's code;
+        `upload` lets a file of 10 MB through.
         """
-        name = what.name
-        reader = reads or form_words
-
-        def row_of(ids: Mapping[str, UUID]) -> UUID:
-            return target(ids) if target is not None else ids["target"]
-
-        def form_page(form: Form, ids: Mapping[str, UUID], status: int) -> ResponseReturnValue:
-            around = dict(context(**ids)) if context is not None else {}
-            values, version = around.pop("values", {}), around.pop("version", None)
-            if not form.values:
-                form.values = values
-            if form.version is None and version is not None:
-                form.version = str(version)
-            form.multipart = upload
-            return make_response(render_template(cast("str", page), form=form, **around), status)
-
-        def ask(**ids: UUID) -> ResponseReturnValue:
-            return form_page(Form(), ids, 200)
-
-        def take(**ids: UUID) -> ResponseReturnValue:
-            if upload:
-                request.max_content_length = UPLOAD_LIMIT
-            given: Mapping[str, Any] = {}
-            try:
-                given = reader(what.takes)
-                row = run(what, row_of(ids), given, expect=_form_version(), key=request.form.get("idempotency_key"))
-            except InvalidInputError as fault:
-                if page is None:
-                    raise
-                return form_page(_again(fault.fields, upload=upload), ids, 422)
-            except RuleBrokenError as refusal:
-                if page is None:
-                    raise
-                told = _again({"": [refusal.code]}, upload=upload, facts=refusal.facts)
-                return form_page(told, ids, refusal.status)
-            if done is not None:
-                flash(done, "success")
-            return redirect(then(row), 303)
-
-        def take_json(**ids: UUID) -> ResponseReturnValue:
-            if upload:
-                request.max_content_length = UPLOAD_LIMIT
-            expect = _if_match()
-            row = run(
-                what, row_of(ids), json_words(), expect=expect, if_match=expect is not None, key=_idempotency_key()
-            )
-            created = what.makes is not what.on
-            shown = show(row) if show is not None else row
-            answer = _resource(cast("type[Shape]", shape), {"it": shown})
-            answer.status_code = 201 if created else 200
-            if created:
-                answer.headers["Location"] = f"{API}{then(row)}"
-            return answer
-
+        one = Act(
+            what, page, then, shape, show, context, target or _target_of, reads or form_words, done=done, upload=upload
+        )
+        if upload:
+            UPLOADS[f"{self.room}.{what.name}"] = UPLOAD_LIMIT
+            UPLOADS[f"{self.room}_api.{what.name}"] = UPLOAD_LIMIT * 4 // 3  # base64
         if page is not None:
-            self.pages.add_url_rule(rule, f"{name}_form", ask, methods=["GET"])
-        self.pages.add_url_rule(rule, name, take, methods=["POST"])
+            self.pages.add_url_rule(rule, f"{what.name}_form", one.ask, methods=["GET"])
+        self.pages.add_url_rule(rule, what.name, one.take, methods=["POST"])
         if shape is not None:
-            at = api_rule or rule
-            self.api.add_url_rule(at, name, take_json, methods=["POST"])
+            at = f"{API}{api_rule or rule}"
+            self.api.add_url_rule(api_rule or rule, what.name, one.take_json, methods=["POST"])
+            endpoint = f"{self.room}_api.{what.name}"
             OPERATIONS.append(
-                Operation(
-                    "POST",
-                    f"{API}{at}",
-                    f"{self.room}_api.{name}",
-                    _summary(what.act),
-                    shape,
-                    type(what.takes),
-                    what,
-                    creates=what.makes is not what.on,
-                )
+                Operation("POST", at, endpoint, _summary(what.act), shape, type(what.takes), what, creates=one.creates)
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One command behind both doors; `Doors.act` says what each part is for."""
+
+    what: Command[Any, Any]
+    page: str | None
+    then: Callable[[Any], str]
+    shape: type[Shape] | None
+    show: Callable[[Any], Any] | None
+    context: Context | None
+    target: Callable[[Mapping[str, UUID]], UUID]
+    reads: Callable[[Takes], dict[str, Any]]
+    done: str | None
+    upload: bool
+
+    @property
+    def creates(self) -> bool:
+        """Whether the command makes something new (201 and Location)."""
+        return self.what.makes is not self.what.on
+
+    def ask(self, **ids: UUID) -> ResponseReturnValue:
+        """Show the form."""
+        return self._form(Form(), ids, 200)
+
+    def take(self, **ids: UUID) -> ResponseReturnValue:
+        """Take the form; on a fault show it again with everything that was typed."""
+        try:
+            given = self.reads(self.what.takes)
+            row = run(self.what, self.target(ids), given, expect=_form_version(), key=_form_key())
+        except InvalidInputError as fault:
+            return self._again(fault, fault.fields, ids)
+        except RuleBrokenError as refusal:
+            return self._again(refusal, {"": [refusal.code]}, ids)
+        if self.done is not None:
+            flash(self.done, "success")
+        return redirect(self.then(row), 303)
+
+    def take_json(self, **ids: UUID) -> ResponseReturnValue:
+        """Take a JSON object; answer with the resource as it is now."""
+        expect = _if_match()
+        row = run(
+            self.what,
+            self.target(ids),
+            json_words(),
+            expect=expect,
+            if_match=expect is not None,
+            key=_idempotency_key(),
+        )
+        shown = self.show(row) if self.show is not None else row
+        answer = _resource(cast("type[Shape]", self.shape), {"it": shown})
+        if self.creates:
+            answer.status_code = 201
+            answer.headers["Location"] = f"{API}{self.then(row)}"
+        return answer
+
+    def _again(self, fault: RefusedError, fields: FieldFaults, ids: Mapping[str, UUID]) -> ResponseReturnValue:
+        if self.page is None:
+            raise fault
+        return self._form(_typed(fields, upload=self.upload, facts=fault.facts), ids, fault.status)
+
+    def _form(self, form: Form, ids: Mapping[str, UUID], status: int) -> ResponseReturnValue:
+        around = dict(self.context(**ids)) if self.context is not None else {}
+        values, version = around.pop("values", {}), around.pop("version", None)
+        if not form.values:
+            form.values = values
+        if form.version is None and version is not None:
+            form.version = str(version)
+        form.multipart = self.upload
+        return make_response(render_template(cast("str", self.page), form=form, **around), status)
+
+
+def _target_of(ids: Mapping[str, UUID]) -> UUID:
+    return ids["target"]
 
 
 def run(
@@ -314,7 +345,7 @@ def _joined_date(given: MultiDict[str, str], stem: str) -> str | None:
         return f"{year}-{month}-{day}"  # the schema says what is wrong with it
 
 
-def _again(faults: FieldFaults, *, upload: bool, facts: Mapping[str, Any] | None = None) -> Form:
+def _typed(faults: FieldFaults, *, upload: bool, facts: Mapping[str, Any]) -> Form:
     """Return the form as it was typed, with its faults in words: nothing typed is lost."""
     kept: dict[str, Any] = {}
     for name in request.form:
@@ -325,23 +356,38 @@ def _again(faults: FieldFaults, *, upload: bool, facts: Mapping[str, Any] | None
 
 
 def _form_version() -> int | None:
-    given = request.form.get("version", "")
-    return int(given) if given.isascii() and given.isdigit() else None
+    return _number(request.form.get("version", ""))
 
 
 def _if_match() -> int | None:
+    """Return the version that If-Match names (an ETag is `version-digest`), -1 when it names none of ours."""
     given = request.headers.get("If-Match", "").strip()
     if not given:
         return None
-    inner = given.removeprefix("W/").strip('"')
-    return int(inner) if inner.isascii() and inner.isdigit() else -1
+    version = _number(given.removeprefix("W/").strip('"').partition("-")[0])
+    return -1 if version is None else version
+
+
+def _number(given: str) -> int | None:
+    # Python refuses to read numbers of more than 4,300 digits; ours have far fewer.
+    return int(given) if len(given) <= 18 and given.isascii() and given.isdigit() else None  # noqa: PLR2004
 
 
 def _idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not (1 <= len(key) <= 100 and key.isascii() and key.isprintable()):  # noqa: PLR2004
+    if key is not None and not _is_key(key):
         raise InvalidInputError({"Idempotency-Key": ["not_accepted"]})
     return key
+
+
+def _form_key() -> str | None:
+    """Return the form's own key; nobody in particular has none, since keys are kept by user."""
+    key = request.form.get("idempotency_key", "")
+    return key if _is_key(key) and current_actor().user_id is not None else None
+
+
+def _is_key(key: str) -> bool:
+    return 1 <= len(key) <= 100 and key.isascii() and key.isprintable()  # noqa: PLR2004
 
 
 def _resource(shape: type[Shape], context: Mapping[str, Any]) -> Response:
@@ -353,8 +399,10 @@ def _resource(shape: type[Shape], context: Mapping[str, Any]) -> Response:
     answer = cast("Response", current_app.json.response(teller.told(it)))
     version = _version_of(it)
     if version is not None:
-        answer.set_etag(str(version))
-        if request.method == "GET" and request.if_none_match and request.if_none_match.contains(str(version)):
+        # The version for If-Match; the digest because what is shown can change without it (a status, a consent).
+        tag = f"{version}-{hashlib.sha256(answer.get_data()).hexdigest()[:16]}"
+        answer.set_etag(tag)
+        if request.method == "GET" and request.if_none_match and request.if_none_match.contains(tag):
             return Response(status=304, headers={"ETag": answer.headers["ETag"]})
     return answer
 
@@ -369,4 +417,4 @@ def _version_of(it: Any) -> int | None:
 
 
 def _summary(function: Callable[..., Any]) -> str:
-    return (function.__doc__ or function.__name__.replace("_", " ")).strip().partition("\n")[0]
+    return str(function.__doc__ or function.__name__.replace("_", " ")).strip().partition("\n")[0]

@@ -1,8 +1,8 @@
 """Work to be done later, written in the same transaction as the act that caused it.
 
-A job holds its kind and ids, never content. It is claimed by one `UPDATE … RETURNING` (safe among workers on both databases),
-runs a function that itself executes commands as the originator, and is tried again with doubling pauses; after eight tries it
-is dead and listed. Periodic jobs are rows with `every` seconds.
+A job holds its kind and ids, never content. It is claimed by one `UPDATE … RETURNING` (safe among workers on both
+databases), runs a function that itself executes commands as the originator, and is tried again with doubling pauses;
+after eight tries it is dead and listed. Periodic jobs are rows with `every` seconds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import or_, select, update
@@ -93,9 +93,7 @@ def _plant_periodic(session: Session) -> None:
         session.rollback()
         return
     start_writing(session)
-    session.add_all(
-        Job(kind=name, every=PERIODIC[name], run_at=clock(session), dedupe_key=name) for name in missing
-    )
+    session.add_all(Job(kind=name, every=PERIODIC[name], run_at=clock(session), dedupe_key=name) for name in missing)
     session.flush()
     commit(session)
 
@@ -148,5 +146,7 @@ def _run(session: Session, job: Job) -> None:
         values = {"dead_at": now, "lease_until": None, "error_code": fault}
     else:
         values = {"run_at": now + FIRST_PAUSE * 2 ** (job.attempts - 1), "lease_until": None, "error_code": fault}
-    session.execute(update(Job).where(Job.id == job.id).values(values), execution_options={"synchronize_session": False})
+    session.execute(
+        update(Job).where(Job.id == job.id).values(values), execution_options={"synchronize_session": False}
+    )
     commit(session)

@@ -1,9 +1,9 @@
 """Reading a participant's data: within sight, through the gates, on record.
 
-`look()` selects within what the actor may know of, lets the gates (consent first) decide each category of each row, shows only
-the fields it was asked for, and records who saw what, in which categories, for which purpose, on which basis. Where a value
-crosses from one organization to another it also writes the `Disclosure`, in the same transaction. All looks of one request
-share one transaction, committed by `finish()` before the first byte leaves (L1).
+`look()` selects within what the actor may know of, lets the gates (consent first) decide each category of each row,
+shows only the fields it was asked for, and records who saw what, in which categories, for which purpose, on which
+basis. Where a value crosses from one organization to another it also writes the `Disclosure`, in the same
+transaction. All looks of one request share one transaction, committed by `finish()` before the first byte leaves (L1).
 
 Gates are handed in from upstairs (`create_app`, `cli`): they only narrow, and a look with none refuses to run (C12).
 """
@@ -19,6 +19,7 @@ from uuid import UUID
 
 from sqlalchemy import JSON, Select, UniqueConstraint
 from sqlalchemy import inspect as inspected
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Mapped, Mapper, Session
 
@@ -45,9 +46,10 @@ LOOKS: dict[str, str] = {}
 
 
 class Disclosure(Base):
-    """One value crossing between organizations: when, whose, from, to, what, why, on exactly one basis (C28). Insert-only.
+    """One value crossing between organizations: when, whose, from, to, what, why, on exactly one basis (C28).
 
-    It goes with its look's event (or its command's), so it is outside the audit rule; database rules keep it unchanged.
+    Insert-only. It goes with its look's event (or its command's), so it is outside the audit rule; database rules
+    keep it unchanged.
     """
 
     __tablename__ = "disclosure"
@@ -84,14 +86,6 @@ class Seen(Base):
 
 class NotShared:
     """Stands for a value whose category does not cross to this reader, whether or not there is one (C14)."""
-
-    _only: NotShared | None = None
-
-    def __new__(cls) -> NotShared:
-        """Return the one."""
-        if cls._only is None:
-            cls._only = super().__new__(cls)
-        return cls._only
 
     def __repr__(self) -> str:
         """Say so."""
@@ -205,6 +199,7 @@ class Looking:
 
     actor: Actor
     at: datetime
+    seen: list[dict[str, Any]] = field(default_factory=list)
     entries: dict[tuple[str, str, Basis, UUID | None, UUID | None, str], _Entry] = field(default_factory=dict)
     notes: list[_Note] = field(default_factory=list)
 
@@ -220,7 +215,7 @@ def declare_look(name: str, says: str) -> str:
 def look(
     session: Session,
     actor: Actor,
-    statement: Select[tuple[T]],
+    statement: Select[T],
     *,
     records: str,
     purpose: str,
@@ -228,7 +223,8 @@ def look(
 ) -> list[Sight[T]]:
     """Read rows about participants, and put the read on record with the request's other looks.
 
-    `statement` must already be within what the actor may know of; `fields` are attribute names, and nothing else is shown.
+    `statement` must already be within what the actor may know of; `fields` are attribute names, and nothing else is
+    shown.
 
     Raises:
         UnrecordedWriteError: a name that is not declared, or no gate was handed in.
@@ -241,7 +237,7 @@ def look(
 def look_at(
     session: Session,
     actor: Actor,
-    statement: Select[tuple[T]],
+    statement: Select[T],
     *,
     on: type[T],
     target: UUID,
@@ -252,7 +248,8 @@ def look_at(
     """Read one row by its id.
 
     Raises:
-        NotFoundError: it does not exist or is not this actor's to know of; the refusal is on record either way (S-203, S-210).
+        NotFoundError: it does not exist or is not this actor's to know of; the refusal is on record either way
+        (S-203, S-210).
     """
     looking = _looking(session, actor, records)
     row = session.scalars(statement.where(on.id == target)).unique().one_or_none()
@@ -297,21 +294,28 @@ def refuse(
 ) -> None:
     """Record, alone and at once, that a look was refused; what was looked at so far in this request is let go."""
     session.info.pop("looking", None)
-    start_writing(session)
-    named = [On(row_type, ((str(target), None),))] if target is not None else []
-    refused = new_event(
-        session,
-        actor,
-        action,
-        at=clock(session),
-        outcome="refused",
-        code=code,
-        on=named,
-        count=len(named),
-        purpose=purpose,
-    )
-    append_events(session, [refused])
-    commit(session)
+    try:
+        start_writing(session)
+        named = [On(row_type, ((str(target), None),))] if target is not None else []
+        refused = new_event(
+            session,
+            actor,
+            action,
+            at=clock(session),
+            outcome="refused",
+            code=code,
+            on=named,
+            count=len(named),
+            purpose=purpose,
+        )
+        append_events(session, [refused])
+        commit(session)
+    except (OperationalError, InterfaceError) as fault:
+        session.rollback()
+        raise UnavailableError from fault
+    except BaseException:
+        session.rollback()
+        raise
 
 
 def finish(session: Session) -> None:
@@ -329,11 +333,12 @@ def finish(session: Session) -> None:
         )
         events = [_event(session, looking, entry, refs) for entry in looking.entries.values()]
         events += [_noted(session, looking, told) for told in looking.notes]
-        if not events:
+        if not events and not looking.seen:
             session.rollback()
             return
         append_events(session, events)
         session.add_all(d for entry in looking.entries.values() for d in _disclosures(looking, entry))
+        _keep_seen(session, looking.seen)
         session.flush()
         commit(session)
     except (OperationalError, InterfaceError) as fault:
@@ -364,10 +369,19 @@ def looking(session: Session) -> Iterator[None]:
 def mark_seen(session: Session, actor: Actor, rows: Iterable[tuple[str, UUID]], already: Iterable[UUID]) -> None:
     """Keep that this user has now seen these rows (type, id), with the request's looks."""
     known = set(already)
-    at = _looking(session, actor, None).at
-    session.add_all(
-        Seen(row_type=kind, row_id=row_id, user_id=actor.me, at=at) for kind, row_id in rows if row_id not in known
-    )
+    looking = _looking(session, actor, None)
+    looking.seen += [
+        {"id": uuid7(), "row_type": kind, "row_id": row_id, "user_id": actor.me, "at": looking.at}
+        for kind, row_id in rows
+        if row_id not in known
+    ]
+
+
+def _keep_seen(session: Session, seen: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what was seen; two pages opened at once by one user say it once."""
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    for row in seen:
+        session.execute(insert(Seen).values(row).on_conflict_do_nothing(index_elements=["row_id", "user_id"]))
 
 
 def _looking(session: Session, actor: Actor, records: str | None) -> Looking:
@@ -408,7 +422,9 @@ def _show(
             decision = decided[scope] if scope is not None else _plain_basis(looking, row)
             covered[name] = isinstance(decision, Basis)
             if isinstance(decision, Basis):
-                _enter(looking, records, purpose, decision, row, name, scope)
+                _enter(looking, (records, purpose), decision, row, (name, scope))
+        if not any(covered.values()):  # that there is such a row was seen all the same
+            _enter(looking, (records, purpose), _plain_basis(looking, row), row)
         shown.append(Sight(row, asked, covered))
     return shown
 
@@ -477,17 +493,24 @@ def _plain_basis(looking: Looking, row: Identified) -> Basis:
 
 
 def _enter(
-    looking: Looking, records: str, purpose: str, basis: Basis, row: Identified, name: str, scope: Scope | None
+    looking: Looking,
+    kind: tuple[str, str],
+    basis: Basis,
+    row: Identified,
+    seen: tuple[str, Scope | None] | None = None,
 ) -> None:
+    """Add a row (and the field that was seen, with its scope) to the event it belongs to; `kind` is action and
+    purpose.
+    """
+    name, scope = seen or (None, None)
     crossing = scope is not None and scope.owner != looking.actor.organization_id
     owner = scope.owner if crossing and scope is not None else None
     to = looking.actor.organization_id if crossing else None
     table = str(row.__tablename__)
-    entry = looking.entries.setdefault(
-        (records, purpose, basis, to, owner, table), _Entry(records, purpose, basis, to, owner)
-    )
+    entry = looking.entries.setdefault((*kind, basis, to, owner, table), _Entry(*kind, basis, to, owner))
     entry.rows[row] = None
-    entry.fields.add(f"{table}.{name}")
+    if name is not None:
+        entry.fields.add(f"{table}.{name}")
     if scope is not None:
         entry.categories.add(scope.category)
 

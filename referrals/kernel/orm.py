@@ -46,6 +46,7 @@ CATEGORIES: Final = (
 
 _uuid7_lock = threading.Lock()
 _uuid7_last = (0, 0)
+_COUNTER_MOST: Final = 0xFFF  # rand_a has 12 bits
 
 
 def uuid7(at: datetime | None = None) -> UUID:
@@ -57,7 +58,7 @@ def uuid7(at: datetime | None = None) -> UUID:
     millis = int((at.timestamp() if at is not None else time.time()) * 1000)
     with _uuid7_lock:
         last, counter = _uuid7_last
-        counter = counter + 1 if millis == last and counter < 0xFFF else secrets.randbits(8)
+        counter = counter + 1 if millis == last and counter < _COUNTER_MOST else secrets.randbits(8)
         _uuid7_last = (millis, counter)
     value = millis << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | secrets.randbits(62)
     return UUID(int=value)
@@ -107,13 +108,15 @@ class Base(DeclarativeBase):
     )
     type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: Instant(), UUID: Uuid()}
 
-    #: False for bookkeeping about no record (jobs, `Seen`, key counters); each one stands in a house test with its reason.
+    #: False for bookkeeping about no record (jobs, `Seen`, key counters); each one stands in a house test with its
+    #: reason.
     __audited__: ClassVar[bool] = True
     #: The attribute that holds the participant's id, when the row is about one ("id" on the participant's own row).
     __participant__: ClassVar[str | None] = None
     #: The attribute that holds the organization that recorded the row (C3): its members read it without consent.
     __recorder__: ClassVar[str | None] = None
-    #: Fields recorded by another organization than `__recorder__` names: field -> attribute with that organization's id.
+    #: Fields recorded by another organization than `__recorder__` names: field -> attribute with that organization's
+    #: id.
     __recorders__: ClassVar[Mapping[str, str]] = {}
     #: The attribute that carries the category of sealed columns declared without one (messages, needs, notes).
     __row_category__: ClassVar[str | None] = None
@@ -188,14 +191,14 @@ def public(*args: Any, **kwargs: Any) -> MappedColumn[Any]:
 
 
 def personal(*args: Any, category: str | None = None, **kwargs: Any) -> MappedColumn[Any]:
-    """Declare a column about somebody that is not sealed. `category` is required where that somebody is a participant."""
+    """Declare a column about somebody that is not sealed; about a participant it needs a `category`."""
     if category is not None and category not in CATEGORIES:
         raise ValueError(category)
     return mapped_column(*args, info={"class": "personal", "category": category}, **kwargs)
 
 
 def related(*args: Any, **kwargs: Any) -> Any:
-    """Declare a relationship for reading only: never written through, never loaded by accident after the look's commit."""
+    """Declare a relationship for reading only: never written through, never loaded by accident after a look."""
     return relationship(*args, viewonly=True, lazy="raise", **kwargs)
 
 
@@ -203,7 +206,8 @@ def make_engine(url: str, **options: Any) -> Engine:
     """Return an engine with the settings the house relies on; `options` go to SQLAlchemy's `create_engine`.
 
     SQLite: WAL, `synchronous=FULL`, foreign keys, secure delete, and explicit BEGIN (the connection option
-    `sqlite_begin="IMMEDIATE"` for what writes: a deferred one fails at once among busy writers). PostgreSQL: UTC and time limits.
+    `sqlite_begin="IMMEDIATE"` for what writes: a deferred one fails at once among busy writers). PostgreSQL: UTC and
+    time limits.
     """
     if url.startswith("sqlite"):
         engine = create_engine(url, hide_parameters=True, **options)
@@ -237,11 +241,12 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _prepare_postgresql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SET TIME ZONE 'UTC'")
-        cursor.execute("SET statement_timeout = '15s'")
-        cursor.execute("SET lock_timeout = '5s'")
-        cursor.execute("SET idle_in_transaction_session_timeout = '30s'")
+    cursor = connection.cursor()
+    cursor.execute("SET TIME ZONE 'UTC'")
+    cursor.execute("SET statement_timeout = '15s'")
+    cursor.execute("SET lock_timeout = '5s'")
+    cursor.execute("SET idle_in_transaction_session_timeout = '30s'")
+    cursor.close()
     connection.commit()
 
 

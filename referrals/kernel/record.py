@@ -1,6 +1,7 @@
 """What the log is told: composing the event of an act or a look, and appending it inside the caller's transaction.
 
-The one module of the service that writes to `audit.log`. Bodies hold ids, codes, counts and names of fields, never content (L8).
+The one module of the service that writes to `audit.log`. Bodies hold ids, codes, counts and names of fields, never
+content (L8).
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def subject_refs(session: Session, participants: Iterable[UUID]) -> dict[UUID, U
         found |= {row.id: row.log_ref for row in fresh if row.id in wanted}
         if wanted - set(found):
             rows = session.execute(select(model.id, model.log_ref).where(model.id.in_(wanted - set(found))))
-            found |= {row_id: ref for row_id, ref in rows}
+            found |= dict(rows.tuples())
     return found
 
 
@@ -73,7 +74,10 @@ def about(row: Identified) -> UUID | None:
 
 
 def row_names(row: Identified, refs: Mapping[UUID, UUID | None]) -> tuple[str, str | None]:
-    """Return how the log names a row: its id, and its participant's `log_ref` (which stands in for a participant's own id)."""
+    """Return how the log names a row: its id, and its participant's `log_ref`.
+
+    On a participant's own row the `log_ref` stands in for the id as well.
+    """
     participant = about(row)
     ref = refs.get(participant) if participant is not None else None
     subject = str(ref) if ref is not None else None
@@ -81,6 +85,7 @@ def row_names(row: Identified, refs: Mapping[UUID, UUID | None]) -> tuple[str, s
 
 
 def categories_of(row: Identified, fields: Iterable[str]) -> list[str]:
+    """Return the consent categories of these fields of a row, sorted."""
     found = set()
     mapper = cast("Mapper[Any]", inspected(type(row)))
     for name in fields:

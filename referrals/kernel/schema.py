@@ -1,8 +1,8 @@
 """The words a command takes: bounded fields whose faults are codes.
 
-One schema per command serves both doors; unknown fields are refused. A fault is a code (`required`, `too_long` …) under the
-field's name; its sentence is made at the door. Text is kept as typed, except that it must be text: no NUL, no control
-characters, no lone surrogates (PostgreSQL would answer them with a 500).
+One schema per command serves both doors; unknown fields are refused. A fault is a code (`required`, `too_long` …)
+under the field's name; its sentence is made at the door. Text is kept as typed, except that it must be text: no NUL,
+no control characters, no lone surrogates (PostgreSQL would answer them with a 500).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Text(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         """Refuse what is no text."""
-        text = cast("str", super()._deserialize(value, attr, data, **kwargs))
+        text = super()._deserialize(value, attr, data, **kwargs)
         if any(unicodedata.category(sign) in {"Cc", "Cs"} and sign not in "\n\r\t" for sign in text):
             raise ValidationError("not_text")
         return text
@@ -117,7 +117,7 @@ class Day(fields.Date):
         """Refuse years nobody means."""
         if not isinstance(value, str) or len(value) != 10:  # noqa: PLR2004  # the length of YYYY-MM-DD
             raise ValidationError("not_a_date")
-        day = cast("date", super()._deserialize(value, attr, data, **kwargs))
+        day = super()._deserialize(value, attr, data, **kwargs)
         if not 1900 <= day.year <= 2199:  # noqa: PLR2004
             raise ValidationError("not_a_date")
         return day
@@ -136,9 +136,7 @@ class Whole(fields.Integer):
             isinstance(value, str) and not (value.isascii() and value.lstrip("-").isdigit())
         ):
             raise ValidationError("not_a_number")
-        number = cast(
-            "int", super()._deserialize(int(value[:20]) if isinstance(value, str) else value, attr, data, **kwargs)
-        )
+        number = super()._deserialize(int(value[:20]) if isinstance(value, str) else value, attr, data, **kwargs)
         if abs(number) >= 2**53:
             raise ValidationError("too_large")
         return number
@@ -155,7 +153,7 @@ class YesNo(fields.Boolean):
         """Refuse 1 and 0, which equal True and False in Python."""
         if not isinstance(value, bool | str):
             raise ValidationError("not_accepted")
-        return cast("bool", super()._deserialize(value, attr, data, **kwargs))
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 def _optional(required: bool, default: Any = None) -> dict[str, Any]:
@@ -197,7 +195,7 @@ def code(options: Iterable[str] | type[StrEnum], *, required: bool = True, defau
     )
 
 
-def codes(options: Iterable[str] | type[StrEnum], *, least: int = 1, required: bool = True) -> fields.List:
+def codes(options: Iterable[str] | type[StrEnum], *, least: int = 1, required: bool = True) -> fields.List[Any]:
     """Some of a closed list, each once."""
     choices = [str(option) for option in options]
     inner = Text(validate=validate.OneOf(choices, error="not_a_choice"))
@@ -206,7 +204,7 @@ def codes(options: Iterable[str] | type[StrEnum], *, least: int = 1, required: b
     )
 
 
-def many(inner: fields.Field[Any], *, least: int = 0, most: int = 100) -> fields.List:
+def many(inner: fields.Field[Any], *, least: int = 0, most: int = 100) -> fields.List[Any]:
     """A list of the same kind of thing."""
     return fields.List(inner, validate=_length(least, most), **_optional(least > 0, []))
 
@@ -237,6 +235,6 @@ def uid(*, required: bool = True) -> fields.UUID:
     return fields.UUID(**_optional(required))
 
 
-def uids(*, least: int = 1, most: int = 100) -> fields.List:
+def uids(*, least: int = 1, most: int = 100) -> fields.List[Any]:
     """Several ids, each once."""
     return fields.List(fields.UUID(), validate=[_length(least, most), _once], **_optional(least > 0, []))

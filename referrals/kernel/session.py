@@ -25,7 +25,8 @@ class Flushing(Protocol):
 class HouseSession(Session):
     """The session with the house's guards: nothing is written outside a command, and nothing commits by itself.
 
-    Rows stay loaded after a commit (a template must not read again after the look was recorded), and nothing flushes early.
+    Rows stay loaded after a commit (a template must not read again after the look was recorded), and nothing flushes
+    early.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -73,11 +74,11 @@ def _collect_touched(session: Session, _context: UOWTransaction) -> None:
 
 
 def _field_of(row: Base, attribute: str) -> str | None:
-    """Return the field a mapped attribute belongs to; None for what follows from another field (an index, the revision)."""
+    """Return the field a mapped attribute belongs to; None for what follows from another (an index, the revision)."""
     column = cast("Mapper[Any]", inspected(type(row))).columns.get(attribute)
     if column is None or attribute == "revision" or column.info.get("follows"):
         return None
-    return cast("str", column.key)
+    return column.key
 
 
 def _filled(row: Identified) -> set[str]:

@@ -1,8 +1,8 @@
 """Flask's side of the kernel: the database handle, who is asking, and both doors' manners.
 
-A room's `web.py` makes one `Doors` and says, for each verb and each reading, which page and which JSON resource stand for it;
-both doors run the same command or reading. What the doors share stands here and in `kernel/door.py`. Looks of a request are
-recorded before its first byte leaves (`House.dispatch_request`).
+A room's `web.py` makes one `Doors` and says, for each verb and each reading, which page and which JSON resource stand
+for it; both doors run the same command or reading. What the doors share stands here and in `kernel/door.py`. Looks of a
+request are recorded before its first byte leaves (`House.dispatch_request`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,6 @@ from flask import Flask, Response, g, get_flashed_messages, redirect, render_tem
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, format_date, get_locale
 from flask_babel import format_datetime as babel_datetime
-from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 from flask_limiter import Limiter
@@ -31,17 +30,15 @@ from flask_sqlalchemy.session import Session as FlaskSession
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, MethodNotAllowed
+from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from referrals.kernel import crypto, look
 from referrals.kernel.actor import Actor, Source, nobody
 from referrals.kernel.errors import (
     InvalidInputError,
-    NotFoundError,
     RefusedError,
     SignInNeededError,
-    UnavailableError,
 )
 from referrals.kernel.keys import KeyRing
 from referrals.kernel.orm import Base, make_engine, uuid7
@@ -61,12 +58,15 @@ OPEN: dict[str, str] = {
 #: Endpoints that a sign-in may reach before its second factor or first password change is done.
 HALFWAY: dict[str, str] = {}
 
+#: Endpoints that take a larger body than others, with their limit in bytes.
+UPLOADS: dict[str, int] = {}
+
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'; report-uri /csp-reports"
 )
 
-Words = str | LazyString
+Words: TypeAlias = "str | LazyString"
 
 #: The sentence for each code a refusal, a field or a notice may carry; rooms add theirs through `say()`.
 SENTENCES: dict[str, Words] = {}
@@ -103,10 +103,15 @@ class Installed:
     clock: Callable[[], datetime] | None = None
 
 
-class SignedIn(UserMixin):
-    """Somebody whose sign-in token holds. `step` is what is still missing: second_factor, enroll, new_password, or full."""
+class SignedIn(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
+    """Somebody whose sign-in token holds.
 
-    def __init__(self, token: str, actor: Actor, step: str, *, name: str, organization: str, language: str = "en") -> None:
+    `step` is what is still missing: second_factor, enroll, new_password, or full (nothing).
+    """
+
+    def __init__(
+        self, token: str, actor: Actor, step: str, *, name: str, organization: str, language: str = "en"
+    ) -> None:
         """Keep what a request needs, detached from the session."""
         self.token, self.actor, self.step = token, actor, step
         self.name, self.organization, self.language = name, organization, language
@@ -270,28 +275,34 @@ def login_app() -> Flask:
 
 
 def _guard() -> ResponseReturnValue | None:
-    """Refuse whoever may not come in: wrong origin, no CSRF token, no sign-in, a sign-in that is not complete."""
-    if request.routing_exception is not None or request.endpoint is None:
+    """Refuse whoever may not come in: wrong origin, no sign-in, a sign-in that is not complete, no CSRF token."""
+    endpoint = request.endpoint
+    if request.routing_exception is not None or endpoint is None:
         return None  # 404, 405 and redirects tell nothing about anybody
-    if request.method not in {"GET", "HEAD", "OPTIONS"}:
+    unsafe = request.method not in {"GET", "HEAD", "OPTIONS"}
+    if unsafe:
         _check_origin()
-        if request.endpoint != "csp_reports" and request.cookies.get("__Host-sid"):
-            csrf.protect()
-    if request.endpoint in OPEN:
-        return None
-    if not current_user.is_authenticated:
-        raise SignInNeededError
-    step = cast("SignedIn", current_user).step
-    if step != "full" and request.endpoint not in HALFWAY:
-        raise SignInNeededError(step=step)
+    if endpoint not in OPEN:
+        if not current_user.is_authenticated:
+            raise SignInNeededError
+        step = cast("SignedIn", current_user).step
+        if step != "full" and endpoint not in HALFWAY:
+            raise SignInNeededError(step=step)
+    # After the sign-in: looking for the token reads the form, and a stranger's 10 MB are not worth reading.
+    if endpoint in UPLOADS:
+        request.max_content_length = UPLOADS[endpoint]
+    if unsafe and endpoint != "csp_reports" and request.cookies.get("__Host-sid"):
+        csrf.protect()
     return None
 
 
 def _check_origin() -> None:
+    if request.endpoint == "csp_reports":
+        return
     origin = request.headers.get("Origin")
-    if origin and origin != "null" and origin.rstrip("/") != request.host_url.rstrip("/"):
+    if origin and origin.rstrip("/") != request.host_url.rstrip("/"):
         raise Forbidden
-    if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.endpoint != "csp_reports":
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
         raise Forbidden
 
 
@@ -329,7 +340,14 @@ def _refused(error: RefusedError) -> ResponseReturnValue:
     if isinstance(error, SignInNeededError) and not at_api():
         if request.method == "GET" and "step" not in error.facts:
             return redirect(f"/sign-in?next={request.path}" if request.path != "/" else "/sign-in", 303)
-        return redirect({"second_factor": "/sign-in/second-step", "enroll": "/sign-in/enroll", "new_password": "/sign-in/new-password"}.get(str(error.facts.get("step")), "/sign-in"), 303)
+        return redirect(
+            {
+                "second_factor": "/sign-in/second-step",
+                "enroll": "/sign-in/enroll",
+                "new_password": "/sign-in/new-password",
+            }.get(str(error.facts.get("step")), "/sign-in"),
+            303,
+        )
     faults = error.fields if isinstance(error, InvalidInputError) else {}
     return problem(error.status, error.code, facts=error.facts, faults=faults)
 
@@ -386,9 +404,11 @@ def problem(
             body["facts"] = shown
         if faults:
             body["errors"] = [
-                {"field": name, "code": fault, "detail": sentence(fault)} for name, codes in faults.items() for fault in codes
+                {"field": name, "code": fault, "detail": sentence(fault)}
+                for name, codes in faults.items()
+                for fault in codes
             ]
-        answer = login_app().json.response(body)
+        answer = cast("Response", login_app().json.response(body))
         answer.mimetype = "application/problem+json"
         answer.status_code = status
         return answer
@@ -446,7 +466,9 @@ say(
         "sign_in_needed": _l("You are not signed in, or your sign-in has ended."),
         "invalid_input": _l("Some answers need correcting. Nothing was saved."),
         "unreadable_request": _l("What was sent could not be read. Nothing was saved."),
-        "changed_meanwhile": _l("Somebody else changed this while you were working on it. Nothing of yours was saved yet."),
+        "changed_meanwhile": _l(
+            "Somebody else changed this while you were working on it. Nothing of yours was saved yet."
+        ),
         "precondition_needed": _l("Send the version you read in If-Match, so that nobody's change is overwritten."),
         "key_reused": _l("This idempotency key was used before with different content."),
         "unavailable": _l("This could not be put on record, so it was not done."),
@@ -517,7 +539,11 @@ def _everywhere() -> dict[str, Any]:
 def _navigation() -> list[dict[str, Any]]:
     actor = current_actor()
     return [
-        {"url": one.url, "label": str(one.label), "current": request.path == one.url or request.path.startswith(f"{one.url}/")}
+        {
+            "url": one.url,
+            "label": str(one.label),
+            "current": request.path == one.url or request.path.startswith(f"{one.url}/"),
+        }
         for one in sorted(PLACES, key=lambda one: one.order)
         if one.shown_to(actor)
     ]
@@ -525,7 +551,8 @@ def _navigation() -> list[dict[str, Any]]:
 
 def _notices() -> list[dict[str, str]]:
     """Turn the codes that the last request left into sentences."""
-    return [{"kind": kind, "text": sentence(code)} for kind, code in get_flashed_messages(with_categories=True)]
+    left = cast("list[tuple[str, str]]", get_flashed_messages(with_categories=True))
+    return [{"kind": kind, "text": sentence(code)} for kind, code in left]
 
 
 def _health() -> ResponseReturnValue:
@@ -543,5 +570,3 @@ def _csp_reports() -> ResponseReturnValue:
     """Count a browser's report of a blocked resource; its content may hold addresses of pages, so it is not kept."""
     logger.warning("csp_report", bytes=request.content_length or 0)
     return Response(status=204)
-
-
