@@ -1,0 +1,741 @@
+"""What can be done about accounts: coming in, staying in, leaving; and who may come in as what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from marshmallow import fields, validate
+from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, selectinload
+
+from referrals.account import models as m
+from referrals.account import policy as p
+from referrals.account import queries as q
+from referrals.account.models import (
+    AuditorAloneError,
+    CodeRefusedError,
+    FailedAttempt,
+    FreshSignInNeededError,
+    PasswordRefusedError,
+    RecoveryCode,
+    RoleGrant,
+    RoleNotOfSideError,
+    SecondFactor,
+    SignIn,
+    SignInRefusedError,
+    SignInUse,
+    User,
+    password_faults,
+    require_fitting,
+)
+from referrals.kernel import crypto
+from referrals.kernel.actor import Actor, Role, Side, Source, nobody
+from referrals.kernel.command import Work, command, execute
+from referrals.kernel.errors import InvalidInputError, RefusedError
+from referrals.kernel.record import clock, commit, start_writing
+from referrals.kernel.schema import Line, Nothing, Takes, code, codes, line, secret, text, yes_no
+from referrals.organization.models import Installation, Organization
+from referrals.organization.queries import installation as the_one
+from referrals.organization.queries import own as own_organization
+from referrals.organization.queries import the_installation
+
+_ROLES = [role.value for role in Role if role is not Role.OPERATOR]
+
+
+def use_fast_hashing() -> None:
+    """Make hashing cheap: `THROUGHGATE_FAST_PASSWORDS` in development, and tests (S-906)."""
+    m.use_fast_hashing()
+
+
+# --- hashing outside the transaction ---------------------------------------------------------------------------------
+#
+# Argon2id takes a fifth of a second, and a transaction that writes holds SQLite's one lock. So a door calls
+# `check_ahead()` or `hash_ahead()` before `execute()`; the command finds the answer here, if it is about the very same
+# hash and password, and otherwise does the work itself.
+
+
+def check_ahead(session: Session, *, name: str, password: str) -> None:
+    """Verify a password before the command's transaction opens. An unknown name costs the same (S-102)."""
+    user = q.by_name(session, name)
+    hashed = user.password_hash if user is not None else m.passwords.nobody
+    typed = user.as_hashed(password) if user is not None else password
+    session.rollback()
+    session.info["verified_ahead"] = (hashed, typed, m.passwords.verify(hashed, typed))
+
+
+def hash_ahead(session: Session, password: str) -> None:
+    """Hash a new password before the command's transaction opens, unless it is going to be refused for its length."""
+    session.rollback()
+    if m.SHORTEST <= len(password) <= m.LONGEST:
+        session.info["hashed_ahead"] = (password, m.passwords.hash(password))
+
+
+def _verified(session: Session, hashed: str, typed: str) -> bool:
+    known = session.info.pop("verified_ahead", None)
+    if known is not None and known[:2] == (hashed, typed):
+        return bool(known[2])
+    return m.passwords.verify(hashed, typed)
+
+
+def _hashed(session: Session, password: str) -> str:
+    known = session.info.pop("hashed_ahead", None)
+    return str(known[1]) if known is not None and known[0] == password else m.passwords.hash(password)
+
+
+# --- what several commands share -------------------------------------------------------------------------------------
+
+
+def _locked_user(session: Session, condition: Any) -> User | None:
+    statement = select(User).where(condition).with_for_update(of=User)
+    options = (selectinload(User.grants), selectinload(User.organization))
+    return session.scalars(statement.options(*options), execution_options={"populate_existing": True}).one_or_none()
+
+
+def _user(work: Work, user_id: UUID) -> User:
+    user = _locked_user(work.session, User.id == user_id)
+    if user is None:
+        raise LookupError("a sign-in without its user")
+    return user
+
+
+def _count_failure(work: Work, user: User | None, factor: str) -> None:
+    """Keep a wrong password or code; the fifth within a quarter of an hour locks the account (S-101).
+
+    A name that does not exist leaves a row without a user: the same work, and nothing of what was typed (S-102).
+    """
+    work.keep(FailedAttempt(user_id=user.id if user is not None else None, factor=factor, at=work.now))
+    if user is None:
+        return
+    source = work.actor.source
+    work.actor = replace(work.actor, kind="user", user_id=user.id, organization_id=user.organization_id, source=source)
+    if user.locked_at is None and q.failed_lately(work.session, user, work.now) + 1 >= m.ATTEMPTS:
+        user.lock(work.now)
+        work.record(user, ["locked_at"])
+        work.action = "account.locked"
+
+
+def _end_sign_ins(work: Work, user_id: UUID, because: str, *, but: UUID | None = None) -> None:
+    """End all of a user's sign-ins (S-110), but perhaps the one that acts, which takes a new token instead."""
+    for one in q.live_sign_ins(work.session, user_id, work.now):
+        if one.id != but:
+            one.end(at=work.now, by=work.actor.user_id, because=because)
+            work.record(one, ["ended_at", "ended_by", "ended_because"])
+
+
+def _renew(work: Work, sign_in: SignIn) -> None:
+    sign_in.renew_token()
+    work.record(sign_in, ["token_hash"])
+
+
+def _acting_sign_in(work: Work) -> SignIn:
+    found = work.session.get(SignIn, work.actor.sign_in_id, populate_existing=True)
+    if found is None:
+        raise LookupError("a user acts without a sign-in")
+    return found
+
+
+def _require_fresh(work: Work) -> None:
+    """Refuse when the second factor was given more than ten minutes ago (S-113). The operator has no sign-in."""
+    if work.actor.kind != "user":
+        return
+    found = work.session.get(SignIn, work.actor.sign_in_id) if work.actor.sign_in_id is not None else None
+    if found is None or not found.is_fresh(work.now):
+        raise FreshSignInNeededError
+
+
+def _take_code(work: Work, user: User, typed: str) -> bool:
+    """Take a code of the authenticator, or a recovery code; each works once (S-104). False when it is neither."""
+    factor = q.factor_of(work.session, user.id)
+    step = factor.matching_step(typed, work.now) if factor is not None else None
+    if factor is not None and step is not None:
+        factor.last_step = step
+        work.record(factor, ["last_step"])
+        return True
+    parts = m.recovery_parts(typed)
+    if factor is None or parts is None:
+        return False
+    number, plain = parts
+    for row in q.recovery_codes(work.session, user.id):
+        if row.number == number and row.holds(plain):
+            row.used_at = work.now
+            work.record(row, ["used_at"])
+            return True
+    return False
+
+
+def _make_recovery_codes(work: Work, user_id: UUID) -> list[str]:
+    for old in q.recovery_codes(work.session, user_id):
+        old.ended_at = work.now
+        work.record(old, ["ended_at"])
+    rows, shown = RecoveryCode.fresh(user_id, work.now)
+    for row in rows:
+        work.add(row)
+    return shown
+
+
+def _failed(
+    refused_as: type[RefusedError], factor: str, of: Callable[[Work, Any], User]
+) -> Callable[[Work, Any, RefusedError, Mapping[str, Any]], None]:
+    """Return what outlasts the refusal of a factor: the attempt, counted."""
+
+    def keep(work: Work, thing: Any, refusal: RefusedError, _words: Mapping[str, Any]) -> None:
+        if isinstance(refusal, refused_as):
+            _count_failure(work, of(work, thing), factor)
+
+    return keep
+
+
+def _owner_of(work: Work, thing: SignIn) -> User:
+    return _user(work, thing.user_id)
+
+
+def _themselves(work: Work, user: User) -> User:
+    return _user(work, user.id)
+
+
+# --- coming in -------------------------------------------------------------------------------------------------------
+
+
+class SignInWords(Takes):
+    """Name and password, and that the system-use notice was read (S-114)."""
+
+    name = line(64)
+    password = secret()
+    acknowledged = yes_no(required=True)
+
+
+def _keep_failed_sign_in(work: Work, _on: Installation, refusal: RefusedError, words: Mapping[str, Any]) -> None:
+    if isinstance(refusal, SignInRefusedError):
+        _count_failure(work, _locked_user(work.session, User.sign_in_name == q.as_name(words["name"])), "password")
+
+
+@command(
+    records="account.signed_in",
+    on=Installation,
+    makes=SignIn,
+    takes=SignInWords,
+    within=the_installation,
+    allow=[[p.is_nobody_yet]],
+    purpose="administration",
+    outlasts=_keep_failed_sign_in,
+)
+def sign_in(work: Work, _installation: Installation, *, name: str, password: str, acknowledged: bool) -> SignIn:
+    """Sign in with name and password; the second factor follows.
+
+    Raises:
+        InvalidInputError: the system-use notice was not acknowledged.
+        SignInRefusedError: unknown name, wrong password, locked, disabled, code used or too old: nobody learns which.
+    """
+    if not acknowledged:
+        raise InvalidInputError({"acknowledged": ["acknowledge_first"]})
+    user = _locked_user(work.session, User.sign_in_name == q.as_name(name))
+    hashed = user.password_hash if user is not None else m.passwords.nobody
+    typed = user.as_hashed(password) if user is not None else password
+    right = _verified(work.session, hashed, typed)
+    if user is None or not right or not user.may_sign_in(work.now):
+        raise SignInRefusedError
+    made = SignIn.start(user.id, channel=work.actor.source.channel, at=work.now)
+    work.add(made)
+    work.keep(SignInUse(sign_in_id=made.id, used_at=work.now))
+    if user.must_change_password:
+        user.one_time_used_at = work.now
+        work.record(user, ["one_time_used_at"])
+    elif m.passwords.is_outdated(hashed):
+        user.password_hash = m.passwords.hash(password)
+        work.record(user, ["password_hash"])
+    if q.factor_of(work.session, user.id) is None:
+        _start_factor(work, user)
+    work.actor = q.actor_for(user, made, work.actor.source, step=m.SECOND_FACTOR)
+    return made
+
+
+def _start_factor(work: Work, user: User) -> SecondFactor:
+    """Make a pending factor in place of any other pending one."""
+    pending = select(SecondFactor).where(
+        SecondFactor.user_id == user.id, SecondFactor.confirmed_at.is_(None), SecondFactor.ended_at.is_(None)
+    )
+    for old in work.session.scalars(pending):
+        old.ended_at = work.now
+        work.record(old, ["ended_at"])
+    factor = SecondFactor.start(user.id, work.now)
+    work.add(factor)
+    return factor
+
+
+class CodeWords(Takes):
+    """A code of the authenticator, or a recovery code."""
+
+    code = line(40)
+
+
+@command(
+    records="account.second_factor_given",
+    on=SignIn,
+    makes=SignIn,
+    takes=CodeWords,
+    within=q.this_sign_in,
+    allow=[[p.holds_it]],
+    purpose="administration",
+    outlasts=_failed(CodeRefusedError, "code", _owner_of),
+)
+def confirm_second_factor(work: Work, sign_in: SignIn, *, code: str) -> SignIn:
+    """Give the second factor: completes a sign-in, and makes a complete one fresh again. The token is renewed (S-111).
+
+    Raises:
+        CodeRefusedError: wrong, used before, three steps old; or the account was locked meanwhile.
+    """
+    user = _user(work, sign_in.user_id)
+    if user.is_locked or user.disabled_at is not None or sign_in.ended_at is not None:
+        raise CodeRefusedError
+    if not _take_code(work, user, code):
+        raise CodeRefusedError
+    sign_in.prove(work.now)
+    _renew(work, sign_in)
+    work.record(sign_in, ["second_factor_at", "fresh_at"])
+    if not user.must_change_password:
+        user.last_signed_in_at = work.now
+        work.record(user, ["last_signed_in_at"])
+    return sign_in
+
+
+class ChangePassword(Takes):
+    """The new password; the present one too, unless a one-time code opened the account."""
+
+    present_password = text(128, required=False)
+    new_password = secret()
+
+
+@command(
+    records="account.password_changed",
+    on=User,
+    makes=SignIn,
+    takes=ChangePassword,
+    within=q.oneself,
+    allow=[[p.is_oneself]],
+    purpose="administration",
+    outlasts=_failed(PasswordRefusedError, "password", _themselves),
+)
+def change_password(work: Work, user: User, *, present_password: str | None, new_password: str) -> SignIn:
+    """Choose a password. All other sign-ins of the user end; this one takes a new token (S-110).
+
+    Raises:
+        InvalidInputError: too short, too long, one of the common ones, made of one's own context, or the present one.
+        PasswordRefusedError: the present password is wrong; it counts as a failed sign-in.
+    """
+    acting = _acting_sign_in(work)
+    has_factor = q.factor_of(work.session, user.id) is not None
+    if has_factor and acting.second_factor_at is None:
+        raise CodeRefusedError  # a reset leaves the second factor in force (S-105)
+    if not user.must_change_password:
+        if present_password is None:
+            raise InvalidInputError({"present_password": ["required"]})
+        if user.is_locked or not _verified(work.session, user.password_hash, present_password):
+            raise PasswordRefusedError
+        if present_password == new_password:
+            raise InvalidInputError({"new_password": ["password_same"]})
+    if faults := password_faults(new_password, user.context_words()):
+        raise InvalidInputError({"new_password": faults})
+    user.choose_password(_hashed(work.session, new_password), work.now)
+    work.record(user, ["password_hash", "password_changed_at", "one_time_until", "one_time_used_at"])
+    if has_factor:
+        user.last_signed_in_at = work.now
+        work.record(user, ["last_signed_in_at"])
+    _end_sign_ins(work, user.id, "password_changed", but=acting.id)
+    _renew(work, acting)
+    return acting
+
+
+# --- second factors --------------------------------------------------------------------------------------------------
+
+
+@command(
+    records="account.factor_started",
+    on=User,
+    makes=SecondFactor,
+    takes=CodeWords,
+    within=q.oneself,
+    allow=[[p.is_oneself]],
+    purpose="administration",
+    outlasts=_failed(CodeRefusedError, "code", _themselves),
+)
+def start_factor(work: Work, user: User, *, code: str) -> SecondFactor:
+    """Begin to replace one's authenticator: by a code of the present one, or a recovery code.
+
+    Raises:
+        CodeRefusedError: the code is wrong or was used before; it counts as a failed sign-in.
+    """
+    if user.is_locked or not _take_code(work, user, code):
+        raise CodeRefusedError
+    return _start_factor(work, user)
+
+
+@command(
+    records="account.factor_enrolled",
+    on=SecondFactor,
+    makes=SignIn,
+    takes=CodeWords,
+    within=q.own_factors,
+    allow=[[p.holds_it]],
+    purpose="administration",
+)
+def enroll_factor(work: Work, factor: SecondFactor, *, code: str) -> SignIn:
+    """Take an authenticator into use by its first code, with ten new recovery codes. Other sign-ins end (S-110).
+
+    Raises:
+        InvalidInputError: the code is not one of this authenticator.
+        FactorNotPendingError: it was set up before, or replaced meanwhile.
+    """
+    user = _user(work, factor.user_id)
+    acting = _acting_sign_in(work)
+    if user.must_change_password:
+        raise m.FactorNotPendingError
+    if factor.confirmed_at is not None or factor.ended_at is not None:
+        raise m.FactorNotPendingError
+    step = factor.matching_step(code, work.now)
+    if step is None:
+        raise InvalidInputError({"code": ["code_wrong"]})
+    earlier = q.factor_of(work.session, user.id)
+    if earlier is not None:
+        if acting.second_factor_at is None:
+            raise m.FactorNotPendingError
+        earlier.ended_at = work.now
+        work.record(earlier, ["ended_at"])
+    factor.confirm(step, work.now)
+    work.record(factor, ["confirmed_at", "last_step"])
+    acting.shown_codes = _make_recovery_codes(work, user.id)
+    user.last_signed_in_at = work.now
+    work.record(user, ["last_signed_in_at"])
+    _end_sign_ins(work, user.id, "factor_changed", but=acting.id)
+    acting.prove(work.now)
+    work.record(acting, ["second_factor_at", "fresh_at"])
+    _renew(work, acting)
+    return acting
+
+
+@command(
+    records="account.recovery_codes_made",
+    on=User,
+    makes=SignIn,
+    takes=CodeWords,
+    within=q.oneself,
+    allow=[[p.is_oneself]],
+    purpose="administration",
+    outlasts=_failed(CodeRefusedError, "code", _themselves),
+)
+def renew_recovery_codes(work: Work, user: User, *, code: str) -> SignIn:
+    """Make ten new recovery codes, by a code of the authenticator; the old ones work no more. Other sign-ins end.
+
+    Raises:
+        CodeRefusedError: the code is wrong or was used before; it counts as a failed sign-in.
+    """
+    acting = _acting_sign_in(work)
+    if user.is_locked or not _take_code(work, user, code):
+        raise CodeRefusedError
+    acting.shown_codes = _make_recovery_codes(work, user.id)
+    _end_sign_ins(work, user.id, "factor_changed", but=acting.id)
+    acting.prove(work.now)
+    work.record(acting, ["second_factor_at", "fresh_at"])
+    _renew(work, acting)
+    return acting
+
+
+# --- leaving ---------------------------------------------------------------------------------------------------------
+
+
+@command(
+    records="account.signed_out",
+    on=SignIn,
+    makes=SignIn,
+    takes=Nothing,
+    within=q.this_sign_in,
+    allow=[[p.holds_it]],
+    purpose="administration",
+)
+def sign_out(work: Work, sign_in: SignIn) -> SignIn:
+    """Sign out: all of the user's sign-ins end, here and elsewhere (S-110)."""
+    sign_in.end(at=work.now, by=work.actor.user_id, because="signed_out")
+    work.record(sign_in, ["ended_at", "ended_by", "ended_because"])
+    _end_sign_ins(work, sign_in.user_id, "signed_out", but=sign_in.id)
+    return sign_in
+
+
+@command(
+    records="account.sign_in_ended",
+    on=SignIn,
+    makes=SignIn,
+    takes=Nothing,
+    within=q.own_sign_ins,
+    allow=[[p.holds_it]],
+    purpose="administration",
+)
+def end_sign_in(work: Work, sign_in: SignIn) -> SignIn:
+    """End one of one's own sign-ins, on another device for one.
+
+    Raises:
+        SignInOverError: it has ended.
+    """
+    sign_in.end(at=work.now, by=work.actor.user_id, because="ended_by_user")
+    work.record(sign_in, ["ended_at", "ended_by", "ended_because"])
+    return sign_in
+
+
+# --- who may come in, and as what ------------------------------------------------------------------------------------
+
+
+def sign_in_name() -> fields.String:
+    """A sign-in name: lower-case letters, digits, dot, dash, underscore; from 3 to 64 characters."""
+    return Line(
+        required=True,
+        validate=[
+            validate.Length(max=64, error="too_long"),
+            validate.Regexp(
+                re.compile(r"[a-z0-9][a-z0-9._-]{1,62}[a-z0-9]\Z", re.IGNORECASE), error="not_a_sign_in_name"
+            ),
+        ],
+    )
+
+
+def email_address() -> fields.String:
+    """An e-mail address, loosely: one @, something on both sides."""
+    return Line(
+        validate=[
+            validate.Regexp(r"[^\s@]+@[^\s@]+\.[^\s@]+\Z", error="not_an_email"),
+            validate.Length(max=254, error="too_long"),
+        ],
+        load_default=None,
+        allow_none=True,
+    )
+
+
+class AddUser(Takes):
+    """A person, their name for signing in, how to reach them, and what they work as."""
+
+    sign_in_name = sign_in_name()
+    display_name = line(120)
+    email = email_address()
+    phone = line(40, required=False)
+    roles = codes(_ROLES)
+
+
+@command(
+    records="account.user_added",
+    on=Organization,
+    makes=User,
+    takes=AddUser,
+    within=own_organization,
+    allow=[[p.administers_it], [p.operates]],
+    purpose="administration",
+)
+def add_user(
+    work: Work,
+    organization: Organization,
+    *,
+    sign_in_name: str,
+    display_name: str,
+    email: str | None,
+    phone: str | None,
+    roles: list[str],
+) -> User:
+    """Add an account. Its one-time code stands in `shown_code`: shown once, good for a day (S-108).
+
+    Raises:
+        InvalidInputError: the name or the address was ever used, or the roles do not fit.
+        FreshSignInNeededError: the administrator's second factor is more than ten minutes old.
+    """
+    _require_fresh(work)
+    organization.require_in_force()
+    faults: dict[str, list[str]] = {}
+    name = q.as_name(sign_in_name)
+    if q.by_name(work.session, name) is not None:
+        faults["sign_in_name"] = ["name_taken"]
+    if email is not None:
+        held = work.session.scalar(select(User.id).where(crypto.matches(work.session, User, "by_email", email)))
+        if held is not None:
+            faults["email"] = ["email_taken"]
+    wanted = [Role(role) for role in roles]
+    try:
+        require_fitting(wanted, Side(organization.side))
+    except (RoleNotOfSideError, AuditorAloneError) as misfit:
+        faults["roles"] = [misfit.code]
+    if faults:
+        raise InvalidInputError(faults)
+    user = User(
+        organization_id=organization.id,
+        sign_in_name=name,
+        display_name=display_name,
+        email=email,
+        phone=phone,
+        added_at=work.now,
+        added_by=work.actor.user_id,
+    )
+    user.begin_code(work.now)
+    work.add(user)
+    for role in wanted:
+        work.add(RoleGrant(user_id=user.id, role=role.value, granted_at=work.now, granted_by=work.actor.user_id))
+    return user
+
+
+class GrantRole(Takes):
+    """The role."""
+
+    role = code(_ROLES)
+
+
+@command(
+    records="account.role_granted",
+    on=User,
+    makes=RoleGrant,
+    takes=GrantRole,
+    within=q.visible_to,
+    allow=[[p.administers_them], [p.operates]],
+    purpose="administration",
+)
+def grant_role(work: Work, user: User, *, role: str) -> RoleGrant:
+    """Give a role; the user's sign-ins end, so that the next one carries it (S-110).
+
+    Raises:
+        RoleNotOfSideError, AuditorAloneError, RoleHeldError, UserDisabledError: the rule that says no.
+    """
+    _require_fresh(work)
+    made = user.grant(Role(role), at=work.now, by=work.actor.user_id)
+    work.add(made)
+    _end_sign_ins(work, user.id, "roles_changed")
+    return made
+
+
+@command(
+    records="account.role_ended",
+    on=RoleGrant,
+    makes=RoleGrant,
+    takes=Nothing,
+    within=q.visible_grants,
+    allow=[[p.administers_them], [p.operates]],
+    purpose="administration",
+)
+def end_role(work: Work, grant: RoleGrant) -> RoleGrant:
+    """Take a role back; the user's sign-ins end.
+
+    Raises:
+        RoleEndedError: it was taken back before.
+    """
+    _require_fresh(work)
+    grant.end(at=work.now, by=work.actor.user_id)
+    work.record(grant, ["ended_at", "ended_by"])
+    _end_sign_ins(work, grant.user_id, "roles_changed")
+    return grant
+
+
+class DisableUser(Takes):
+    """Why the person leaves, in a few words."""
+
+    because = line(400)
+
+
+@command(
+    records="account.user_disabled",
+    on=User,
+    makes=User,
+    takes=DisableUser,
+    within=q.visible_to,
+    allow=[[p.administers_them], [p.operates]],
+    purpose="administration",
+)
+def disable_user(work: Work, user: User, *, because: str) -> User:
+    """Disable an account: all its sign-ins end at once, and none begins. What it did stays.
+
+    Raises:
+        UserDisabledError: it is disabled.
+    """
+    user.disable(at=work.now, by=work.actor.user_id, because=because)
+    work.record(user, ["disabled_at", "disabled_by", "disabled_because"])
+    _end_sign_ins(work, user.id, "disabled")
+    return user
+
+
+@command(
+    records="account.unlocked",
+    on=User,
+    makes=User,
+    takes=Nothing,
+    within=q.visible_to,
+    allow=[[p.administers_them], [p.operates]],
+    purpose="administration",
+)
+def unlock_user(work: Work, user: User) -> User:
+    """Unlock an account after five wrong sign-ins (S-101).
+
+    Raises:
+        NotLockedError: it is not locked.
+    """
+    _require_fresh(work)
+    user.unlock(work.now)
+    work.record(user, ["locked_at", "unlocked_at"])
+    return user
+
+
+@command(
+    records="account.password_reset",
+    on=User,
+    makes=User,
+    takes=Nothing,
+    within=q.visible_to,
+    allow=[[p.administers_them], [p.operates]],
+    purpose="administration",
+)
+def reset_password(work: Work, user: User) -> User:
+    """Start a reset: a new one-time code, in `shown_code`, replaces the password; the second factor stays (S-105).
+
+    Raises:
+        UserDisabledError: the account is disabled.
+    """
+    _require_fresh(work)
+    user.require_enabled()
+    user.begin_code(work.now)
+    work.record(user, ["password_hash", "one_time_until", "one_time_used_at"])
+    _end_sign_ins(work, user.id, "password_reset")
+    return user
+
+
+# --- outside the acts ------------------------------------------------------------------------------------------------
+
+
+def keep_alive(session: Session, sign_in_id: UUID, at: datetime) -> None:
+    """Keep that a sign-in was used, at most once a minute, in a small transaction of its own (bookkeeping, no act).
+
+    A busy database does not fail the request: the next use is kept instead.
+    """
+    try:
+        start_writing(session)
+        stale = (SignInUse.sign_in_id == sign_in_id) & (SignInUse.used_at < at)
+        session.execute(update(SignInUse).where(stale).values(used_at=at))
+        commit(session)
+    except OperationalError:
+        session.rollback()
+
+
+def first_sign_in(session: Session, sign_in_name: str, one_time: str, password: str, source: Source) -> SignIn:
+    """Walk an account through its first day as its person would: code, password, authenticator. For the demo and tests.
+
+    Returns the complete sign-in, with its token and recovery codes.
+    """
+    check_ahead(session, name=sign_in_name, password=one_time)
+    data = {"name": sign_in_name, "password": one_time, "acknowledged": True}
+    began = execute(session, sign_in, actor=nobody(source), target=the_one(session).id, data=data)
+    user_id, sign_in_id = began.user_id, began.id
+
+    def oneself() -> Actor:
+        return q.actor_for(q.user(session, user_id), began, source, step=m.NEW_PASSWORD)
+
+    hash_ahead(session, password)
+    execute(session, change_password, actor=oneself(), target=user_id, data={"new_password": password})
+    factor = q.pending_factor(session, user_id)
+    if factor is None:
+        raise LookupError(sign_in_id)
+    shown = factor.code_of(int(clock(session).timestamp()) // 30)
+    return execute(session, enroll_factor, actor=oneself(), target=factor.id, data={"code": shown})

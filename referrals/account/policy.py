@@ -1,0 +1,42 @@
+"""Who stands where towards an account. Names read after "may, if the actor …"."""
+
+from __future__ import annotations
+
+from referrals.account.models import RoleGrant, SecondFactor, SignIn, User
+from referrals.kernel.actor import Actor, Role
+from referrals.organization.models import Installation, Organization
+
+
+def is_nobody_yet(actor: Actor, _installation: Installation) -> bool:
+    """Has not signed in: the only one who may."""
+    return actor.user_id is None and actor.kind in {"anonymous", "unknown"}
+
+
+def holds_it(actor: Actor, thing: SignIn | SecondFactor) -> bool:
+    """Is the user whose sign-in or factor this is."""
+    return actor.user_id == thing.user_id
+
+
+def is_oneself(actor: Actor, user: User) -> bool:
+    """Is this user."""
+    return actor.user_id == user.id
+
+
+def administers_it(actor: Actor, organization: Organization) -> bool:
+    """Is an administrator of this organization."""
+    return actor.organization_id == organization.id and actor.works_as(Role.ADMINISTRATOR)
+
+
+def administers_them(actor: Actor, thing: User | RoleGrant) -> bool:
+    """Is an administrator of the user's organization, and not that user: nobody gives themselves power (S-205)."""
+    user = thing.user if isinstance(thing, RoleGrant) else thing
+    return (
+        actor.organization_id == user.organization_id
+        and actor.works_as(Role.ADMINISTRATOR)
+        and actor.user_id != user.id
+    )
+
+
+def operates(actor: Actor, _thing: Organization | User | RoleGrant) -> bool:
+    """Runs the service: makes the first administrator, unlocks the last one."""
+    return actor.works_as(Role.OPERATOR)

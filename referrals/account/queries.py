@@ -1,0 +1,308 @@
+"""Reading accounts. What a sign-in's token stands for is decided here, for every request anew (S-206)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy import Select, exists, func, select
+from sqlalchemy.orm import Session, selectinload
+
+from referrals.account.models import (
+    ATTEMPTS_WITHIN,
+    ENROLL,
+    FULL,
+    NEW_PASSWORD,
+    RECOVERY_CODES,
+    ROLES,
+    SECOND_FACTOR,
+    FailedAttempt,
+    Limits,
+    RecoveryCode,
+    RoleGrant,
+    SecondFactor,
+    SignIn,
+    SignInUse,
+    User,
+    token_hash,
+)
+from referrals.kernel.actor import Actor, Role, Side, Source
+from referrals.kernel.errors import NotFoundError
+from referrals.kernel.record import clock
+
+__all__ = ["ENROLL", "FULL", "NEW_PASSWORD", "RECOVERY_CODES", "ROLES", "SECOND_FACTOR"]
+
+
+def limits(session: Session) -> Limits:
+    """Return how long sign-ins last. Tests and development may set `session.info["limits"]`, shorter (S-906)."""
+    return cast("Limits", session.info.get("limits") or Limits())
+
+
+def as_name(typed: str) -> str:
+    """Return a sign-in name as it is kept: lower case, no space around."""
+    return typed.strip().lower()
+
+
+def visible_to(actor: Actor) -> Select[User]:
+    """Select the users an actor may know of: those of their own organization; the operator every one."""
+    statement = select(User).options(selectinload(User.grants), selectinload(User.organization))
+    if actor.works_as(Role.OPERATOR):
+        return statement
+    return statement.where(User.organization_id == actor.organization_id)
+
+
+def oneself(actor: Actor) -> Select[User]:
+    """Select the actor's own account."""
+    options = (selectinload(User.grants), selectinload(User.organization))
+    return select(User).where(User.id == actor.user_id).options(*options)
+
+
+def visible_grants(actor: Actor) -> Select[RoleGrant]:
+    """Select the grants of users the actor may know of."""
+    statement = select(RoleGrant).options(selectinload(RoleGrant.user))
+    if actor.works_as(Role.OPERATOR):
+        return statement
+    theirs = exists().where(User.id == RoleGrant.user_id, User.organization_id == actor.organization_id)
+    return statement.where(theirs)
+
+
+def own_sign_ins(actor: Actor) -> Select[SignIn]:
+    """Select the actor's own sign-ins."""
+    return select(SignIn).where(SignIn.user_id == actor.user_id)
+
+
+def this_sign_in(actor: Actor) -> Select[SignIn]:
+    """Select the sign-in the actor acts through."""
+    return own_sign_ins(actor).where(SignIn.id == actor.sign_in_id)
+
+
+def own_factors(actor: Actor) -> Select[SecondFactor]:
+    """Select the actor's own second factors."""
+    return select(SecondFactor).where(SecondFactor.user_id == actor.user_id)
+
+
+# --- reads for other rooms -------------------------------------------------------------------------------------------
+
+
+def user(session: Session, user_id: UUID) -> User:
+    """Return one user, with roles and organization.
+
+    Raises:
+        NotFoundError: there is none with this id.
+    """
+    options = (selectinload(User.grants), selectinload(User.organization))
+    row = session.scalars(select(User).where(User.id == user_id).options(*options)).one_or_none()
+    if row is None:
+        raise NotFoundError
+    return row
+
+
+def by_name(session: Session, sign_in_name: str) -> User | None:
+    """Return the user of this sign-in name, with roles and organization, or None."""
+    options = (selectinload(User.grants), selectinload(User.organization))
+    statement = select(User).where(User.sign_in_name == as_name(sign_in_name)).options(*options)
+    return session.scalars(statement).one_or_none()
+
+
+def names(session: Session, ids: Iterable[UUID | None]) -> dict[UUID, str]:
+    """Return the display names of these users, in one query."""
+    wanted = {one for one in ids if one is not None}
+    if not wanted:
+        return {}
+    found = session.execute(select(User.id, User.display_name).where(User.id.in_(wanted)))
+    return dict(found.tuples().all())
+
+
+def colleagues(organization_id: UUID, *roles: Role) -> Select[User]:
+    """Select the users of an organization who can work now, by name; with `roles`, those who have one of them."""
+    statement = select(User).where(User.organization_id == organization_id, User.disabled_at.is_(None))
+    if roles:
+        in_force = RoleGrant.ended_at.is_(None) & RoleGrant.role.in_([role.value for role in roles])
+        statement = statement.where(exists().where(RoleGrant.user_id == User.id, in_force))
+    return statement.options(selectinload(User.grants)).order_by(User.display_name, User.id)
+
+
+def people(organization_id: UUID) -> Select[User]:
+    """Select every account of an organization, also the disabled ones, by name."""
+    options = (selectinload(User.grants), selectinload(User.organization))
+    statement = select(User).where(User.organization_id == organization_id).options(*options)
+    return statement.order_by(User.disabled_at.is_not(None), User.display_name, User.id)
+
+
+def people_page(
+    session: Session, organization_id: UUID, *, after: UUID | None = None, limit: int = 50
+) -> tuple[list[User], UUID | None]:
+    """Return a page of an organization's accounts in the order they were made, and the id to go on after."""
+    options = (selectinload(User.grants), selectinload(User.organization))
+    statement = select(User).where(User.organization_id == organization_id).options(*options).order_by(User.id)
+    if after is not None:
+        statement = statement.where(User.id > after)
+    rows = list(session.scalars(statement.limit(limit + 1)))
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+# --- what a sign-in has and stands for -------------------------------------------------------------------------------
+
+
+def factor_of(session: Session, user_id: UUID) -> SecondFactor | None:
+    """Return the second factor in force."""
+    statement = select(SecondFactor).where(
+        SecondFactor.user_id == user_id, SecondFactor.confirmed_at.is_not(None), SecondFactor.ended_at.is_(None)
+    )
+    return session.scalars(statement).one_or_none()
+
+
+def pending_factor(session: Session, user_id: UUID) -> SecondFactor | None:
+    """Return the second factor that waits for its first code."""
+    statement = select(SecondFactor).where(
+        SecondFactor.user_id == user_id, SecondFactor.confirmed_at.is_(None), SecondFactor.ended_at.is_(None)
+    )
+    return session.scalars(statement.order_by(SecondFactor.id.desc()).limit(1)).one_or_none()
+
+
+def recovery_codes(session: Session, user_id: UUID) -> list[RecoveryCode]:
+    """Return the recovery codes not used or replaced yet, by number."""
+    statement = select(RecoveryCode).where(
+        RecoveryCode.user_id == user_id, RecoveryCode.used_at.is_(None), RecoveryCode.ended_at.is_(None)
+    )
+    return list(session.scalars(statement.order_by(RecoveryCode.number)))
+
+
+def failed_lately(session: Session, user: User, at: datetime) -> int:
+    """Count the wrong sign-ins of the last quarter of an hour, since the last complete one (S-101)."""
+    since = at - ATTEMPTS_WITHIN
+    if user.counted_from is not None:
+        since = max(since, user.counted_from)
+    counted = select(func.count()).where(FailedAttempt.user_id == user.id, FailedAttempt.at > since)
+    return session.scalar(counted) or 0
+
+
+def live_sign_ins(session: Session, user_id: UUID, at: datetime) -> list[SignIn]:
+    """Return a user's sign-ins that nobody ended and that are not half a day old, newest first."""
+    statement = select(SignIn).where(
+        SignIn.user_id == user_id, SignIn.ended_at.is_(None), SignIn.started_at > at - limits(session).whole
+    )
+    return list(session.scalars(statement.order_by(SignIn.id.desc())))
+
+
+@dataclass(frozen=True, slots=True)
+class WhereSignedIn:
+    """One line of "where am I signed in"."""
+
+    id: UUID
+    started_at: datetime
+    used_at: datetime
+    ends_at: datetime
+    channel: str
+    complete: bool
+    this: bool
+
+
+def where_signed_in(session: Session, actor: Actor) -> list[WhereSignedIn]:
+    """Return the actor's sign-ins that still open something, newest first."""
+    at, bounds = clock(session), limits(session)
+    statement = (
+        own_sign_ins(actor)
+        .join(SignInUse, SignInUse.sign_in_id == SignIn.id)
+        .add_columns(SignInUse.used_at)
+        .where(SignIn.ended_at.is_(None), SignIn.started_at > at - bounds.whole)
+        .order_by(SignIn.id.desc())
+    )
+    return [
+        WhereSignedIn(
+            id=one.id,
+            started_at=one.started_at,
+            used_at=used_at,
+            ends_at=min(one.started_at + bounds.whole, used_at + bounds.idle),
+            channel=one.channel,
+            complete=one.second_factor_at is not None,
+            this=one.id == actor.sign_in_id,
+        )
+        for one, used_at in session.execute(statement).tuples()
+        if not one.is_over(at, used_at, bounds)
+    ]
+
+
+def actor_for(user: User, sign_in: SignIn, source: Source, *, step: str = FULL) -> Actor:
+    """Return who acts through this sign-in. Until it is complete nobody has a role through it (S-103)."""
+    return Actor(
+        "user",
+        user_id=user.id,
+        organization_id=user.organization_id,
+        side=Side(user.organization.side),
+        roles=user.roles if step == FULL else frozenset(),
+        sign_in_id=sign_in.id,
+        source=source,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whoever holds a token now, detached from the session."""
+
+    actor: Actor
+    step: str
+    sign_in_name: str
+    display_name: str
+    organization: str
+    time_zone: str
+    used_at: datetime
+    ends_at: datetime
+    has_factor: bool
+
+
+def holder(session: Session, token: str, source: Source) -> Holder | None:
+    """Return who holds this token now, in three statements; None when it opens nothing (any more).
+
+    Over are sign-ins that ended, were left idle or are half a day old, and those of disabled users and ended organizations.
+    """
+    at, bounds = clock(session), limits(session)
+    confirmed = exists().where(
+        SecondFactor.user_id == SignIn.user_id, SecondFactor.confirmed_at.is_not(None), SecondFactor.ended_at.is_(None)
+    )
+    statement = (
+        select(SignIn, SignInUse.used_at, User, confirmed)
+        .join(SignInUse, SignInUse.sign_in_id == SignIn.id)
+        .join(User, User.id == SignIn.user_id)
+        .where(SignIn.token_hash == token_hash(token))
+        .options(selectinload(User.grants), selectinload(User.organization))
+    )
+    found = session.execute(statement).tuples().one_or_none()
+    if found is None:
+        return None
+    sign_in, used_at, held_by, has_factor = found
+    if sign_in.is_over(at, used_at, bounds) or held_by.disabled_at is not None:
+        return None
+    if held_by.organization.ended_at is not None:
+        return None
+    step = held_by.step(sign_in, has_factor=has_factor)
+    return Holder(
+        actor=actor_for(held_by, sign_in, source, step=step),
+        step=step,
+        sign_in_name=held_by.sign_in_name,
+        display_name=held_by.display_name,
+        organization=held_by.organization.name,
+        time_zone=held_by.organization.time_zone,
+        used_at=used_at,
+        ends_at=min(sign_in.started_at + bounds.whole, used_at + bounds.idle),
+        has_factor=has_factor,
+    )
+
+
+def demo_code(session: Session, sign_in_name: str, at: datetime) -> str:
+    """Return a second-factor code that works now, for `./dev code NAME`: development only (S-906).
+
+    It is the first code not used yet among the present one and the next, so that it can be asked for twice within 30 seconds.
+
+    Raises:
+        NotFoundError: no such account, or it has no second factor yet.
+    """
+    found = by_name(session, sign_in_name)
+    factor = factor_of(session, found.id) if found is not None else None
+    if factor is None:
+        raise NotFoundError
+    present = int(at.timestamp()) // int(timedelta(seconds=30).total_seconds())
+    return factor.code_of(min(max(present, (factor.last_step or 0) + 1), present + 1))
