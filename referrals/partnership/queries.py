@@ -1,0 +1,144 @@
+"""Reading agreements: their parties' people alone may know of them. Nothing here is about a participant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
+from sqlalchemy.orm import Session, selectinload
+
+from referrals.kernel.actor import Actor, Side
+from referrals.kernel.errors import NotFoundError
+from referrals.organization.models import Facility, Organization
+from referrals.partnership.models import Agreement, PartnerRule, RuleAcknowledgment, active_at
+from referrals.program.models import Program
+
+#: How many rows a page of a list holds.
+PAGE = 25
+
+
+def visible_to(actor: Actor) -> Select[Agreement]:
+    """Select the agreements of the actor's own organization."""
+    return select(Agreement).where(_is_party(actor.organization_id))
+
+
+def _is_party(organization_id: UUID | None) -> ColumnElement[bool]:
+    return or_(Agreement.agency_id == organization_id, Agreement.community_id == organization_id)
+
+
+def visible_rules(actor: Actor) -> Select[PartnerRule]:
+    """Select the rules in agreements of the actor's own organization, with what predicates and rules need."""
+    known = exists().where(Agreement.id == PartnerRule.agreement_id, _is_party(actor.organization_id))
+    return (
+        select(PartnerRule)
+        .where(known)
+        .options(selectinload(PartnerRule.agreement), selectinload(PartnerRule.acknowledgments))
+    )
+
+
+def agreement(session: Session, actor: Actor, agreement_id: UUID) -> Agreement:
+    """Return one agreement with both organizations, its rules and who acknowledged them.
+
+    Raises:
+        NotFoundError: there is none with this id, or the actor's organization is no party.
+    """
+    options = (
+        selectinload(Agreement.agency),
+        selectinload(Agreement.community),
+        selectinload(Agreement.rules).selectinload(PartnerRule.acknowledgments),
+    )
+    row = session.scalars(visible_to(actor).where(Agreement.id == agreement_id).options(*options)).one_or_none()
+    if row is None:
+        raise NotFoundError
+    return row
+
+
+def page(
+    session: Session, actor: Actor, *, after: UUID | None = None, limit: int = PAGE
+) -> tuple[list[Agreement], UUID | None]:
+    """Return a page of the actor's organization's agreements, newest first, and the id to go on after."""
+    statement = visible_to(actor).options(selectinload(Agreement.agency), selectinload(Agreement.community))
+    if after is not None:
+        statement = statement.where(Agreement.id < after)
+    rows = list(session.scalars(statement.order_by(Agreement.id.desc()).limit(limit + 1)))
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+# --- what upper rooms ask --------------------------------------------------------------------------------------------
+
+
+def agreement_between(session: Session, a: UUID, b: UUID, at: datetime, *, lock: bool = False) -> Agreement | None:
+    """Return the agreement that joins two organizations (in either order) at an instant, if one is active.
+
+    `lock` holds it against being ended until the caller's transaction is over.
+    """
+    statement = select(Agreement).where(
+        or_(
+            and_(Agreement.agency_id == a, Agreement.community_id == b),
+            and_(Agreement.agency_id == b, Agreement.community_id == a),
+        ),
+        active_at(at),
+    )
+    if lock:
+        # The row may have waited for whoever ended it, and SQL then judges by what it was: look again.
+        locked = statement.with_for_update(of=Agreement).execution_options(populate_existing=True)
+        return next((one for one in session.scalars(locked) if one.is_active(at)), None)
+    return session.scalars(statement.order_by(Agreement.begins_at.desc())).first()
+
+
+def agreements_among(
+    session: Session, pairs: Iterable[tuple[UUID, UUID]], at: datetime
+) -> dict[frozenset[UUID], Agreement]:
+    """Return the active agreement of each pair of organizations that has one, in one query."""
+    wanted = {frozenset(pair) for pair in pairs if len(set(pair)) > 1}
+    if not wanted:
+        return {}
+    either = set().union(*wanted)
+    statement = select(Agreement).where(
+        Agreement.agency_id.in_(either), Agreement.community_id.in_(either), active_at(at)
+    )
+    found = {frozenset((one.agency_id, one.community_id)): one for one in session.scalars(statement)}
+    return {pair: one for pair, one in found.items() if pair in wanted}
+
+
+def partners(organization_id: UUID, at: datetime) -> Select[UUID]:
+    """Select the ids of the organizations that an active agreement joins to this one."""
+    as_agency = select(Agreement.community_id).where(Agreement.agency_id == organization_id, active_at(at))
+    as_community = select(Agreement.agency_id).where(Agreement.community_id == organization_id, active_at(at))
+    return select(Organization.id).where(or_(Organization.id.in_(as_agency), Organization.id.in_(as_community)))
+
+
+def rules_to_keep(session: Session, actor: Actor, at: datetime) -> Sequence[PartnerRule]:
+    """Return the rules of active partners that this person has not acknowledged yet, oldest first."""
+    done = exists().where(RuleAcknowledgment.rule_id == PartnerRule.id, RuleAcknowledgment.user_id == actor.me)
+    theirs = exists().where(Agreement.id == PartnerRule.agreement_id, _is_party(actor.organization_id), active_at(at))
+    statement = (
+        select(PartnerRule)
+        .where(theirs, ~done, PartnerRule.organization_id != actor.organization_id, PartnerRule.retired_at.is_(None))
+        .options(selectinload(PartnerRule.agreement))
+    )
+    return session.scalars(statement.order_by(PartnerRule.added_at, PartnerRule.id)).all()
+
+
+# --- what a proposal may name ----------------------------------------------------------------------------------------
+
+
+def possible_partners(organization: Organization) -> Select[Organization]:
+    """Select the organizations of the other side that take part now, by name."""
+    other = Side.COMMUNITY if organization.side == Side.AGENCY else Side.AGENCY
+    statement = select(Organization).where(Organization.side == other, Organization.ended_at.is_(None))
+    return statement.order_by(Organization.name, Organization.id)
+
+
+def facility_choices(session: Session, agency_id: UUID) -> Sequence[Facility]:
+    """Return the facilities in use of an agency, by name."""
+    statement = select(Facility).where(Facility.organization_id == agency_id, Facility.ended_at.is_(None))
+    return session.scalars(statement.order_by(Facility.name, Facility.id)).all()
+
+
+def program_choices(session: Session, community_id: UUID) -> Sequence[Program]:
+    """Return the open programs of a community organization, by name."""
+    statement = select(Program).where(Program.organization_id == community_id, Program.closed_at.is_(None))
+    return session.scalars(statement.order_by(Program.name_fold, Program.id)).all()
