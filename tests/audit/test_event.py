@@ -473,7 +473,8 @@ def test_events_do_not_change(an_event: AnEvent) -> None:
 
 
 def test_a_float_or_long_text_in_set_does_not_get_past_the_bytes(an_event: AnEvent) -> None:
-    for value in (1.5, "x" * 201, "a\nb"):
+    values: tuple[Any, ...] = (1.5, "x" * 201, "a\nb")
+    for value in values:
         with pytest.raises(ProfileError, match=r"\$\.on\[0\]\.set\.amount"):
             an_event(on=(On("referral", ((ROW, None),), 1, {"amount": value}),)).encode()
 

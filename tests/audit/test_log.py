@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, Engine, event, select, text
+from sqlalchemy import Connection, Engine, event, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -93,7 +93,7 @@ def test_an_error_in_the_subjects_ends_the_act_too(engine: Engine, an_event: AnE
     one = an_event()
     with engine.begin() as connection:
         connection.execute(
-            AuditSubject.__table__.insert(),
+            insert(AuditSubject),
             {"subject": UUID(P1), "event_id": UUID(one.id), "type": "forged"},
         )
     with pytest.raises(IntegrityError):
