@@ -15,10 +15,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, aliased
 
 from referrals.kernel.command import Work
 from referrals.kernel.errors import RefusedError
+from referrals.kernel.look import forget
 from referrals.kernel.orm import Base, public, uuid7
 from referrals.kernel.record import clock, commit, start_writing
 
@@ -94,7 +96,11 @@ def _plant_periodic(session: Session) -> None:
         return
     start_writing(session)
     session.add_all(Job(kind=name, every=PERIODIC[name], run_at=clock(session), dedupe_key=name) for name in missing)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError:  # another worker planted them meanwhile
+        session.rollback()
+        return
     commit(session)
 
 
@@ -127,26 +133,34 @@ def _claim(session: Session) -> Job | None:
 
 
 def _run(session: Session, job: Job) -> None:
-    fault: str | None = None
-    try:
-        KINDS[job.kind](session, job.target_id, job.behalf_id)
-    except RefusedError as refusal:
-        fault = refusal.code
-    except Exception as error:  # noqa: BLE001  # a job's fault must not stop the worker; its class is kept
-        fault = type(error).__name__
-    session.rollback()
+    claimed, every, attempts = job.id, job.every, job.attempts
+    fault = _do(session, job) if attempts <= MOST_TRIES else "worker_died"  # each try before took its worker along
     start_writing(session)
     now = clock(session)
     values: dict[str, Any]
-    if fault is None and job.every is None:
-        values = {"done_at": now, "lease_until": None, "error_code": None}
-    elif job.every is not None:
-        values = {"run_at": now + timedelta(seconds=job.every), "lease_until": None, "attempts": 0, "error_code": fault}
-    elif job.attempts >= MOST_TRIES:
-        values = {"dead_at": now, "lease_until": None, "error_code": fault}
+    if every is not None:
+        values = {"run_at": now + timedelta(seconds=every), "attempts": 0, "error_code": fault}
+    elif fault is None:
+        values = {"done_at": now, "error_code": None}
+    elif attempts >= MOST_TRIES:
+        values = {"dead_at": now, "error_code": fault}
     else:
-        values = {"run_at": now + FIRST_PAUSE * 2 ** (job.attempts - 1), "lease_until": None, "error_code": fault}
-    session.execute(
-        update(Job).where(Job.id == job.id).values(values), execution_options={"synchronize_session": False}
-    )
+        values = {"run_at": now + FIRST_PAUSE * 2 ** (attempts - 1), "error_code": fault}
+    # Whoever overran the lease has lost the job to a later claim, which counted one try more.
+    mine = update(Job).where(Job.id == claimed, Job.attempts == attempts).values(values | {"lease_until": None})
+    session.execute(mine, execution_options={"synchronize_session": False})
     commit(session)
+
+
+def _do(session: Session, job: Job) -> str | None:
+    """Do it, and return the code of what went wrong."""
+    try:
+        KINDS[job.kind](session, job.target_id, job.behalf_id)
+    except RefusedError as refusal:
+        return refusal.code
+    except Exception as error:  # noqa: BLE001  # a job's fault must not stop the worker; its class is kept
+        return type(error).__name__
+    finally:
+        forget(session)
+        session.rollback()
+    return None

@@ -52,14 +52,18 @@ _COUNTER_MOST: Final = 0xFFF  # rand_a has 12 bits
 def uuid7(at: datetime | None = None) -> UUID:
     """Return a new UUIDv7 (RFC 9562): milliseconds since 1970, a counter in `rand_a`, 62 random bits.
 
-    Ids made by one process within one millisecond rise, so that pages of new rows keep their order.
+    Ids that one process makes without `at` rise, so that pages of new rows keep their order.
     """
     global _uuid7_last  # noqa: PLW0603  # one counter for the process is the point
     millis = int((at.timestamp() if at is not None else time.time()) * 1000)
     with _uuid7_lock:
         last, counter = _uuid7_last
-        counter = counter + 1 if millis == last and counter < _COUNTER_MOST else secrets.randbits(8)
-        _uuid7_last = (millis, counter)
+        if at is None and millis <= last:  # within one millisecond, or the clock stepped back
+            millis, counter = (last, counter + 1) if counter < _COUNTER_MOST else (last + 1, 0)
+        else:
+            counter = secrets.randbits(8)
+        if at is None:
+            _uuid7_last = (millis, counter)
     value = millis << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | secrets.randbits(62)
     return UUID(int=value)
 
