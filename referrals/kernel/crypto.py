@@ -545,8 +545,9 @@ def _touched(state: InstanceState[Any], plan: _Plan, name: str) -> bool:
 
 
 @event.listens_for(Base, "expire", propagate=True)
-def _forget_opened(instance: Base, _attributes: object) -> None:
-    instance.__dict__.pop(_OPENED, None)
+def _forget_opened(instance: Base | None, _attributes: object) -> None:
+    if instance is not None:  # a rollback expires rows that nobody holds any more, too
+        instance.__dict__.pop(_OPENED, None)
 
 
 @event.listens_for(Base, "mapper_configured", propagate=True)
