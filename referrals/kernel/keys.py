@@ -35,6 +35,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy import inspect as inspected
 from sqlalchemy.orm import Mapped, Session
 
 from referrals.kernel.orm import Base, personal, public
@@ -204,7 +205,7 @@ class KeyRing:
         held = self._people.get(key_id)
         if held is not None and held.until > self._clock():
             return held
-        born = _newborn(session, key_id)
+        born = self._newborn(session, key_id)
         if born is not None:
             return born
         if self._house_until <= self._clock():
@@ -236,18 +237,18 @@ class KeyRing:
         key_id = self._house_primary.get(purpose)
         if key_id is not None:
             return self._house[key_id]
-        for born in _newborns(session).values():
-            if born.purpose == purpose and _newborn(session, born.id) is not None:
-                return born
+        born = self._newborn(session, (purpose, owner))
+        if born is not None:
+            return born
         self._load_house(session)  # perhaps it was made a moment ago
         if purpose not in self._house_primary:
             raise KeyMissingError(purpose, owner)
         return self._house[self._house_primary[purpose]]
 
     def _primary_of_person(self, session: Session, owner: UUID) -> LiveKey:
-        for born in _newborns(session).values():
-            if born.owner == owner and _newborn(session, born.id) is not None:
-                return born
+        born = self._newborn(session, (PARTICIPANT, owner))
+        if born is not None:
+            return born
         held = self._people.get(self._primary_of.get(owner, 0))
         if held is None or held.until <= self._clock() or held.status != "primary":
             self.prefetch(session, [owner])
@@ -324,8 +325,8 @@ class KeyRing:
         )
         session.add(row)
         born = LiveKey(row, secret, self._clock() + _PEOPLE_SECONDS)
-        _newborns(session)[key_id] = born
-        session.info.setdefault("newborn_rows", {})[key_id] = row
+        newborns = session.info.setdefault("newborn_keys", {})
+        newborns[key_id] = newborns[purpose, owner] = (row, born)
         return row
 
     def birth_house(self, session: Session) -> list[DataKey]:
@@ -349,6 +350,19 @@ class KeyRing:
             self._house_until = float("-inf")
 
     # -- inside
+
+    def _newborn(self, session: Session, name: int | tuple[str, UUID | None]) -> LiveKey | None:
+        """Return a key born in this session, by id or by purpose and owner.
+
+        Only as long as its row stands in the session: after a rollback it must never seal anything. Once stored, it is
+        forgotten like any other.
+        """
+        found = session.info.get("newborn_keys", {}).get(name)
+        if found is None:
+            return None
+        row, born = found
+        stays = row in session and (born.until > self._clock() or inspected(row).pending)
+        return cast("LiveKey", born) if stays else None
 
     def _unwrapped(self, row: Row[Any]) -> bytes | None:
         if row.status not in OPENING or row.wrapped is None:
@@ -456,16 +470,3 @@ def ring_of(session: Session) -> KeyRing:
 def _connection(session: Session) -> Connection:
     # No autoflush and no session guard on the way: this also runs in the middle of a flush.
     return session.connection(bind_arguments={"mapper": DataKey})
-
-
-def _newborns(session: Session) -> dict[int, LiveKey]:
-    born: dict[int, LiveKey] = session.info.setdefault("newborn_keys", {})
-    return born
-
-
-def _newborn(session: Session, key_id: int) -> LiveKey | None:
-    """Return a key born in this session, as long as its row is: after a rollback it must never seal anything."""
-    rows = session.info.get("newborn_rows")
-    if not rows or key_id not in rows:
-        return None
-    return _newborns(session)[key_id] if rows[key_id] in session else None
