@@ -21,7 +21,8 @@ from referrals import settings as surroundings
 from referrals import start
 from referrals.account import commands as accounts
 from referrals.app import gates
-from referrals.exchange import commands as exchange
+
+# exchange
 from referrals.kernel import job
 from referrals.kernel.actor import system
 from referrals.kernel.errors import RefusedError

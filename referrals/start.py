@@ -43,7 +43,10 @@ def faults(settings: Settings, engine: Engine) -> list[str]:
             wanted = tuple(history().get_heads())
             if set(heads) != set(wanted):
                 return ["The database is not at this release's migrations. Run: throughgate migrate"]
-            found += [f"{guard} Run: throughgate migrate" for guard in log.missing_guards(connection)]
+            found += [
+                f"{guard} Restore it as the database's owner: the migration 0001_audit holds it."
+                for guard in log.missing_guards(connection)
+            ]
             demo = connection.execute(select(Installation.demo)).scalars().first()
     except DBAPIError:
         return ["The database cannot be reached. Check THROUGHGATE_DATABASE_URL and that the server runs."]
