@@ -133,7 +133,7 @@ class Whole(fields.Integer):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         """Refuse Booleans and numbers beyond 2^53, which JSON readers disagree about."""
         if isinstance(value, bool) or (
-            isinstance(value, str) and not (value.isascii() and value.lstrip("-").isdigit())
+            isinstance(value, str) and not (value.isascii() and value.removeprefix("-").isdigit())
         ):
             raise ValidationError("not_a_number")
         number = super()._deserialize(int(value[:20]) if isinstance(value, str) else value, attr, data, **kwargs)

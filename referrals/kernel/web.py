@@ -29,6 +29,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
 from sqlalchemy import Engine
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -365,6 +366,8 @@ def _http_fault(error: HTTPException) -> ResponseReturnValue:
 def _unexpected(error: Exception) -> ResponseReturnValue:
     db.session.rollback()
     logger.error("unexpected", exc_info=error, path=request.path, request=str(getattr(g, "source", "")))
+    if isinstance(error, OperationalError | InterfaceError):  # the database is busy or away: trying again may help
+        return problem(503, "unavailable")
     return problem(500, "unexpected")
 
 

@@ -1,0 +1,191 @@
+"""Words that commands take: every fault is a code under its field, every accepted text can be kept on both databases."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from marshmallow import fields
+
+from referrals.kernel.errors import InvalidInputError
+from referrals.kernel.schema import (
+    Nothing,
+    Takes,
+    code,
+    codes,
+    day,
+    line,
+    many,
+    secret,
+    text,
+    uid,
+    uids,
+    whole,
+    yes_no,
+)
+
+AN_ID = "01939d00-0000-7000-8000-000000000001"
+
+
+class Inner(Takes):
+    wording = line(10)
+
+
+class Everything(Takes):
+    note = text(20)
+    title = line(10)
+    hidden = secret(12)
+    kind = code(("a", "b"), required=False)
+    kinds = codes(("a", "b", "c"), required=False)
+    on = day(required=False)
+    count = whole(0, 9, required=False)
+    sure = yes_no()
+    one = uid(required=False)
+    some = uids(least=0, most=2)
+    goals = many(fields.Nested(Inner), most=2)
+
+
+GOOD: dict[str, Any] = {"note": "n", "title": "t", "hidden": "h"}
+
+
+def faults(words: Any, takes: type[Takes] = Everything) -> dict[str, list[str]]:
+    with pytest.raises(InvalidInputError) as caught:
+        takes().words(words)
+    assert str(caught.value) == "invalid_input"
+    return {name: list(codes_) for name, codes_ in caught.value.fields.items()}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("note", "", "required"),
+        ("note", None, "required"),
+        ("note", 7, "not_accepted"),
+        ("note", ["n"], "not_accepted"),
+        ("note", "n" * 21, "too_long"),
+        ("note", "a\0b", "not_text"),
+        ("note", "a\x1b[31m", "not_text"),
+        ("note", "a\ud800", "not_text"),
+        ("note", "a\x85", "not_text"),
+        ("title", "two\nlines", "one_line"),
+        ("title", "two\u2028lines", "one_line"),
+        ("title", "   ", "required"),
+        ("hidden", "h" * 13, "too_long"),
+        ("kind", "z", "not_a_choice"),
+        ("kind", ["a"], "not_accepted"),
+        ("count", "--5", "not_a_number"),
+        ("count", "-", "not_a_number"),
+        ("count", "", "not_a_number"),
+        ("kinds", ["a", "a"], "repeated"),
+        ("kinds", "a", "not_accepted"),
+        ("kinds", ["a", "b", "c", "a"], "too_long"),
+        ("on", "2026-02-30", "not_a_date"),
+        ("on", "03/11/2026", "not_a_date"),
+        ("on", 20261103, "not_a_date"),
+        ("on", "0001-01-01", "not_a_date"),
+        ("count", "ten", "not_a_number"),
+        ("count", 1.5, "not_accepted"),
+        ("count", True, "not_a_number"),
+        ("count", "٣", "not_a_number"),
+        ("count", 10, "out_of_range"),
+        ("count", 2**70, "too_large"),
+        ("count", "9" * 5000, "too_large"),
+        ("sure", 1, "not_accepted"),
+        ("sure", "perhaps", "not_accepted"),
+        ("one", "17", "not_an_id"),
+        ("one", 17, "not_an_id"),
+        ("some", [AN_ID, AN_ID], "repeated"),
+        ("some", [AN_ID] * 3, "too_long"),
+        ("goals", {"wording": "x"}, "not_accepted"),
+    ],
+)
+def test_each_fault_is_a_code_under_its_field(field: str, value: Any, expected: str) -> None:
+    found = faults(GOOD | {field: value})
+    assert list(found) == [field]
+    assert found[field][0] == expected
+
+
+def test_all_faults_come_at_once_with_their_paths() -> None:
+    goals = [{"wording": "fine"}, {"wording": "x" * 11, "id": 1}]
+    found = faults({"title": "t", "role": "operator", "goals": goals, "some": [AN_ID, "x"]})
+    assert found == {
+        "note": ["required"],
+        "hidden": ["required"],
+        "role": ["unknown_field"],
+        "goals.1.wording": ["too_long"],
+        "goals.1.id": ["unknown_field"],
+        "some.1": ["not_an_id"],
+    }
+
+
+@pytest.mark.parametrize("words", [[], "text", 7, None], ids=str)
+def test_words_that_are_no_object_are_refused(words: Any) -> None:
+    assert faults(words) == {"": ["wrong_type"]}
+
+
+def test_a_command_without_words_takes_none() -> None:
+    assert Nothing().words({}) == {}
+    assert faults({"id": "1"}, Nothing) == {"id": ["unknown_field"]}
+
+
+def test_what_may_be_left_out_has_one_value_when_it_is() -> None:
+    assert Everything().words(GOOD) == GOOD | {
+        "kind": None,
+        "kinds": [],
+        "on": None,
+        "count": None,
+        "sure": False,
+        "one": None,
+        "some": [],
+        "goals": [],
+    }
+
+
+def test_a_form_and_json_give_the_same_words() -> None:
+    form = GOOD | {"count": "7", "sure": "yes", "on": "2026-11-03", "one": AN_ID, "kinds": ["b"]}
+    as_json = GOOD | {"count": 7, "sure": True, "on": "2026-11-03", "one": AN_ID, "kinds": ["b"]}
+    words = Everything().words(form)
+    assert words == Everything().words(as_json)
+    assert (words["count"], words["sure"], words["on"], words["one"]) == (7, True, date(2026, 11, 3), UUID(AN_ID))
+
+
+def test_a_line_loses_its_outer_space_and_a_text_and_a_secret_do_not() -> None:
+    words = Everything().words({"note": " n\n", "title": "  t ", "hidden": " h "})
+    assert (words["note"], words["title"], words["hidden"]) == (" n\n", "t", " h ")
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*Everything().fields, "id", "version", "\0"]) | st.text(max_size=5), ANYTHING))
+def test_whatever_json_says_the_answer_is_words_or_codes(given_words: dict[str, Any]) -> None:
+    try:
+        words = Everything().words(json.loads(json.dumps(given_words)))
+    except InvalidInputError as refused:
+        assert refused.fields
+        for codes_ in refused.fields.values():
+            assert codes_
+            assert all(one.replace("_", "").isalpha() for one in codes_)
+    else:
+        assert set(words) == set(Everything().fields)
+
+
+@given(st.text(max_size=25))
+def test_an_accepted_text_is_kept_as_typed_and_fits_every_database(typed: str) -> None:
+    try:
+        words = Everything().words(GOOD | {"note": typed})
+    except InvalidInputError:
+        assert not 1 <= len(typed) <= 20 or any(unicodedata.category(sign) in {"Cc", "Cs"} for sign in typed)
+    else:
+        assert words["note"] == typed
+        assert "\0" not in typed.encode().decode()
