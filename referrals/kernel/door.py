@@ -146,6 +146,49 @@ class Doors:
 
         return declare
 
+    def search(
+        self, rule: str, *, page: str, shape: type[Shape], takes: type[Takes], blank: Context | None = None
+    ) -> Callable[[Context], Context]:
+        """Open a reading whose words may not stand in a URL (S-309): names and numbers are posted, to both doors.
+
+        The function returns the page's context with `rows`; `blank` gives what the page shows before anything is asked. The
+        page also gets `form` and `asked`.
+        """
+
+        def declare(read: Context) -> Context:
+            known = takes()
+
+            def shown(form: Form, context: Mapping[str, Any], status: int = 200) -> ResponseReturnValue:
+                return make_response(render_template(page, form=form, **context), status)
+
+            def before() -> Mapping[str, Any]:
+                return {**(blank() if blank is not None else {}), "asked": False, "rows": []}
+
+            def as_form() -> ResponseReturnValue:
+                return shown(Form(), before())
+
+            def as_page() -> ResponseReturnValue:
+                try:
+                    found = read(**known.words(form_words(known)))
+                except InvalidInputError as fault:
+                    return shown(_typed(fault.fields, upload=False, facts=fault.facts), before(), 422)
+                return shown(Form(request.form.to_dict()), {**found, "asked": True})
+
+            def as_json() -> ResponseReturnValue:
+                return _resource(shape, read(**known.words(json_words())))
+
+            name = read.__name__
+            self.pages.add_url_rule(rule, f"{name}_form", as_form, methods=["GET"])
+            self.pages.add_url_rule(rule, name, as_page, methods=["POST"])
+            self.api.add_url_rule(rule, name, as_json, methods=["POST"])
+            endpoint = f"{self.room}_api.{name}"
+            OPERATIONS.append(
+                Operation("POST", f"{API}{rule}", endpoint, _summary(read), shape, takes, None, many=True)
+            )
+            return read
+
+        return declare
+
     def act(
         self,
         rule: str,
