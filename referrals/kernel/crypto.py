@@ -11,6 +11,7 @@ finds equal values.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,18 +30,21 @@ from sqlalchemy.orm import (
     mapped_column,
     object_session,
 )
-from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
+from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE, instance_state
 from sqlalchemy.sql import Executable
 
 from referrals.kernel.keys import PARTICIPANT, DataKey, KeyRing, LiveKey, ring_faults, ring_of
 from referrals.kernel.orm import CATEGORIES, Base, MadeOfColumns
 from referrals.kernel.providers import KeyProblemError, Refusal, file_faults, provider_from, secret_faults
 from referrals.kernel.sealing import (
+    SHORTEST,
     Cell,
     Kind,
     SealedValueError,
+    UnboundError,
     UnsealError,
     addresses,
+    bind,
     boolean,
     day,
     folded_name_and_day,
@@ -55,10 +59,14 @@ from referrals.kernel.sealing import (
     octets,
     open_checked,
     phones,
+    place,
+    plaintext,
+    row_of,
     seal,
     settled,
     structure,
     text,
+    unbind,
 )
 
 __all__ = [
@@ -111,7 +119,9 @@ Normalizer = Callable[..., "str | None"]
 #: A person's index has to hide in a crowd: buckets of 2^8 to 2^16, or the whole 128 bits where numbers must be unique.
 WHOLE_INDEX: Final = 128
 _FEWEST_BITS, _MOST_BITS = 8, 16
+#: Where a row keeps what it opened, by attribute: envelope and value; and under `_KEY` the key that opened it last.
 _OPENED = "_opened"
+_KEY = ""
 
 
 class SealedComparisonError(TypeError):
@@ -205,18 +215,19 @@ class Sealed(MadeOfColumns, Generic[T]):
         """
         if instance is None:
             return Uncomparable(model, self.name)
-        stored = getattr(instance, self.attribute)
-        if stored is None:
+        held = instance.__dict__
+        stored = held.get(self.attribute)
+        if stored is None and (stored := getattr(instance, self.attribute)) is None:
             return cast("T", None)
         if type(stored) is Pending:
             value = stored.value
         else:
-            opened = instance.__dict__.get(_OPENED)
+            opened = held.get(_OPENED)
             if opened is None:
-                opened = instance.__dict__[_OPENED] = {}
+                opened = held[_OPENED] = {}
             kept = opened.get(self.name)
             if kept is None or kept[0] != stored:
-                kept = opened[self.name] = (stored, self._open(instance, stored))
+                kept = opened[self.name] = (stored, self._open(instance, stored, opened))
             value = kept[1]
         return cast("T", value if self.kind.fresh is None else self.kind.fresh(value))
 
@@ -235,7 +246,7 @@ class Sealed(MadeOfColumns, Generic[T]):
         stored = instance.__dict__.get(self.attribute)
         if type(stored) is Pending and stored.value == new:
             return
-        state = cast("InstanceState[Any]", inspected(instance))
+        state = instance_state(instance)
         before = stored if isinstance(stored, bytes) else state.committed_state.get(self.attribute)
         if isinstance(before, bytes) and self._opens_to(instance, before, new):
             if before is not stored:  # changed and changed back
@@ -245,26 +256,39 @@ class Sealed(MadeOfColumns, Generic[T]):
 
     def cell(self, instance: Base) -> Cell:
         """Return the place of this row's value."""
-        return Cell(type(instance).__table__.name, self.name, instance.id, _owner(instance))  # type: ignore[attr-defined]
+        return Cell(_table_of(type(instance)), self.name, _id_of(instance), _owner(instance))
 
-    def seal(self, instance: Base, value: T, key: LiveKey) -> bytes:
-        """Return the envelope of `value` in this row, and remember what is in it."""
+    def seal(self, instance: Base, value: T, key: LiveKey, row: bytes) -> None:
+        """Put the envelope of a pending value in its place; `row` is what `row_of` says of this row."""
         if key.cipher is None:
             raise KeyProblemError("key_disabled", f"Key {key.id} seals nothing in its state {key.status}")
-        envelope = seal(key.cipher, key.id, self.kind, value, self.cell(instance), padded=self.padded)
+        plain = plaintext(self.kind, value, padded=self.padded)
+        aad = key.header + place(_table_of(type(instance)), self.name) + row
+        envelope = bind(key.cipher, key.header, plain, aad, os.urandom(12))
+        # The change itself was noted when the value was set; only what is stored for it is replaced.
+        instance.__dict__[self.attribute] = envelope
         instance.__dict__.setdefault(_OPENED, {})[self.name] = (envelope, value)
-        return envelope
 
-    def _open(self, instance: Base, envelope: bytes) -> T:
-        cell = self.cell(instance)
-        key_id = key_id_of(envelope, cell)
-        cipher = _opening_key(object_session(instance), key_id, cell, _purpose(type(instance)))
-        return cast("T", open_checked(cipher, key_id, envelope, cell, self.kind))
+    def _open(self, instance: Base, envelope: bytes, opened: dict[str, Any]) -> T:
+        key, row = opened.get(_KEY, (None, b""))
+        if key is None or envelope[:6] != key.header or len(envelope) < SHORTEST or not key.fresh():
+            cell = self.cell(instance)
+            key_id = key_id_of(envelope, cell)
+            key = _opening_key(object_session(instance), key_id, cell, _purpose(type(instance)))
+            row = row_of(cell.row_id, cell.owner)
+            opened[_KEY] = (key, row)  # a row's values are mostly under one key
+        try:
+            aad = key.header + place(_table_of(type(instance)), self.name) + row
+            return cast("T", unbind(cast("AESGCM", key.cipher), envelope, aad, self.kind))
+        except UnboundError as fault:
+            cell = self.cell(instance)
+            raise UnsealError(cell.table, cell.column, cell.row_id, key.id, fault.code) from None
 
     def _opens_to(self, instance: Base, envelope: bytes, value: T) -> bool:
         try:
-            kept = instance.__dict__.get(_OPENED, {}).get(self.name)
-            present = kept[1] if kept is not None and kept[0] == envelope else self._open(instance, envelope)
+            opened = instance.__dict__.setdefault(_OPENED, {})
+            kept = opened.get(self.name)
+            present = kept[1] if kept is not None and kept[0] == envelope else self._open(instance, envelope, opened)
         except UnsealError:
             return False  # whoever sets a value anew may replace one that is lost
         return bool(present == value)
@@ -477,6 +501,10 @@ def _table_of(model: type[Base]) -> str:
     return cast("Table", model.__table__).name
 
 
+def _id_of(instance: Base) -> UUID:
+    return cast("UUID", instance.id)  # type: ignore[attr-defined]  # every table with sealed values has one
+
+
 def _owner(instance: Base) -> UUID | None:
     attribute = type(instance).__participant__
     return None if attribute is None else cast("UUID | None", getattr(instance, attribute))
@@ -486,7 +514,7 @@ def _purpose(model: type[Base]) -> str | None:
     return PARTICIPANT if model.__participant__ is not None else model.__house_key__
 
 
-def _opening_key(session: Session | None, key_id: int, cell: Cell, purpose: str | None) -> AESGCM:
+def _opening_key(session: Session | None, key_id: int, cell: Cell, purpose: str | None) -> LiveKey:
     code = "detached"
     if session is not None:
         try:
@@ -501,7 +529,7 @@ def _opening_key(session: Session | None, key_id: int, cell: Cell, purpose: str 
             elif key.cipher is None:
                 code = "key_destroyed" if key.status == "destroyed" else "key_disabled"
             else:
-                return key.cipher
+                return key
     raise UnsealError(cell.table, cell.column, cell.row_id, key_id, code)
 
 
@@ -525,17 +553,18 @@ def _seal_pending(_mapper: Mapper[Any], _connection: object, instance: Base) -> 
     if session is None:
         raise TypeError(f"{instance!r} is flushed outside a session")
     ring = ring_of(session)
-    state = cast("InstanceState[Any]", inspected(instance))
+    state = instance_state(instance)
     for index in plan.indexes.values():
         sources = (*index.of, index.partition) if index.partition else index.of
         if state.key is None or any(_touched(state, plan, name) for name in sources):
             index.follow(instance, ring)
-    key = None
-    for cell in plan.cells.values():
-        pending = instance.__dict__.get(cell.attribute)
-        if type(pending) is Pending:
-            key = key or _sealing_key(session, ring, instance)
-            setattr(instance, cell.attribute, cell.seal(instance, pending.value, key))
+    held = instance.__dict__
+    pending = [cell for cell in plan.cells.values() if type(held.get(cell.attribute)) is Pending]
+    if pending:
+        key = _sealing_key(session, ring, instance)
+        row = row_of(_id_of(instance), _owner(instance))
+        for cell in pending:
+            cell.seal(instance, held[cell.attribute].value, key, row)
             ring.count_sealing(session, key)
 
 
@@ -545,7 +574,9 @@ def _touched(state: InstanceState[Any], plan: _Plan, name: str) -> bool:
 
 
 @event.listens_for(Base, "expire", propagate=True)
-def _forget_opened(instance: Base | None, _attributes: object) -> None:
+@event.listens_for(Base, "refresh", propagate=True)
+def _forget_opened(instance: Base | None, *_details: object) -> None:
+    # A refresh may bring another envelope, or another participant to open it for.
     if instance is not None:  # a rollback expires rows that nobody holds any more, too
         instance.__dict__.pop(_OPENED, None)
 
@@ -559,7 +590,7 @@ def _hold_in_place(_mapper: Mapper[Any], model: type[Base]) -> None:
 
 
 def _refuse_to_move(instance: Base, value: object, before: object, _initiator: object) -> None:
-    if cast("InstanceState[Any]", inspected(instance)).key is not None and value != before:
+    if instance_state(instance).key is not None and value != before:
         raise SealedRowMovedError(
             f"{instance!r} has sealed values: they open under its present id and participant only"
         )
@@ -642,8 +673,8 @@ def open_detail(session: Session, owner: UUID | None, envelope: bytes, event_id:
     """
     cell = _detail_cell(owner, event_id)
     key_id = key_id_of(envelope, cell)
-    cipher = _opening_key(session, key_id, cell, "log-detail" if owner is None else PARTICIPANT)
-    return cast("dict[str, Any]", open_checked(cipher, key_id, envelope, cell, structure))
+    key = _opening_key(session, key_id, cell, "log-detail" if owner is None else PARTICIPANT)
+    return cast("dict[str, Any]", open_checked(cast("AESGCM", key.cipher), key_id, envelope, cell, structure))
 
 
 def _detail_cell(owner: UUID | None, event_id: UUID) -> Cell:

@@ -40,7 +40,7 @@ from sqlalchemy.orm import Mapped, Session
 
 from referrals.kernel.orm import Base, personal, public
 from referrals.kernel.providers import SECRET, KeyProblemError, KeyProvider, Refusal
-from referrals.kernel.sealing import NO_OWNER, framed, index_key
+from referrals.kernel.sealing import HEADER, MAGIC, NO_OWNER, SUITE, framed, index_key
 
 PARTICIPANT: Final = "participant"
 #: House keys that seal, and house keys that only make MACs.
@@ -131,10 +131,13 @@ _table = cast("Table", DataKey.__table__)
 class LiveKey:
     """An unwrapped data key in memory. Shows nothing of itself."""
 
-    __slots__ = ("_secret", "cipher", "id", "owner", "purpose", "sealed", "status", "until")
+    __slots__ = ("_clock", "_secret", "cipher", "header", "id", "owner", "purpose", "sealed", "status", "until")
 
-    def __init__(self, row: Row[Any] | DataKey, secret: bytes | None, until: float) -> None:
+    def __init__(self, row: Row[Any] | DataKey, secret: bytes | None, until: float, clock: Callable[[], float]) -> None:
         """Take id, purpose, owner and status from the row; `secret` is None for a key that opens nothing."""
+        #: How envelopes under this key begin.
+        self.header = HEADER.pack(MAGIC, SUITE, row.id)
+        self._clock = clock
         self.id: int = row.id
         self.purpose: str = row.purpose
         self.owner: UUID | None = row.owner
@@ -143,6 +146,10 @@ class LiveKey:
         self._secret = secret if row.purpose in MAC_PURPOSES else None
         self.until = until
         self.sealed = 0
+
+    def fresh(self) -> bool:
+        """Return whether this still stands, or the database has to be asked again."""
+        return self.until > self._clock()
 
     def mac(self, message: bytes) -> bytes:
         """Return HMAC-SHA-256 under this key."""
@@ -324,7 +331,7 @@ class KeyRing:
             created_at=datetime.now(UTC),
         )
         session.add(row)
-        born = LiveKey(row, secret, self._clock() + _PEOPLE_SECONDS)
+        born = LiveKey(row, secret, self._clock() + _PEOPLE_SECONDS, self._clock)
         newborns = session.info.setdefault("newborn_keys", {})
         newborns[key_id] = newborns[purpose, owner] = (row, born)
         return row
@@ -381,7 +388,7 @@ class KeyRing:
             ) from None
 
     def _keep(self, row: Row[Any]) -> LiveKey:
-        key = LiveKey(row, self._unwrapped(row), self._clock() + _PEOPLE_SECONDS)
+        key = LiveKey(row, self._unwrapped(row), self._clock() + _PEOPLE_SECONDS, self._clock)
         with self._lock:
             earlier = self._people.pop(row.id, None)
             key.sealed = earlier.sealed if earlier is not None else 0
@@ -397,7 +404,7 @@ class KeyRing:
     def _load_house(self, session: Session) -> None:
         rows = _connection(session).execute(select(_table).where(_table.c.owner.is_(None))).all()
         now = self._clock()
-        house = {row.id: LiveKey(row, self._unwrapped(row), now + _HOUSE_SECONDS) for row in rows}
+        house = {row.id: LiveKey(row, self._unwrapped(row), now + _HOUSE_SECONDS, self._clock) for row in rows}
         with self._lock:
             for key_id, key in house.items():
                 if key_id in self._house:

@@ -34,6 +34,8 @@ T = TypeVar("T")
 MAGIC: Final = 0xFE
 SUITE: Final = 0x01
 HEADER: Final = struct.Struct(">BBI")
+#: The shortest envelope holds an empty value.
+SHORTEST: Final = HEADER.size + 12 + 1 + 16
 #: Bytes an envelope adds to a payload: header 6, nonce 12, tag byte 1, GCM tag 16.
 OVERHEAD: Final = 35
 #: Longest payload, in bytes. Larger things are rows of parts.
@@ -47,7 +49,6 @@ NO_OWNER: Final = bytes(16)
 _NONCE = 12
 _SIXTEEN = struct.pack(">H", 16)
 _INTEGER_BITS = 4096
-_SHORTEST = HEADER.size + _NONCE + 1 + 16
 _INTEGER = re.compile(rb"(0|-?[1-9][0-9]*)\Z")
 _E164_SHORTEST, _E164_LONGEST, _US_DIGITS = 8, 15, 10
 
@@ -89,8 +90,7 @@ class Cell(NamedTuple):
 
     def aad(self, header: bytes) -> bytes:
         """Return the associated data: the six header bytes, then five fields, each behind its length."""
-        owner = NO_OWNER if self.owner is None else self.owner.bytes
-        return b"".join((header, _place(self.table, self.column), _SIXTEEN, self.row_id.bytes, _SIXTEEN, owner))
+        return header + place(self.table, self.column) + row_of(self.row_id, self.owner)
 
 
 def framed(*fields: bytes) -> bytes:
@@ -99,8 +99,14 @@ def framed(*fields: bytes) -> bytes:
 
 
 @functools.lru_cache(maxsize=4096)
-def _place(table: str, column: str) -> bytes:
+def place(table: str, column: str) -> bytes:
+    """Return the part of the associated data that all values of a column share."""
     return framed(b"tg1", table.encode(), column.encode())
+
+
+def row_of(row_id: UUID, owner: UUID | None) -> bytes:
+    """Return the part of the associated data that all values of a row share."""
+    return b"".join((_SIXTEEN, row_id.bytes, _SIXTEEN, NO_OWNER if owner is None else owner.bytes))
 
 
 # --- kinds of values -------------------------------------------------------------------------------------------------
@@ -305,8 +311,12 @@ def seal_plaintext(key: bytes | AESGCM, key_id: int, plain: bytes, cell: Cell, *
     """Return the envelope of a plaintext that already has its tag byte."""
     cipher = AESGCM(key) if isinstance(key, bytes) else key
     header = HEADER.pack(MAGIC, SUITE, key_id)
-    nonce = os.urandom(_NONCE) if nonce is None else nonce
-    return header + nonce + cipher.encrypt(nonce, plain, cell.aad(header))
+    return bind(cipher, header, plain, cell.aad(header), os.urandom(_NONCE) if nonce is None else nonce)
+
+
+def bind(cipher: AESGCM, header: bytes, plain: bytes, aad: bytes, nonce: bytes) -> bytes:
+    """Return the envelope, from parts that a caller with many cells of one row makes once."""
+    return header + nonce + cipher.encrypt(nonce, plain, aad)
 
 
 def key_id_of(envelope: bytes, cell: Cell) -> int:
@@ -322,7 +332,7 @@ def key_id_of(envelope: bytes, cell: Cell) -> int:
         raise _cannot(cell, None, "not_sealed")
     if suite != SUITE:
         raise _cannot(cell, None, "unknown_suite")
-    if len(envelope) < _SHORTEST:
+    if len(envelope) < SHORTEST:
         raise _cannot(cell, key_id, "too_short")
     return int(key_id)
 
@@ -339,14 +349,35 @@ def open_envelope(key: bytes | AESGCM, envelope: bytes, cell: Cell, kind: Kind[T
 def open_checked(cipher: AESGCM, key_id: int, envelope: bytes, cell: Cell, kind: Kind[T] | None = None) -> T:
     """Do the same for an envelope whose header `key_id_of` has read."""
     try:
-        plain = cipher.decrypt(envelope[6:18], envelope[18:], cell.aad(envelope[:6]))
+        return unbind(cipher, envelope, cell.aad(envelope[:6]), kind)
+    except UnboundError as fault:
+        raise _cannot(cell, key_id, fault.code) from None
+
+
+class UnboundError(Exception):
+    """An envelope does not open; whoever knows its cell says so with an `UnsealError`."""
+
+    def __init__(self, code: str) -> None:
+        """Keep the code."""
+        super().__init__(code)
+        self.code = code
+
+
+def unbind(cipher: AESGCM, envelope: bytes, aad: bytes, kind: Kind[T] | None) -> T:
+    """Return the value in an envelope of sufficient length, given its whole associated data.
+
+    Raises:
+        UnboundError: `altered` or `malformed`.
+    """
+    try:
+        plain = cipher.decrypt(envelope[6:18], envelope[18:], aad)
     except InvalidTag:
-        raise _cannot(cell, key_id, "altered") from None
+        raise UnboundError("altered") from None
     try:
         return read_plaintext(plain, kind)
     except (ValueError, KeyError, IndexError, struct.error, RecursionError):
         # Not chained: errors of decoders carry what they could not decode.
-        raise _cannot(cell, key_id, "malformed") from None
+        raise UnboundError("malformed") from None
 
 
 def _cannot(cell: Cell, key_id: int | None, code: str) -> UnsealError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import gc
 import logging
 import os
 import pickle
@@ -199,6 +200,12 @@ def put(session: Session, table: str, column: str, row_id: UUID, envelope: bytes
     session.commit()
 
 
+def unseal_code(row: Any, name: str = "family_name") -> str:
+    with pytest.raises(UnsealError) as caught:
+        getattr(row, name)
+    return caught.value.code
+
+
 # --- reading and writing ---------------------------------------------------------------------------------------------
 
 EVERY_KIND = {
@@ -373,23 +380,57 @@ def test_a_refreshed_row_shows_what_is_stored_now(session: Session, open_session
     assert one.family_name == "Ochoa"
 
 
-def test_a_detached_row_keeps_what_it_opened_and_opens_nothing_more(session: Session) -> None:
-    one = reread(session, add(session, given_name="Ana"))
+def test_a_detached_row_keeps_what_it_opened(session: Session) -> None:
+    one = reread(session, add(session))
     assert one.family_name == "Núñez"
     session.expunge_all()
     assert one.family_name == "Núñez"
-    with pytest.raises(UnsealError) as caught:
-        one.given_name  # noqa: B018  # reading is the act
-    assert caught.value.code == "detached"
+
+
+def test_a_detached_row_without_its_key_opens_nothing(session: Session) -> None:
+    one = reread(session, add(session))
+    session.expunge_all()
+    assert unseal_code(one) == "detached"
+
+
+def test_a_row_that_opened_one_value_asks_for_its_key_again_after_a_minute(
+    engine: Engine, key_file: FileProvider, session: Session
+) -> None:
+    one = add(session, given_name="Ana", number="17")
+    seconds = [1000.0]
+    later = KeyRing(key_file, clock=lambda: seconds[0])
+    with Session(engine, info={"ring": later}, expire_on_commit=False) as elsewhere:
+        row = elsewhere.get_one(Someone, one.id)
+        assert row.family_name == "Núñez"
+        elsewhere.commit()
+        with engine.begin() as connection:
+            connection.execute(update(DataKey).where(DataKey.owner == one.id).values(status="destroyed", wrapped=None))
+        assert row.given_name == "Ana"
+        seconds[0] += 61
+        assert unseal_code(row, "number") == "key_destroyed"
+
+
+def test_a_row_read_anew_for_another_person_opens_nothing(session: Session) -> None:
+    one, other = add(session), add(session)
+    session.add(Contact(someone_id=one.id, family_name="Ruiz"))
+    session.commit()
+    contact = session.scalars(select(Contact)).one()
+    assert contact.family_name == "Ruiz"
+    put(session, "contact", "someone_id", contact.id, other.id)  # type: ignore[arg-type]
+    again = session.scalars(select(Contact).execution_options(populate_existing=True)).one()
+    assert again is contact
+    assert unseal_code(again) == "wrong_key"
+
+
+def test_a_rollback_expires_rows_that_nobody_holds(session: Session) -> None:
+    one = add(session)
+    del one
+    gc.collect()
+    session.rollback()
+    assert session.scalars(select(Someone)).one().family_name == "Núñez"
 
 
 # --- forgeries -------------------------------------------------------------------------------------------------------
-
-
-def unseal_code(row: Any, name: str = "family_name") -> str:
-    with pytest.raises(UnsealError) as caught:
-        getattr(row, name)
-    return caught.value.code
 
 
 def test_a_value_moved_to_another_row_column_table_or_person_does_not_open(session: Session) -> None:
