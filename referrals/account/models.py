@@ -260,7 +260,7 @@ def password_faults(password: str, context: Iterable[str]) -> list[str]:
     own: set[str] = set()
     for name in (*context, *_HOUSE_WORDS):
         parts = [part for part in re.split(r"[\W_]+", name.casefold()) if part]
-        own |= {part for part in (*parts, "".join(parts)) if len(part) >= _SHORTEST_CONTEXT}
+        own |= {part for part in (*parts, "".join(parts), name.casefold()) if len(part) >= _SHORTEST_CONTEXT}
     anybody = _cost(typed, frozenset())
     if anybody <= _TOO_FEW:
         return ["password_common"]
@@ -271,11 +271,12 @@ def password_faults(password: str, context: Iterable[str]) -> list[str]:
 def _cost(typed: str, own: AbstractSet[str]) -> int:
     """Return the cost in common words and short numbers; signs between, rows, repeats and words of `own` are free."""
     common = common_passwords()
+    longest = max([_LONGEST_WORD, *map(len, own)])
     best = [0] + [_NO_WAY] * len(typed)
     for start in range(len(typed)):
         if best[start] == _NO_WAY:
             continue
-        for end in range(start + 1, min(len(typed), start + _LONGEST_WORD) + 1):
+        for end in range(start + 1, min(len(typed), start + longest) + 1):
             piece = typed[start:end]
             plain = piece.translate(_LEET)
             if piece in own or plain in own or _is_run(piece) or (end == start + 1 and not piece.isalnum()):
@@ -470,7 +471,7 @@ class RoleGrant(Identified):
 
 
 class SecondFactor(Identified):
-    """An authenticator app (RFC 6238: six digits, 30 seconds, SHA-1 as every app expects); pending until its first code.
+    """An authenticator app (RFC 6238: six digits, 30 seconds, SHA-1 as apps expect); pending until its first code.
 
     The seed is sealed; `last_step` is the last 30-second step that a code was taken of: each code works once (S-104).
     """
@@ -558,7 +559,7 @@ class RecoveryCode(Identified):
 
 def recovery_parts(typed: str) -> tuple[int, str] | None:
     """Take a recovery code apart: its number and what is hashed; None when it is not in that form."""
-    number, _, code = typed.strip().replace("–", "-").partition("-")
+    number, _, code = typed.strip().replace("\N{EN DASH}", "-").partition("-")
     plain = plain_code(code)
     if not (number.strip().isascii() and number.strip().isdigit() and len(number.strip()) <= 2):  # noqa: PLR2004
         return None
@@ -577,7 +578,7 @@ class Limits:
 
 
 class SignIn(Identified):
-    """One browser's or program's sign-in. The row holds the SHA-256 of its 256-bit token; the cookie holds the token (S-111)."""
+    """A browser's or program's sign-in. The row holds SHA-256 of its 256-bit token, the cookie the token (S-111)."""
 
     __tablename__ = "sign_in"
     __allow_unmapped__ = True

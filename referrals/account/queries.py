@@ -113,7 +113,7 @@ def names(session: Session, ids: Iterable[UUID | None]) -> dict[UUID, str]:
     if not wanted:
         return {}
     found = session.execute(select(User.id, User.display_name).where(User.id.in_(wanted)))
-    return dict(found.tuples().all())
+    return {row.id: row.display_name for row in found}
 
 
 def colleagues(organization_id: UUID, *roles: Role) -> Select[User]:
@@ -221,7 +221,7 @@ def where_signed_in(session: Session, actor: Actor) -> list[WhereSignedIn]:
             complete=one.second_factor_at is not None,
             this=one.id == actor.sign_in_id,
         )
-        for one, used_at in session.execute(statement).tuples()
+        for one, used_at in session.execute(statement)
         if not one.is_over(at, used_at, bounds)
     ]
 
@@ -257,7 +257,8 @@ class Holder:
 def holder(session: Session, token: str, source: Source) -> Holder | None:
     """Return who holds this token now, in three statements; None when it opens nothing (any more).
 
-    Over are sign-ins that ended, were left idle or are half a day old, and those of disabled users and ended organizations.
+    Over are sign-ins that ended, were left idle or are half a day old, and those of disabled users and organizations
+    that take part no more.
     """
     at, bounds = clock(session), limits(session)
     confirmed = exists().where(
@@ -270,7 +271,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
         .where(SignIn.token_hash == token_hash(token))
         .options(selectinload(User.grants), selectinload(User.organization))
     )
-    found = session.execute(statement).tuples().one_or_none()
+    found = session.execute(statement).one_or_none()
     if found is None:
         return None
     sign_in, used_at, held_by, has_factor = found
@@ -295,7 +296,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
 def demo_code(session: Session, sign_in_name: str, at: datetime) -> str:
     """Return a second-factor code that works now, for `./dev code NAME`: development only (S-906).
 
-    It is the first code not used yet among the present one and the next, so that it can be asked for twice within 30 seconds.
+    It is the first code not used yet among the present one and the next: it can be asked for twice within 30 seconds.
 
     Raises:
         NotFoundError: no such account, or it has no second factor yet.

@@ -1,0 +1,60 @@
+"""Two organizations, and a clock that a test can move."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy.orm import Session
+
+from referrals.kernel.actor import system
+from referrals.kernel.command import execute
+from referrals.organization import commands
+from referrals.organization.queries import installation
+
+
+class Moment:
+    """The time now, as the session is told it: real, moved by what a test adds."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def pass_by(self, **span: float) -> None:
+        """Let time pass."""
+        self.ahead += timedelta(**span)
+
+
+def add_organization(session: Session, name: str, side: str) -> UUID:
+    """An organization, by the operator."""
+    data = {"name": name, "side": side, "time_zone": "America/Los_Angeles", "city": "Oakland"}
+    made = execute(session, commands.add_organization, actor=system("cli"), target=installation(session).id, data=data)
+    return made.id
+
+
+@pytest.fixture
+def now(any_session: Session) -> Moment:
+    """The clock of `any_session`."""
+    moment = Moment()
+    any_session.info["clock"] = moment
+    return moment
+
+
+@pytest.fixture
+def house(any_session: Session, now: Moment) -> Session:
+    """A session on each database in turn, with a clock that moves."""
+    assert any_session.info["clock"] is now
+    return any_session
+
+
+@pytest.fixture
+def agency(house: Session) -> UUID:
+    return add_organization(house, "Alder County Probation", "agency")
+
+
+@pytest.fixture
+def community(house: Session) -> UUID:
+    return add_organization(house, "Northside Reentry Center", "community")

@@ -1,0 +1,892 @@
+"""The acts of the account room on both databases: what is refused first, what it leaves on record, what ends what."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Engine, select, text
+from sqlalchemy.orm import Session
+
+from referrals.account import commands, models, queries
+from referrals.account.models import FailedAttempt, RecoveryCode, SecondFactor, SignIn, SignInUse, User
+from referrals.kernel.actor import Actor, Role, Source, nobody, system
+from referrals.kernel.command import Command, execute
+from referrals.kernel.errors import (
+    InvalidInputError,
+    NotFoundError,
+    NotPermittedError,
+    RefusedError,
+    UnrecordedWriteError,
+)
+from referrals.kernel.session import HouseSession
+from referrals.organization.queries import installation
+from tests.factories import account as people
+from tests.referrals.account.conftest import Moment, add_organization
+
+
+def events(session: Session) -> list[dict[str, Any]]:
+    """The log, oldest first."""
+    session.rollback()
+    rows = session.connection().execute(text("SELECT body FROM audit_event ORDER BY id")).scalars().all()
+    session.rollback()
+    return [json.loads(bytes(row) if isinstance(row, bytes | memoryview) else row) for row in rows]
+
+
+def since(session: Session, count: int) -> list[tuple[str, str, str | None]]:
+    """What the log gained: action, outcome, code."""
+    return [(one["action"], one["outcome"], one["code"]) for one in events(session)[count:]]
+
+
+def refuse_sign_in(session: Session, name: str, password: str = "wrong wrong wrong") -> None:  # noqa: S107
+    with pytest.raises(models.SignInRefusedError):
+        people.try_sign_in(session, name, password)
+
+
+def opens(session: Session, token: str | None) -> bool:
+    held = queries.holder(session, token or "", Source("page"))
+    session.rollback()
+    return held is not None
+
+
+def run(session: Session, what: Command[Any, Any], actor: Actor, target: UUID, **data: Any) -> Any:
+    return execute(session, what, actor=actor, target=target, data=data)
+
+
+# --- lockout ---------------------------------------------------------------------------------------------------------
+
+
+def test_s101_five_wrong_passwords_lock_even_for_the_right_one_an_hour_later(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    before = len(events(house))
+    for _ in range(5):
+        refuse_sign_in(house, casey.sign_in_name)
+    refuse_sign_in(house, casey.sign_in_name, casey.password)
+    now.pass_by(hours=1)
+    refuse_sign_in(house, casey.sign_in_name, casey.password)
+    refused = ("account.signed_in", "refused", "sign_in_refused")
+    assert since(house, before) == [*[refused] * 5, ("account.locked", "done", None), refused, refused]
+    assert queries.user(house, casey.user_id).is_locked
+
+
+def test_s101_the_refused_event_names_the_account_that_was_tried_and_keeps_no_word_of_what_was_typed(
+    house: Session, agency: UUID
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    refuse_sign_in(house, casey.sign_in_name, "canary-password-xyz")
+    refuse_sign_in(house, "canary-name-nobody-has", "canary-password-xyz")
+    known, unknown = events(house)[-2:]
+    assert known["actor"]["id"] == str(casey.user_id)
+    assert unknown["actor"] == dict.fromkeys(("id", "org", "role", "session", "behalf")) | {"kind": "anonymous"}
+    assert "canary" not in json.dumps([known, unknown])
+
+
+def test_s101_four_wrong_one_complete_sign_in_four_wrong_leave_the_account_open(house: Session, agency: UUID) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    for _ in range(4):
+        refuse_sign_in(house, casey.sign_in_name)
+    people.sign_in_fully(house, casey)
+    for _ in range(4):
+        refuse_sign_in(house, casey.sign_in_name)
+    assert not queries.user(house, casey.user_id).is_locked
+    assert people.try_sign_in(house, casey.sign_in_name).token
+
+
+def test_s101_the_right_password_alone_does_not_start_the_count_again(house: Session, agency: UUID) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    for _ in range(4):
+        refuse_sign_in(house, casey.sign_in_name)
+    began = people.try_sign_in(house, casey.sign_in_name)
+    with pytest.raises(models.CodeRefusedError):
+        people.give_code(house, began, "000000x")
+    assert queries.user(house, casey.user_id).is_locked
+
+
+def test_s101_four_wrong_ones_count_no_more_after_a_quarter_of_an_hour(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    for _ in range(4):
+        refuse_sign_in(house, casey.sign_in_name)
+    now.pass_by(minutes=15, seconds=1)
+    refuse_sign_in(house, casey.sign_in_name)
+    assert not queries.user(house, casey.user_id).is_locked
+
+
+def test_s101_s104_five_wrong_codes_lock_and_the_right_one_is_refused_then(house: Session, agency: UUID) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    began = people.try_sign_in(house, casey.sign_in_name)
+    for wrong in ("000000", "1-AAAA-BBBB-CCCC", "no code", "11-AAAA-BBBB-CCCC", "999999999999"):
+        with pytest.raises(models.CodeRefusedError):
+            people.give_code(house, began, wrong)
+    assert queries.user(house, casey.user_id).is_locked
+    with pytest.raises(models.CodeRefusedError):
+        people.give_code(house, began, queries.demo_code(house, casey.sign_in_name, house.info["clock"]()))
+
+
+def test_s101_five_parallel_wrong_ones_over_two_engines_lock_and_then_the_right_one_is_refused(
+    engine: Engine, agency: UUID, house: Session, open_on: Callable[[Engine], HouseSession]
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    house.rollback()
+    ready, told = threading.Barrier(5), []
+
+    def guess(number: int) -> None:
+        with open_on(engine) as session:
+            ready.wait()
+            try:
+                people.try_sign_in(session, casey.sign_in_name, f"a wrong guess, number {number}")
+            except RefusedError as refusal:
+                told.append(refusal.code)
+
+    threads = [threading.Thread(target=guess, args=(number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told == ["sign_in_refused"] * 5
+    assert house.query(FailedAttempt).count() == 5
+    with open_on(engine) as another_worker:
+        refuse_sign_in(another_worker, casey.sign_in_name, casey.password)
+
+
+def test_s101_an_administrator_unlocks_but_not_themselves(house: Session, agency: UUID) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    with pytest.raises(models.NotLockedError):
+        run(house, commands.unlock_user, ada.actor(house), casey.user_id)
+    for name in (casey.sign_in_name, ada.sign_in_name):
+        for _ in range(5):
+            refuse_sign_in(house, name)
+    with pytest.raises(NotPermittedError):
+        run(house, commands.unlock_user, ada.actor(house), ada.user_id)
+    run(house, commands.unlock_user, ada.actor(house), casey.user_id)
+    assert people.try_sign_in(house, casey.sign_in_name).token
+    run(house, commands.unlock_user, system("cli"), ada.user_id)
+    refuse_sign_in(house, ada.sign_in_name)
+    assert not queries.user(house, ada.user_id).is_locked
+
+
+# --- alike for everybody ---------------------------------------------------------------------------------------------
+
+
+def test_s102_unknown_locked_disabled_and_wrong_cost_one_verification_and_say_the_same(
+    house: Session, agency: UUID
+) -> None:
+    wrong, locked, gone = (people.a_member(house, agency, Role.CASE_MANAGER) for _ in range(3))
+    for _ in range(5):
+        refuse_sign_in(house, locked.sign_in_name)
+    run(house, commands.disable_user, system("cli"), gone.user_id, because="left")
+    told = []
+    for name, password in (
+        ("nobody-at-all", people.PASSWORD),
+        (wrong.sign_in_name, "wrong wrong wrong"),
+        (locked.sign_in_name, people.PASSWORD),
+        (locked.sign_in_name, "wrong wrong wrong"),
+        (gone.sign_in_name, people.PASSWORD),
+    ):
+        before, attempts = models.passwords.verified, house.query(FailedAttempt).count()
+        with pytest.raises(models.SignInRefusedError) as refusal:
+            people.try_sign_in(house, name, password)
+        kept = house.query(FailedAttempt).count() - attempts
+        told.append(
+            (models.passwords.verified - before, kept, refusal.value.code, refusal.value.status, refusal.value.facts)
+        )
+    assert told == [(1, 1, "sign_in_refused", 401, {})] * 5
+
+
+def test_s102_a_name_that_does_not_exist_is_kept_in_no_form(house: Session, agency: UUID) -> None:
+    assert agency
+    refuse_sign_in(house, "canary-name-of-nobody")
+    house.rollback()
+    for table in ("failed_attempt", "sign_in", "user", "audit_event"):
+        rows = house.connection().execute(text(f'SELECT * FROM "{table}"')).all()  # noqa: S608  # a list above
+        assert "canary" not in repr(rows)
+
+
+def test_s102_a_sign_in_in_a_transaction_of_its_own_does_the_same_work_without_the_head_start(
+    house: Session, agency: UUID
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    target = installation(house).id
+    data = {"name": f" {casey.sign_in_name.upper()} ", "password": casey.password, "acknowledged": True}
+    made = execute(house, commands.sign_in, actor=nobody(Source("api")), target=target, data=data)
+    assert made.channel == "api"
+    house.info["verified_ahead"] = ("another hash", casey.password, True)
+    with pytest.raises(models.SignInRefusedError):
+        execute(
+            house,
+            commands.sign_in,
+            actor=nobody(Source("api")),
+            target=target,
+            data=data | {"password": "wrong wrong wrong"},
+        )
+
+
+def test_s114_without_the_notice_acknowledged_nobody_signs_in(house: Session, agency: UUID) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    target, before = installation(house).id, len(events(house))
+    for data in (
+        {"name": casey.sign_in_name, "password": casey.password},
+        {"name": casey.sign_in_name, "password": casey.password, "acknowledged": False},
+    ):
+        with pytest.raises(InvalidInputError) as fault:
+            execute(house, commands.sign_in, actor=nobody(Source("page")), target=target, data=data)
+        assert set(fault.value.fields) == {"acknowledged"}
+    assert len(events(house)) == before
+
+
+def test_whoever_is_signed_in_does_not_sign_in_again_under_that_name(house: Session, agency: UUID) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    data = {"name": casey.sign_in_name, "password": casey.password, "acknowledged": True}
+    with pytest.raises(NotPermittedError):
+        run(house, commands.sign_in, casey.actor(house), installation(house).id, **data)
+
+
+# --- second factors --------------------------------------------------------------------------------------------------
+
+
+def test_s103_after_the_password_alone_nobody_has_a_role(house: Session, agency: UUID) -> None:
+    casey = people.a_member(house, agency, Role.ADMINISTRATOR)
+    began = people.try_sign_in(house, casey.sign_in_name)
+    held = queries.holder(house, cast("str", began.token), Source("page"))
+    assert held is not None
+    assert (held.step, held.actor.roles) == ("second_factor", frozenset())
+    with pytest.raises(NotPermittedError):
+        run(house, commands.disable_user, held.actor, people.a_user(house, agency, Role.AUDITOR).id, because="x")
+    with pytest.raises(models.CodeRefusedError):
+        run(
+            house,
+            commands.change_password,
+            held.actor,
+            casey.user_id,
+            present_password=casey.password,
+            new_password="another harbor lantern",
+        )
+
+
+def test_s104_a_code_works_once_also_at_another_sign_in(house: Session, agency: UUID, now: Moment) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    now.pass_by(minutes=5)
+    code = queries.demo_code(house, casey.sign_in_name, now())
+    first, second = (people.try_sign_in(house, casey.sign_in_name) for _ in range(2))
+    people.give_code(house, first, code)
+    with pytest.raises(models.CodeRefusedError):
+        people.give_code(house, second, code)
+
+
+def test_s104_a_code_three_steps_old_is_refused(house: Session, agency: UUID, now: Moment) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    now.pass_by(minutes=5)
+    old = queries.demo_code(house, casey.sign_in_name, now())
+    now.pass_by(seconds=90)
+    began = people.try_sign_in(house, casey.sign_in_name)
+    with pytest.raises(models.CodeRefusedError):
+        people.give_code(house, began, old)
+
+
+def test_s104_a_recovery_code_works_once_and_nine_are_left(house: Session, agency: UUID) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    code = casey.recovery_codes[3].lower()
+    made = people.give_code(house, people.try_sign_in(house, casey.sign_in_name), code)
+    assert casey.actor(house, cast("str", made.token)).roles == {Role.CASE_MANAGER}
+    with pytest.raises(models.CodeRefusedError):
+        people.give_code(house, people.try_sign_in(house, casey.sign_in_name), code)
+    assert len(queries.recovery_codes(house, casey.user_id)) == 9
+
+
+def test_s104_the_database_holds_no_seed_and_no_code_in_clear(house: Session, agency: UUID) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    user = people.a_user(house, agency, Role.CASE_MANAGER)
+    factor = queries.factor_of(house, casey.user_id)
+    assert factor is not None
+    secrets = [factor.seed, user.shown_code, models.plain_code(user.shown_code or ""), casey.token, casey.password]
+    secrets += casey.recovery_codes
+    secrets += [models.plain_code(code.partition("-")[2]) for code in casey.recovery_codes]
+    house.rollback()
+    dump = ""
+    for table in ("user", "second_factor", "recovery_code", "sign_in", "sign_in_use", "failed_attempt", "audit_event"):
+        for row in house.connection().execute(text(f'SELECT * FROM "{table}"')):  # noqa: S608  # a list above
+            dump += "".join(
+                bytes(cell).decode("latin-1") if isinstance(cell, bytes | memoryview) else str(cell) for cell in row
+            )
+    for secret in secrets:
+        assert secret
+        assert secret not in dump
+
+
+def test_s104_new_recovery_codes_end_the_old_ones(house: Session, agency: UUID, now: Moment) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    now.pass_by(minutes=2)
+    with pytest.raises(models.CodeRefusedError):
+        run(house, commands.renew_recovery_codes, casey.actor(house), casey.user_id, code="000000")
+    code = queries.demo_code(house, casey.sign_in_name, now())
+    made = run(house, commands.renew_recovery_codes, casey.actor(house), casey.user_id, code=code)
+    assert len(made.shown_codes) == 10
+    assert not opens(house, casey.token)
+    with pytest.raises(models.CodeRefusedError):
+        people.give_code(house, people.try_sign_in(house, casey.sign_in_name), casey.recovery_codes[0])
+    assert people.give_code(house, people.try_sign_in(house, casey.sign_in_name), made.shown_codes[0]).token
+
+
+def test_s104_replacing_the_authenticator_needs_a_code_of_the_present_one(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    before = queries.factor_of(house, casey.user_id)
+    assert before is not None
+    now.pass_by(minutes=2)
+    with pytest.raises(models.CodeRefusedError):
+        run(house, commands.start_factor, casey.actor(house), casey.user_id, code="000000")
+    code = queries.demo_code(house, casey.sign_in_name, now())
+    pending = run(house, commands.start_factor, casey.actor(house), casey.user_id, code=code)
+    with pytest.raises(InvalidInputError):
+        run(house, commands.enroll_factor, casey.actor(house), pending.id, code="000000x")
+    shown = pending.code_of(int(now().timestamp()) // 30)
+    made = run(house, commands.enroll_factor, casey.actor(house), pending.id, code=shown)
+    assert not opens(house, casey.token)
+    assert opens(house, made.token)
+    in_force = queries.factor_of(house, casey.user_id)
+    assert in_force is not None
+    assert in_force.id == pending.id
+    with pytest.raises(models.FactorNotPendingError):
+        run(house, commands.enroll_factor, casey.actor(house, made.token), pending.id, code=shown)
+
+
+def test_s104_nobody_enrolls_a_factor_of_somebody_else(house: Session, agency: UUID) -> None:
+    casey, other = (people.a_member(house, agency, Role.CASE_MANAGER) for _ in range(2))
+    factor = queries.factor_of(house, casey.user_id)
+    assert factor is not None
+    with pytest.raises(NotFoundError):
+        run(house, commands.enroll_factor, other.actor(house), factor.id, code="000000")
+
+
+def test_s103_a_half_sign_in_does_not_replace_the_factor_that_it_lacks(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    now.pass_by(minutes=2)
+    code = queries.demo_code(house, casey.sign_in_name, now())
+    pending = run(house, commands.start_factor, casey.actor(house), casey.user_id, code=code)
+    shown = pending.code_of(int(now().timestamp()) // 30)
+    began = people.try_sign_in(house, casey.sign_in_name)
+    with pytest.raises(models.FactorNotPendingError):
+        run(house, commands.enroll_factor, casey.actor(house, cast("str", began.token)), pending.id, code=shown)
+
+
+# --- passwords, resets -----------------------------------------------------------------------------------------------
+
+
+def test_s106_the_first_72_of_100_characters_do_not_open_the_account(house: Session, agency: UUID) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    long = "".join(f"{number:02d}-{'kelp' if number % 2 else 'moss'};" for number in range(13))[:100]
+    assert len(long) == 100
+    run(
+        house,
+        commands.change_password,
+        casey.actor(house),
+        casey.user_id,
+        present_password=casey.password,
+        new_password=long,
+    )
+    refuse_sign_in(house, casey.sign_in_name, long[:72])
+    refuse_sign_in(house, casey.sign_in_name, long[:-1])
+    assert people.try_sign_in(house, casey.sign_in_name, long).token
+
+
+@pytest.mark.parametrize(
+    ("new", "fault"),
+    [
+        ("x" * 14, "password_too_short"),
+        ("Password1234567", "password_common"),
+        ("AlderCountyProbation2026", "password_context"),
+        (people.PASSWORD, "password_same"),
+        ("kelp" * 33, "too_long"),
+    ],
+)
+def test_s106_a_bad_new_password_is_refused_with_the_reason(house: Session, agency: UUID, new: str, fault: str) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    with pytest.raises(InvalidInputError) as refusal:
+        run(
+            house,
+            commands.change_password,
+            casey.actor(house),
+            casey.user_id,
+            present_password=casey.password,
+            new_password=new,
+        )
+    assert refusal.value.fields == {"new_password": [fault]}
+    assert opens(house, casey.token)
+
+
+def test_s101_a_wrong_present_password_counts_as_a_failed_sign_in(house: Session, agency: UUID) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    with pytest.raises(InvalidInputError):
+        run(house, commands.change_password, casey.actor(house), casey.user_id, new_password="another harbor lantern")
+    for _ in range(5):
+        with pytest.raises(models.PasswordRefusedError):
+            run(
+                house,
+                commands.change_password,
+                casey.actor(house),
+                casey.user_id,
+                present_password="wrong wrong wrong",
+                new_password="another harbor lantern",
+            )
+    assert queries.user(house, casey.user_id).is_locked
+
+
+def test_s107_a_hash_made_with_lower_settings_is_renewed_at_sign_in(
+    house: Session, agency: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    before = queries.user(house, casey.user_id).password_hash
+    monkeypatch.setattr(models, "passwords", models.Hashing(memory_kib=128, passes=2))
+    people.try_sign_in(house, casey.sign_in_name)
+    after = queries.user(house, casey.user_id).password_hash
+    assert after != before
+    assert "m=128,t=2" in after
+    assert people.try_sign_in(house, casey.sign_in_name).token
+
+
+def test_s107_at_most_two_hashes_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashing = models.Hashing(memory_kib=64, passes=1)
+    at_once, most, lock, real = 0, 0, threading.Lock(), hashing._hasher.verify
+
+    class Watched:
+        def verify(self, hashed: str, secret: str) -> bool:
+            nonlocal at_once, most
+            with lock:
+                at_once += 1
+                most = max(most, at_once)
+            try:
+                threading.Event().wait(0.002)
+                return real(hashed, secret)
+            finally:
+                with lock:
+                    at_once -= 1
+
+    hashed = hashing.hash("quiet harbor lantern")
+    monkeypatch.setattr(hashing, "_hasher", Watched())
+    told: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: told.append(hashing.verify(hashed, "quiet harbor lantern"))) for _ in range(50)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told == [True] * 50
+    assert most == 2
+
+
+def test_s108_a_one_time_code_opens_once_and_only_to_choose_a_password(house: Session, agency: UUID) -> None:
+    user = people.a_user(house, agency, Role.CASE_MANAGER)
+    name, code = user.sign_in_name, cast("str", user.shown_code)
+    began = people.try_sign_in(house, name, code.lower())
+    held = queries.holder(house, cast("str", began.token), Source("page"))
+    assert held is not None
+    assert (held.step, held.actor.roles) == ("new_password", frozenset())
+    refuse_sign_in(house, name, code)
+    pending = queries.pending_factor(house, user.id)
+    assert pending is not None
+    shown = pending.code_of(int(house.info["clock"]().timestamp()) // 30)
+    with pytest.raises(models.FactorNotPendingError):
+        run(house, commands.enroll_factor, held.actor, pending.id, code=shown)
+    run(house, commands.change_password, held.actor, user.id, new_password=people.PASSWORD)
+    refuse_sign_in(house, name, code)
+    assert people.try_sign_in(house, name).token
+
+
+def test_s108_a_one_time_code_is_dead_after_24_hours(house: Session, agency: UUID, now: Moment) -> None:
+    user = people.a_user(house, agency, Role.CASE_MANAGER)
+    name, code = user.sign_in_name, cast("str", user.shown_code)
+    now.pass_by(hours=24)
+    refuse_sign_in(house, name, code)
+    now.pass_by(seconds=-2)
+    assert people.try_sign_in(house, name, code).token
+
+
+def test_s105_s108_a_reset_gives_a_code_and_keeps_the_second_factor(house: Session, agency: UUID, now: Moment) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    factor = queries.factor_of(house, casey.user_id)
+    reset = run(house, commands.reset_password, ada.actor(house), casey.user_id)
+    code = cast("str", reset.shown_code)
+    assert not opens(house, casey.token)
+    refuse_sign_in(house, casey.sign_in_name, casey.password)
+    began = people.try_sign_in(house, casey.sign_in_name, code)
+    held = queries.holder(house, cast("str", began.token), Source("page"))
+    assert held is not None
+    assert held.step == "second_factor"
+    with pytest.raises(models.CodeRefusedError):
+        run(house, commands.change_password, held.actor, casey.user_id, new_password="another harbor lantern")
+    given = people.give_code(house, began, queries.demo_code(house, casey.sign_in_name, now()))
+    actor = casey.actor(house, cast("str", given.token))
+    assert actor.roles == frozenset()
+    made = run(house, commands.change_password, actor, casey.user_id, new_password="another harbor lantern")
+    assert casey.actor(house, made.token).roles == {Role.CASE_MANAGER}
+    still = queries.factor_of(house, casey.user_id)
+    assert factor is not None
+    assert still is not None
+    assert still.id == factor.id
+
+
+# --- what ends a sign-in ---------------------------------------------------------------------------------------------
+
+
+def _sign_out(house: Session, casey: people.Member, _ada: people.Member) -> None:
+    actor = casey.actor(house)
+    run(house, commands.sign_out, actor, cast("UUID", actor.sign_in_id))
+
+
+def _change_password(house: Session, casey: people.Member, _ada: people.Member) -> None:
+    data = {"present_password": casey.password, "new_password": "another harbor lantern"}
+    run(house, commands.change_password, casey.actor(house), casey.user_id, **data)
+
+
+def _change_factor(house: Session, casey: people.Member, _ada: people.Member) -> None:
+    pending = run(house, commands.start_factor, casey.actor(house), casey.user_id, code=casey.recovery_codes[0])
+    code = pending.code_of(int(house.info["clock"]().timestamp()) // 30)
+    run(house, commands.enroll_factor, casey.actor(house), pending.id, code=code)
+
+
+def _change_roles(house: Session, casey: people.Member, ada: people.Member) -> None:
+    run(house, commands.grant_role, ada.actor(house), casey.user_id, role="supervisor")
+
+
+def _end_role(house: Session, casey: people.Member, ada: people.Member) -> None:
+    grant = queries.user(house, casey.user_id).grants[0].id
+    run(house, commands.end_role, ada.actor(house), grant)
+
+
+def _disable(house: Session, casey: people.Member, ada: people.Member) -> None:
+    run(house, commands.disable_user, ada.actor(house), casey.user_id, because="Left the office")
+
+
+def _reset(house: Session, casey: people.Member, ada: people.Member) -> None:
+    run(house, commands.reset_password, ada.actor(house), casey.user_id)
+
+
+@pytest.mark.parametrize(
+    "act", [_sign_out, _change_password, _change_factor, _change_roles, _end_role, _disable, _reset]
+)
+def test_s110_after_each_of_these_both_copied_tokens_are_refused(
+    house: Session, agency: UUID, now: Moment, act: Callable[[Session, people.Member, people.Member], None]
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    now.pass_by(minutes=1)
+    elsewhere = people.sign_in_fully(house, casey)
+    assert opens(house, casey.token)
+    assert opens(house, elsewhere.token)
+    act(house, casey, ada)
+    assert not opens(house, casey.token)
+    assert not opens(house, elsewhere.token)
+    assert opens(house, ada.token)
+
+
+def test_s110_a_user_ends_one_of_their_own_sign_ins_and_nobody_elses(house: Session, agency: UUID, now: Moment) -> None:
+    casey, other = (people.a_member(house, agency, Role.CASE_MANAGER) for _ in range(2))
+    now.pass_by(minutes=1)
+    elsewhere = people.sign_in_fully(house, casey)
+    listed = queries.where_signed_in(house, casey.actor(house))
+    assert [(one.id == elsewhere.id, one.this) for one in listed] == [(True, False), (False, True)]
+    with pytest.raises(NotFoundError):
+        run(house, commands.end_sign_in, other.actor(house), elsewhere.id)
+    run(house, commands.end_sign_in, casey.actor(house), elsewhere.id)
+    assert not opens(house, elsewhere.token)
+    assert opens(house, casey.token)
+    with pytest.raises(models.SignInOverError):
+        run(house, commands.end_sign_in, casey.actor(house), elsewhere.id)
+
+
+def test_s111_the_second_factor_renews_the_token_and_the_one_before_opens_nothing(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    now.pass_by(minutes=1)
+    began = people.try_sign_in(house, casey.sign_in_name)
+    before = began.token
+    complete = people.give_code(house, began, queries.demo_code(house, casey.sign_in_name, now()))
+    assert complete.id == began.id
+    assert not opens(house, before)
+    assert opens(house, complete.token)
+    house.rollback()
+    kept = house.connection().execute(select(SignIn.token_hash).where(SignIn.id == began.id)).scalar_one()
+    assert kept == models.token_hash(cast("str", complete.token))
+
+
+def test_s109_an_idle_sign_in_ends_after_a_quarter_of_an_hour(house: Session, agency: UUID, now: Moment) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    now.pass_by(minutes=14)
+    assert opens(house, casey.token)
+    now.pass_by(minutes=1, seconds=1)
+    assert not opens(house, casey.token)
+
+
+def test_s109_use_keeps_it_but_for_no_longer_than_twelve_hours(house: Session, agency: UUID, now: Moment) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    sign_in_id = cast("UUID", casey.actor(house).sign_in_id)
+    for _ in range(71):
+        now.pass_by(minutes=10)
+        commands.keep_alive(house, sign_in_id, now())
+    assert opens(house, casey.token)
+    now.pass_by(minutes=10)
+    commands.keep_alive(house, sign_in_id, now())
+    assert not opens(house, casey.token)
+
+
+def test_s109_what_is_kept_of_use_never_goes_back_and_leaves_no_event(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    sign_in_id = cast("UUID", casey.actor(house).sign_in_id)
+    before = len(events(house))
+    now.pass_by(minutes=10)
+    later = now()
+    commands.keep_alive(house, sign_in_id, later)
+    commands.keep_alive(house, sign_in_id, later - timedelta(minutes=5))
+    use = house.get(SignInUse, sign_in_id)
+    assert use is not None
+    assert use.used_at == later
+    assert len(events(house)) == before
+
+
+def test_s109_shorter_limits_hold_at_once(house: Session, agency: UUID, now: Moment) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    house.info["limits"] = models.Limits(idle=timedelta(seconds=5), whole=timedelta(seconds=8))
+    assert opens(house, casey.token)
+    now.pass_by(seconds=6)
+    assert not opens(house, casey.token)
+
+
+def test_s206_a_change_of_roles_bites_on_the_next_request(house: Session, agency: UUID) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    assert casey.actor(house).roles == {Role.CASE_MANAGER}
+    grant = queries.user(house, casey.user_id).grants[0].id
+    run(house, commands.end_role, system("cli"), grant)
+    assert not opens(house, casey.token)
+    with pytest.raises(models.RoleEndedError):
+        run(house, commands.end_role, system("cli"), grant)
+
+
+# --- who may come in -------------------------------------------------------------------------------------------------
+
+
+def test_s801_a_sign_in_name_and_an_address_are_never_used_twice(house: Session, agency: UUID, community: UUID) -> None:
+    words = {"sign_in_name": "Casey.Morgan", "display_name": "Casey Morgan", "email": "Casey@example.org"}
+    made = run(house, commands.add_user, system("cli"), agency, **words, roles=["case_manager"])
+    assert made.sign_in_name == "casey.morgan"
+    run(house, commands.disable_user, system("cli"), made.id, because="left")
+    with pytest.raises(InvalidInputError) as refusal:
+        run(
+            house,
+            commands.add_user,
+            system("cli"),
+            community,
+            sign_in_name="CASEY.MORGAN",
+            display_name="Another Casey",
+            email=" casey@EXAMPLE.org",
+            roles=["case_manager"],
+        )
+    assert refusal.value.fields == {
+        "sign_in_name": ["name_taken"],
+        "email": ["email_taken"],
+        "roles": ["role_not_of_side"],
+    }
+    assert queries.user(house, made.id).email == "Casey@example.org"
+
+
+@pytest.mark.parametrize("name", ["ab", "-casey", "casey-", "casey morgan", "cäsey", "c" * 65, "casey@example.org"])
+def test_a_bad_sign_in_name_is_refused(house: Session, agency: UUID, name: str) -> None:
+    with pytest.raises(InvalidInputError) as refusal:
+        run(
+            house,
+            commands.add_user,
+            system("cli"),
+            agency,
+            sign_in_name=name,
+            display_name="Casey",
+            roles=["case_manager"],
+        )
+    assert set(refusal.value.fields) == {"sign_in_name"}
+
+
+def test_s202_s205_only_an_administrator_of_that_organization_manages_people_and_never_themselves(
+    house: Session, agency: UUID, community: UUID
+) -> None:
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    stranger = people.a_member(house, community, Role.ADMINISTRATOR)
+    acts: list[tuple[Command[Any, Any], dict[str, Any]]] = [
+        (commands.grant_role, {"role": "supervisor"}),
+        (commands.disable_user, {"because": "left"}),
+        (commands.unlock_user, {}),
+        (commands.reset_password, {}),
+    ]
+    for what, words in acts:
+        with pytest.raises(NotFoundError):
+            run(house, what, stranger.actor(house), casey.user_id, **words)
+        with pytest.raises(NotFoundError):
+            run(house, what, stranger.actor(house), uuid4(), **words)
+        with pytest.raises(NotPermittedError):
+            run(house, what, casey.actor(house), ada.user_id, **words)
+        with pytest.raises(NotPermittedError):
+            run(house, what, ada.actor(house), ada.user_id, **words)
+    new = {"sign_in_name": "new.person", "display_name": "New Person", "roles": ["case_manager"]}
+    with pytest.raises(NotFoundError):
+        run(house, commands.add_user, stranger.actor(house), agency, **new)
+    with pytest.raises(NotPermittedError):
+        run(house, commands.add_user, casey.actor(house), agency, **new)
+    own = queries.user(house, ada.user_id).grants[0].id
+    with pytest.raises(NotPermittedError):
+        run(house, commands.end_role, ada.actor(house), own)
+    with pytest.raises(NotFoundError):
+        run(house, commands.end_role, stranger.actor(house), own)
+    added = run(house, commands.add_user, ada.actor(house), agency, **new)
+    assert added.shown_code
+    assert queries.user(house, added.id).roles == {Role.CASE_MANAGER}
+
+
+def test_s113_what_gives_power_needs_a_fresh_second_factor(house: Session, agency: UUID, now: Moment) -> None:
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    actor = ada.actor(house)
+    now.pass_by(minutes=10)
+    new = {"sign_in_name": "new.person", "display_name": "New Person", "roles": ["case_manager"]}
+    acts: list[tuple[Command[Any, Any], UUID, dict[str, Any]]] = [
+        (commands.add_user, agency, new),
+        (commands.grant_role, casey.user_id, {"role": "supervisor"}),
+        (commands.end_role, queries.user(house, casey.user_id).grants[0].id, {}),
+        (commands.unlock_user, casey.user_id, {}),
+        (commands.reset_password, casey.user_id, {}),
+    ]
+    for what, target, words in acts:
+        with pytest.raises(models.FreshSignInNeededError):
+            run(house, what, actor, target, **words)
+    code = queries.demo_code(house, ada.sign_in_name, now())
+    again = run(house, commands.confirm_second_factor, actor, cast("UUID", actor.sign_in_id), code=code)
+    run(house, commands.grant_role, ada.actor(house, again.token), casey.user_id, role="supervisor")
+
+
+def test_roles_by_the_rules_of_side_and_of_the_auditor(house: Session, agency: UUID) -> None:
+    casey = people.a_user(house, agency, Role.CASE_MANAGER)
+    for role, refused in (
+        ("case_manager", models.RoleHeldError),
+        ("navigator", models.RoleNotOfSideError),
+        ("auditor", models.AuditorAloneError),
+    ):
+        with pytest.raises(refused):
+            run(house, commands.grant_role, system("cli"), casey.id, role=role)
+    with pytest.raises(InvalidInputError):
+        run(house, commands.grant_role, system("cli"), casey.id, role="operator")
+    run(house, commands.disable_user, system("cli"), casey.id, because="left")
+    with pytest.raises(models.UserDisabledError):
+        run(house, commands.grant_role, system("cli"), casey.id, role="supervisor")
+
+
+def test_nobody_of_an_organization_that_ended_signs_in_or_stays_in(house: Session, agency: UUID) -> None:
+    from referrals.organization.commands import end_organization  # noqa: PLC0415
+
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    run(house, end_organization, system("cli"), agency)
+    assert not opens(house, casey.token)
+    refuse_sign_in(house, casey.sign_in_name, casey.password)
+
+
+def test_s601_each_act_of_coming_in_and_leaving_is_on_record_once_for_each_row(house: Session, agency: UUID) -> None:
+    before = len(events(house))
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    actor = casey.actor(house)
+    run(house, commands.sign_out, actor, cast("UUID", actor.sign_in_id))
+    told = events(house)[before:]
+    by_action: dict[str, list[str]] = {}
+    for one in told:
+        by_action.setdefault(one["action"], []).append(one["on"][0]["type"])
+    assert {action: sorted(types) for action, types in by_action.items()} == {
+        "account.user_added": ["role_grant", "user"],
+        "account.signed_in": ["second_factor", "sign_in", "user"],
+        "account.password_changed": ["sign_in", "user"],
+        "account.factor_enrolled": sorted(["recovery_code"] * 10 + ["second_factor", "sign_in", "user"]),
+        "account.signed_out": ["sign_in"],
+    }
+    signed_in = next(one for one in told if one["action"] == "account.signed_in")
+    assert signed_in["actor"]["kind"] == "user"
+    assert signed_in["actor"]["id"] == str(casey.user_id)
+    names = json.dumps(told)
+    for secret in (casey.sign_in_name, "Sam Rivers", casey.token):
+        assert secret not in names
+
+
+def test_a_role_or_a_sign_in_is_not_written_past_the_commands(house: Session, agency: UUID) -> None:
+    casey = people.a_user(house, agency, Role.CASE_MANAGER)
+    queries.user(house, casey.id).lock(house.info["clock"]())
+    with pytest.raises(UnrecordedWriteError):
+        house.flush()
+    house.rollback()
+
+
+def test_what_others_ask_of_accounts(house: Session, agency: UUID) -> None:
+    casey = people.a_user(house, agency, Role.CASE_MANAGER, name="Casey Morgan")
+    gone = people.a_user(house, agency, Role.CASE_MANAGER, name="Gone Person")
+    ada = people.a_user(house, agency, Role.ADMINISTRATOR, name="Ada Wells")
+    run(house, commands.disable_user, system("cli"), gone.id, because="left")
+    assert queries.names(house, [casey.id, gone.id, None, uuid4()]) == {
+        casey.id: "Casey Morgan",
+        gone.id: "Gone Person",
+    }
+    assert queries.names(house, []) == {}
+    found = house.scalars(queries.colleagues(agency, Role.CASE_MANAGER)).all()
+    assert [one.id for one in found] == [casey.id]
+    assert [one.id for one in house.scalars(queries.colleagues(agency))] == [ada.id, casey.id]
+    first, after = queries.people_page(house, agency, limit=2)
+    rest, end = queries.people_page(house, agency, after=after, limit=2)
+    assert {one.id for one in (*first, *rest)} == {casey.id, gone.id, ada.id}
+    assert end is None
+    with pytest.raises(NotFoundError):
+        queries.user(house, uuid4())
+    with pytest.raises(NotFoundError):
+        queries.demo_code(house, casey.sign_in_name, house.info["clock"]())
+
+
+def test_a_race_for_one_name_is_lost_by_one(
+    engine: Engine, house: Session, agency: UUID, open_on: Callable[[Engine], HouseSession]
+) -> None:
+    house.rollback()
+    ready, told = threading.Barrier(4), []
+
+    def add() -> None:
+        with open_on(engine) as session:
+            ready.wait()
+            try:
+                people.a_user(session, agency, Role.CASE_MANAGER, sign_in_name="casey.morgan")
+                told.append("added")
+            except RefusedError as refusal:
+                told.append(refusal.code)
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(told) == ["added", *["invalid_input"] * 3]
+
+
+def test_other_organizations_have_other_people(house: Session, agency: UUID) -> None:
+    elsewhere = add_organization(house, "Birch County Jail", "agency")
+    people.a_user(house, elsewhere, Role.CASE_MANAGER)
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    seen = house.scalars(queries.visible_to(ada.actor(house))).all()
+    assert [one.id for one in seen] == [ada.user_id]
+    assert len(house.scalars(queries.visible_to(system("cli"))).all()) == 2
+    assert house.query(User).count() == 2
+    assert house.query(SecondFactor).count() == 1
+    assert house.query(RecoveryCode).count() == 10
