@@ -63,7 +63,7 @@ def subject_refs(session: Session, participants: Iterable[UUID]) -> dict[UUID, U
         found |= {row.id: row.log_ref for row in fresh if row.id in wanted}
         if wanted - set(found):
             rows = session.execute(select(model.id, model.log_ref).where(model.id.in_(wanted - set(found))))
-            found |= dict(rows.tuples().all())
+            found |= dict(rows.all())
     return found
 
 
