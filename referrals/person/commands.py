@@ -1,0 +1,392 @@
+"""What is done about a participant's record and care team."""
+
+from __future__ import annotations
+
+from datetime import date
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from referrals.account.models import User
+from referrals.account.queries import colleagues
+from referrals.kernel import crypto
+from referrals.kernel.actor import Role, Side
+from referrals.kernel.command import Work, command
+from referrals.kernel.errors import InvalidInputError
+from referrals.kernel.schema import Takes, code, day, line, text, uid, yes_no
+from referrals.organization.models import Facility, Organization
+from referrals.organization.queries import own
+from referrals.person import policy as p
+from referrals.person.models import (
+    END_REASONS_BY_HAND,
+    LANGUAGES,
+    REASONS_BY_HAND,
+    TIES_BY_HAND,
+    AlreadyAssignedError,
+    Assignment,
+    LikelyDuplicateError,
+    NumberTakenError,
+    Person,
+)
+from referrals.person.queries import assignments_visible_to, known_among, visible_to
+
+_TIES_OF_SIDE = {
+    Side.AGENCY: ("case_manager", "supervising_officer", "supervisor"),
+    Side.COMMUNITY: ("navigator", "supervisor"),
+}
+
+
+class ChangeIdentity(Takes):
+    """Who a participant is."""
+
+    given_name = line(100)
+    family_name = line(100)
+    preferred_name = line(100, required=False)
+    birth_date = day()
+    language = code(LANGUAGES)
+    agency_number = line(40)
+
+
+class ChangeContacts(Takes):
+    """How to reach a participant."""
+
+    phone = line(40, required=False)
+    email = line(200, required=False)
+    address = text(500, required=False)
+
+
+class AddParticipant(ChangeIdentity, ChangeContacts):
+    """A new participant; `although_alike` says that the likely duplicates were looked at."""
+
+    facility_id = uid(required=False)
+    although_alike = yes_no()
+
+
+class MoveToFacility(Takes):
+    """Where a participant is held now; nothing when nowhere."""
+
+    facility_id = uid(required=False)
+
+
+class AssignToCareTeam(Takes):
+    """Who of one's own organization helps, how, and why."""
+
+    user_id = uid()
+    tie = code(TIES_BY_HAND)
+    reason = code(REASONS_BY_HAND)
+    reason_text = text(500, required=False)
+
+
+class EndAssignment(Takes):
+    """Why somebody leaves a care team."""
+
+    because = code(END_REASONS_BY_HAND)
+
+
+@command(
+    records="person.added",
+    on=Organization,
+    takes=AddParticipant,
+    within=own,
+    allow=[[p.belongs_to_it, p.writes_an_agencys_record]],
+    makes=Person,
+    purpose="administration",
+)
+def add_participant(
+    work: Work,
+    organization: Organization,
+    *,
+    given_name: str,
+    family_name: str,
+    preferred_name: str | None,
+    birth_date: date,
+    language: str,
+    agency_number: str,
+    phone: str | None,
+    email: str | None,
+    address: str | None,
+    facility_id: UUID | None,
+    although_alike: bool,
+) -> Person:
+    """Record a participant of one's agency, with a key of their own, and oneself as the first of their care team.
+
+    Raises:
+        NumberTakenError: the agency has this number already.
+        LikelyDuplicateError: the agency has somebody of this family name and birth date.
+    """
+    _check_identity(work, birth_date, agency_number)
+    _check_facility(work, organization.id, facility_id)
+    _check_number(work, organization.id, agency_number)
+    if not although_alike:
+        _check_alike(work, organization.id, family_name, birth_date)
+    person = Person(
+        log_ref=uuid4(),
+        organization_id=organization.id,
+        facility_id=facility_id,
+        given_name=given_name,
+        family_name=family_name,
+        preferred_name=preferred_name,
+        birth_date=birth_date,
+        language=language,
+        agency_number=agency_number,
+        phone=phone,
+        email=email,
+        address=address,
+        added_at=work.now,
+        added_by=work.actor.me,
+        version=1,
+    )
+    crypto.ring_of(work.session).birth(work.session, "participant", person.id)
+    work.add(person)
+    leads = work.actor.works_as(Role.CASE_MANAGER)
+    assign(
+        work,
+        person.id,
+        organization_id=organization.id,
+        user_id=work.actor.me,
+        tie="case_manager" if leads else "supervising_officer",
+        reason="new_to_agency",
+    )
+    return person
+
+
+@command(
+    records="person.identity_changed",
+    on=Person,
+    takes=ChangeIdentity,
+    within=visible_to,
+    allow=[[p.is_of_its_agency, p.writes_an_agencys_record]],
+    makes=Person,
+    purpose="administration",
+    edits=True,
+)
+def change_identity(
+    work: Work,
+    person: Person,
+    *,
+    given_name: str,
+    family_name: str,
+    preferred_name: str | None,
+    birth_date: date,
+    language: str,
+    agency_number: str,
+) -> Person:
+    """Correct who a participant is.
+
+    Raises:
+        NumberTakenError: another participant of the agency has this number.
+    """
+    _check_identity(work, birth_date, agency_number)
+    _check_number(work, person.organization_id, agency_number, but=person.id)
+    changed = person.correct(
+        given_name=given_name,
+        family_name=family_name,
+        preferred_name=preferred_name,
+        birth_date=birth_date,
+        language=language,
+        agency_number=agency_number,
+    )
+    work.record(person, changed)
+    return person
+
+
+@command(
+    records="person.contacts_changed",
+    on=Person,
+    takes=ChangeContacts,
+    within=visible_to,
+    allow=[[p.is_of_its_agency, p.writes_an_agencys_record]],
+    makes=Person,
+    purpose="administration",
+    edits=True,
+)
+def change_contacts(work: Work, person: Person, *, phone: str | None, email: str | None, address: str | None) -> Person:
+    """Change how to reach a participant."""
+    work.record(person, person.correct(phone=phone, email=email, address=address))
+    return person
+
+
+@command(
+    records="person.moved",
+    on=Person,
+    takes=MoveToFacility,
+    within=visible_to,
+    allow=[[p.is_of_its_agency, p.writes_an_agencys_record]],
+    makes=Person,
+    purpose="administration",
+    edits=True,
+)
+def move_to_facility(work: Work, person: Person, *, facility_id: UUID | None) -> Person:
+    """Say where a participant is held now."""
+    _check_facility(work, person.organization_id, facility_id)
+    work.record(person, person.correct(facility_id=facility_id))
+    return person
+
+
+@command(
+    records="person.assigned",
+    on=Person,
+    takes=AssignToCareTeam,
+    within=visible_to,
+    allow=[[p.works_with_participants]],
+    makes=Assignment,
+    purpose="administration",
+)
+def assign_to_care_team(
+    work: Work, person: Person, *, user_id: UUID, tie: str, reason: str, reason_text: str | None
+) -> Assignment:
+    """Bring a colleague of one's own organization onto a participant's care team.
+
+    Raises:
+        AlreadyAssignedError: they are on it in this way already.
+    """
+    faults: dict[str, list[str]] = {}
+    if not _is_colleague(work.session, work.actor.organization, user_id):
+        faults["user_id"] = ["not_a_colleague"]
+    if work.actor.side is None or tie not in _TIES_OF_SIDE[work.actor.side]:
+        faults["tie"] = ["not_a_choice"]
+    if reason == "other" and not reason_text:
+        faults["reason_text"] = ["required"]
+    if faults:
+        raise InvalidInputError(faults)
+    present = work.session.scalars(
+        select(Assignment.from_at).where(
+            Assignment.participant_id == person.id,
+            Assignment.user_id == user_id,
+            Assignment.tie == tie,
+            Assignment.until_at.is_(None),
+            Assignment.referral_id.is_(None),
+        )
+    ).first()
+    if present is not None:
+        raise AlreadyAssignedError(at=present)
+    return assign(
+        work,
+        person.id,
+        organization_id=work.actor.organization,
+        user_id=user_id,
+        tie=tie,
+        reason=reason,
+        reason_text=reason_text,
+    )
+
+
+@command(
+    records="person.assignment_ended",
+    on=Assignment,
+    takes=EndAssignment,
+    within=assignments_visible_to,
+    allow=[[p.works_with_participants, p.is_of_its_organization]],
+    makes=Assignment,
+    purpose="administration",
+)
+def end_assignment(work: Work, assignment: Assignment, *, because: str) -> Assignment:
+    """End somebody's place on a care team, from the next request on.
+
+    Raises:
+        AssignmentEndedError: it ended before.
+    """
+    work.record(assignment, assignment.end(at=work.now, by=work.actor.me, because=because))
+    return assignment
+
+
+def assign(
+    work: Work,
+    participant_id: UUID,
+    *,
+    organization_id: UUID,
+    tie: str,
+    reason: str,
+    user_id: UUID | None = None,
+    program_id: UUID | None = None,
+    facility_id: UUID | None = None,
+    referral_id: UUID | None = None,
+    reason_text: str | None = None,
+) -> Assignment:
+    """Write an assignment as part of an act: of one user, one program's intake list, or one facility's desk (C10).
+
+    For rooms upstairs, too: sending a referral writes one for the intake list, accepting it one for the caseworker.
+    """
+    row = Assignment(
+        participant_id=participant_id,
+        organization_id=organization_id,
+        user_id=user_id,
+        program_id=program_id,
+        facility_id=facility_id,
+        tie=tie,
+        reason=reason,
+        reason_text=reason_text,
+        from_at=work.now,
+        from_by=work.actor.user_id,
+        referral_id=referral_id,
+    )
+    work.add(row)
+    return row
+
+
+def end_assignments(
+    work: Work, participant_id: UUID, referral_id: UUID, *, because: str = "referral_ended"
+) -> list[Assignment]:
+    """End, as part of an act, the assignments that one referral brought about."""
+    rows = work.session.scalars(
+        select(Assignment)
+        .where(
+            Assignment.participant_id == participant_id,
+            Assignment.referral_id == referral_id,
+            Assignment.until_at.is_(None),
+        )
+        .with_for_update(of=Assignment)
+    ).all()
+    for row in rows:
+        work.record(row, row.end(at=work.now, by=work.actor.user_id, because=because))
+    return list(rows)
+
+
+def _check_identity(work: Work, birth_date: date, agency_number: str) -> None:
+    faults: dict[str, list[str]] = {}
+    if birth_date > work.now.date():
+        faults["birth_date"] = ["in_future"]
+    if not crypto.numbers(agency_number):
+        faults["agency_number"] = ["not_accepted"]
+    if faults:
+        raise InvalidInputError(faults)
+
+
+def _check_facility(work: Work, organization_id: UUID, facility_id: UUID | None) -> None:
+    if facility_id is None:
+        return
+    facility = work.session.get(Facility, facility_id)
+    if facility is None or facility.organization_id != organization_id or facility.ended_at is not None:
+        raise InvalidInputError({"facility_id": ["not_your_facility"]})
+
+
+def _check_number(work: Work, organization_id: UUID, agency_number: str, *, but: UUID | None = None) -> None:
+    """Refuse a number that the agency has given already; name its holder only to who may know of them (C14)."""
+    session = work.session
+    holder = session.scalars(
+        select(Person.id).where(
+            Person.organization_id == organization_id,
+            crypto.matches(session, Person, "by_number", agency_number, partition=organization_id),
+        )
+    ).first()
+    if holder is None or holder == but:
+        return
+    known = known_among(session, work.actor, [holder])
+    raise NumberTakenError(**({"person_id": holder} if known else {}))
+
+
+def _check_alike(work: Work, organization_id: UUID, family_name: str, birth_date: date) -> None:
+    session = work.session
+    alike = crypto.matches(session, Person, "by_family_and_birth", family_name, birth_date)
+    rows = list(session.scalars(select(Person).where(Person.organization_id == organization_id, alike)))
+    crypto.prefetch(session, (row.id for row in rows))
+    rows = crypto.confirmed(rows, "by_family_and_birth", family_name, birth_date)
+    if rows:
+        known = known_among(session, work.actor, [row.id for row in rows])
+        raise LikelyDuplicateError(count=len(rows), person_ids=sorted(str(one) for one in known))
+
+
+def _is_colleague(session: Session, organization_id: UUID, user_id: UUID) -> bool:
+    """Whether this is somebody of the organization who works with participants."""
+    return session.scalars(colleagues(organization_id, *p.WORKING).where(User.id == user_id)).first() is not None

@@ -1,0 +1,198 @@
+"""The participant and their care team."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy.orm import Mapped
+
+from referrals.kernel.crypto import (
+    blind_index,
+    day,
+    folded_name_and_day,
+    folded_names,
+    names,
+    numbers,
+    sealed,
+    text,
+)
+from referrals.kernel.errors import RuleBrokenError
+from referrals.kernel.orm import Identified, Subject, personal, public
+
+#: Languages a participant may wish to be spoken to in: ISO 639 codes; `ase` is American Sign Language.
+LANGUAGES: Final = (
+    *("en", "es", "ar", "ase", "fa", "fr", "hmn", "hy", "ja", "km", "ko", "pa", "pt", "ru", "tl", "vi", "zh"),
+    "other",
+)
+
+#: How somebody belongs to a care team.
+TIES: Final = ("case_manager", "supervising_officer", "navigator", "intake", "desk", "supervisor")
+#: The ties that a command may give by hand; the rest are written by the act that causes them.
+TIES_BY_HAND: Final = ("case_manager", "supervising_officer", "navigator", "supervisor")
+
+REASONS: Final = (
+    *("new_to_agency", "transfer", "caseload_change", "supervision_began", "referral_sent", "referral_accepted"),
+    *("session_booked", "covering", "warm_introduction", "other"),
+)
+REASONS_BY_HAND: Final = ("transfer", "caseload_change", "supervision_began", "covering", "warm_introduction", "other")
+
+END_REASONS: Final = (
+    *("handed_over", "transfer", "supervision_ended", "released", "left_organization", "referral_ended", "visit_over"),
+    *("mistake", "other"),
+)
+END_REASONS_BY_HAND: Final = (
+    *("handed_over", "transfer", "supervision_ended", "released", "left_organization", "mistake", "other"),
+)
+
+#: Spaces, slashes, and the hyphens and dashes that names are joined by.
+_BETWEEN_WORDS = re.compile(r"[\s/\-\u2010-\u2014]+")
+
+
+class NumberTakenError(RuleBrokenError):
+    """The agency already has this number. `person_id` is given only to who may know of that participant."""
+
+    code = "number_taken"
+
+
+class LikelyDuplicateError(RuleBrokenError):
+    """The agency already has a participant with this family name and birth date; adding wants `although_alike`."""
+
+    code = "likely_duplicate"
+
+
+class AlreadyAssignedError(RuleBrokenError):
+    """They are on the care team in that way already."""
+
+    code = "already_assigned"
+
+
+class AssignmentEndedError(RuleBrokenError):
+    """The assignment has ended before."""
+
+    code = "assignment_ended"
+
+
+class Person(Subject):
+    """A participant: identity and contacts sealed under their own key, found again by blind indexes alone."""
+
+    __tablename__ = "person"
+    __participant__ = "id"
+    __recorder__ = "organization_id"
+
+    #: The agency that recorded them, and whose number they carry.
+    organization_id: Mapped[UUID] = public(ForeignKey("organization.id"), index=True)
+    #: Where they are held, if they are.
+    facility_id: Mapped[UUID | None] = personal(ForeignKey("facility.id"), category="release", index=True)
+    given_name = sealed(text, category="identity")
+    family_name = sealed(text, category="identity")
+    #: What they wish to be called.
+    preferred_name = sealed(text, category="identity", nullable=True)
+    birth_date = sealed(day, category="identity")
+    #: A code of `LANGUAGES`.
+    language = sealed(text, category="identity", padded=True)
+    agency_number = sealed(text, category="identity")
+    phone = sealed(text, category="contact", nullable=True)
+    email = sealed(text, category="contact", nullable=True)
+    address = sealed(text, category="contact", nullable=True)
+    added_at: Mapped[datetime] = public()
+    added_by: Mapped[UUID] = public()
+    version: Mapped[int] = public(default=1)
+
+    by_number = blind_index(of="agency_number", normalizer=numbers, bits=128, unique=True, partition="organization_id")
+    by_family_name = blind_index(of="family_name", normalizer=folded_names)
+    by_given_name = blind_index(of="given_name", normalizer=folded_names)
+    by_family_and_birth = blind_index(of=("family_name", "birth_date"), normalizer=folded_name_and_day)
+
+    @property
+    def called(self) -> str:
+        """The name to greet them by: preferred (or given) name, and family name."""
+        return f"{self.preferred_name or self.given_name} {self.family_name}"
+
+    __shows__ = {"called": "identity"}  # noqa: RUF012  # a class variable of the base
+
+    def correct(self, **identity: Any) -> list[str]:
+        """Change fields of identity or contact; return their names for the record."""
+        for name, value in identity.items():
+            setattr(self, name, value)
+        self.version += 1
+        return [*identity, "version"]
+
+    def sounds_like(self, wanted: Iterable[str]) -> bool:
+        """Whether every wanted word begins one of this person's names; case, accents and punctuation do not count.
+
+        `wanted` are folded words (`folded_words`). Names of several words are met word by word and written together:
+        `garcia`, `lopez` and `garcialopez` all find García-López.
+        """
+        own = [self.given_name, self.family_name, self.preferred_name or ""]
+        known = [word for name in own for word in folded_words(name)] + [folded_names(name) for name in own]
+        return all(any(word.startswith(one) for word in known) for one in wanted)
+
+
+def folded_words(typed: str) -> list[str]:
+    """Return the words of a name without case, accents or punctuation: `Núñez-O'Brien` is `nunez`, `obrien`."""
+    return [word for part in _BETWEEN_WORDS.split(names(typed)) if (word := folded_names(part))]
+
+
+class Assignment(Identified):
+    """That somebody helps a participant, or receives them: one user, one program's intake list, or one facility's desk.
+
+    The third key of every read (C10): `person`'s `visible_to` and `consent`'s `holds` look at nothing else. Who helps
+    whom is itself about the participant, so it crosses between organizations as `attendance` only.
+    """
+
+    __tablename__ = "assignment"
+    __participant__ = "participant_id"
+    __recorder__ = "organization_id"
+    __table_args__ = (
+        CheckConstraint(
+            "(user_id IS NOT NULL AND program_id IS NULL AND facility_id IS NULL)"
+            " OR (user_id IS NULL AND program_id IS NOT NULL AND facility_id IS NULL)"
+            " OR (user_id IS NULL AND program_id IS NULL AND facility_id IS NOT NULL)",
+            name="one_holder",
+        ),
+        Index("ix_assignment_participant_id_until_at", "participant_id", "until_at"),
+        Index("ix_assignment_user_id_until_at", "user_id", "until_at"),
+        Index("ix_assignment_program_id_until_at", "program_id", "until_at"),
+        Index("ix_assignment_organization_id_until_at", "organization_id", "until_at"),
+    )
+
+    participant_id: Mapped[UUID] = public(ForeignKey("person.id"))
+    #: The organization of the user, program or desk.
+    organization_id: Mapped[UUID] = public(ForeignKey("organization.id"))
+    user_id: Mapped[UUID | None] = personal(ForeignKey("user.id"), category="attendance")
+    program_id: Mapped[UUID | None] = personal(ForeignKey("program.id"), category="attendance")
+    facility_id: Mapped[UUID | None] = personal(ForeignKey("facility.id"), category="attendance")
+    tie: Mapped[str] = personal(category="attendance")
+    reason: Mapped[str] = personal(category="attendance")
+    #: Words beside the reason.
+    reason_text = sealed(text, category="attendance", nullable=True)
+    from_at: Mapped[datetime] = public()
+    from_by: Mapped[UUID | None] = public()
+    until_at: Mapped[datetime | None] = public()
+    ended_by: Mapped[UUID | None] = public()
+    ended_because: Mapped[str | None] = public()
+    #: The referral that brought the assignment about, if one did: a plain id, since referrals live upstairs.
+    referral_id: Mapped[UUID | None] = public(index=True)
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether it still holds."""
+        return self.until_at is None
+
+    __shows__ = {"is_in_force": None}  # noqa: RUF012  # a class variable of the base
+
+    def end(self, *, at: datetime, by: UUID | None, because: str) -> list[str]:
+        """End it; return the changed fields for the record.
+
+        Raises:
+            AssignmentEndedError: it ended before.
+        """
+        if self.until_at is not None:
+            raise AssignmentEndedError(at=self.until_at)
+        self.until_at, self.ended_by, self.ended_because = at, by, because
+        return ["until_at", "ended_by", "ended_because"]

@@ -1,0 +1,272 @@
+"""Whom an actor may know of, and reading about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+
+from referrals.kernel import crypto
+from referrals.kernel.actor import Actor, Role
+from referrals.kernel.errors import InvalidInputError
+from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look, look_at, note
+from referrals.person.models import Assignment, Person, folded_words
+from referrals.person.policy import WORKING
+from referrals.program.queries import intake_programs
+
+LISTED: Final = declare_look("person.listed", "the list of participants within sight")
+VIEWED: Final = declare_look("person.viewed", "a participant's page")
+NAMED: Final = declare_look("person.named", "participants' names beside other things")
+SEARCHED: Final = declare_look("person.searched", "a search by name, number, or family name with birth date")
+COUNTED: Final = declare_look("person.counted", "how many participants are within sight")
+CARE_TEAM_VIEWED: Final = declare_look("person.care_team_viewed", "who helps a participant, now and before")
+
+#: Why reads of this room cross between organizations, unless their caller says otherwise.
+PURPOSE: Final = "referral"
+
+NAMES: Final = ("given_name", "family_name", "preferred_name", "called", "agency_number")
+IDENTITY: Final = (*NAMES, "birth_date", "language")
+CONTACTS: Final = ("phone", "email", "address")
+_ROW: Final = (*NAMES, "organization_id", "facility_id")
+_PAGE: Final = (*IDENTITY, *CONTACTS, "organization_id", "facility_id", "added_at")
+_TEAM: Final = (
+    *("organization_id", "user_id", "program_id", "facility_id", "tie", "reason", "reason_text", "from_at", "from_by"),
+    *("until_at", "ended_by", "ended_because", "is_in_force", "referral_id"),
+)
+
+#: Beyond so many people within sight, a search wants a whole name or number: names are then found by index alone.
+OPENED_AT_MOST: Final = 1000
+#: A count says "over 1,000" beyond this.
+COUNTED_AT_MOST: Final = 1000
+
+
+def may_know(actor: Actor, participant_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+    """Return the condition that the actor may know of the participant with this id: an assignment in force (C10).
+
+    Held by the actor, by a program on whose intake list they stand, or, for a supervisor, by anybody of their
+    organization. Roles that do not work with participants know of nobody.
+    """
+    if actor.user_id is None or actor.organization_id is None or not actor.works_as(*WORKING):
+        return false()
+    held = aliased(Assignment)
+    own = held.organization_id == actor.organization
+    holders = [
+        and_(own, held.user_id == actor.me),
+        held.program_id.in_(intake_programs(actor.me)),
+    ]
+    if actor.works_as(Role.SUPERVISOR):
+        holders.append(own)
+    return select(held.id).where(held.participant_id == participant_id, held.until_at.is_(None), or_(*holders)).exists()
+
+
+def assigned(actor: Actor) -> ColumnElement[bool]:
+    """Return `may_know` over the participant's own row."""
+    return may_know(actor, Person.id)
+
+
+def visible_to(actor: Actor) -> Select[Person]:
+    """Select the participants an actor may know of."""
+    return select(Person).where(assigned(actor))
+
+
+def assignments_visible_to(actor: Actor) -> Select[Assignment]:
+    """Select the assignments around the participants an actor may know of. Which of them show, the look decides."""
+    return select(Assignment).where(may_know(actor, Assignment.participant_id))
+
+
+def known_among(session: Session, actor: Actor, participants: Iterable[UUID]) -> set[UUID]:
+    """Return which of these participants the actor may know of, in one statement."""
+    return set(session.scalars(select(Person.id).where(Person.id.in_(set(participants)), assigned(actor))))
+
+
+def participants(
+    session: Session, actor: Actor, *, after: UUID | None = None, limit: int = 25, purpose: str = PURPOSE
+) -> tuple[list[Sight[Person]], UUID | None]:
+    """Return one page of the participants within sight, newest first, and the id after which the next page begins."""
+    statement = visible_to(actor).order_by(Person.id.desc()).limit(limit + 1)
+    if after is not None:
+        statement = statement.where(Person.id < after)
+    ids = list(session.scalars(statement.with_only_columns(Person.id)))
+    page = statement.where(Person.id.in_(ids[:limit])) if ids else statement
+    rows = look(session, actor, page, records=LISTED, purpose=purpose, fields=_ROW)
+    return rows, (ids[limit - 1] if len(ids) > limit else None)
+
+
+def count(session: Session, actor: Actor) -> int:
+    """Return how many participants are within sight, counting no further than one beyond `COUNTED_AT_MOST`."""
+    inner = visible_to(actor).with_only_columns(Person.id).limit(COUNTED_AT_MOST + 1).subquery()
+    found = session.scalar(select(func.count()).select_from(inner)) or 0
+    note(session, actor, records=COUNTED, purpose=PURPOSE, count=found)
+    return found
+
+
+def participant(session: Session, actor: Actor, person_id: UUID, *, purpose: str = PURPOSE) -> Sight[Person]:
+    """Return one participant, as this actor may see them.
+
+    Raises:
+        NotFoundError: not theirs to know of, or nobody.
+    """
+    return look_at(
+        session,
+        actor,
+        visible_to(actor),
+        on=Person,
+        target=person_id,
+        records=VIEWED,
+        purpose=purpose,
+        fields=_PAGE,
+    )
+
+
+def named(
+    session: Session, actor: Actor, participants: Iterable[UUID], *, purpose: str = PURPOSE
+) -> Mapping[UUID, Sight[Person]]:
+    """Return the names of those of these participants whom the actor may know of, in a fixed number of statements."""
+    wanted = set(participants)
+    if not wanted:
+        return {}
+    statement = visible_to(actor).where(Person.id.in_(wanted))
+    rows = look(session, actor, statement, records=NAMED, purpose=purpose, fields=(*NAMES, "organization_id"))
+    return {row.id: row for row in rows}
+
+
+def care_team(
+    session: Session, actor: Actor, person_id: UUID, *, ended: bool = False, purpose: str = PURPOSE
+) -> list[Sight[Assignment]]:
+    """Return who helps a participant, newest first; with `ended`, who did before, too.
+
+    Assignments of another organization that are not shared are left out altogether (C14).
+    """
+    statement = (
+        assignments_visible_to(actor)
+        .where(Assignment.participant_id == person_id)
+        .order_by(Assignment.from_at.desc(), Assignment.id.desc())
+    )
+    if not ended:
+        statement = statement.where(Assignment.until_at.is_(None))
+    rows = look(session, actor, statement, records=CARE_TEAM_VIEWED, purpose=purpose, fields=_TEAM)
+    return [row for row in rows if row.tie is not NOT_SHARED]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found. `whole_words`: so many are within sight that only whole names and numbers are found."""
+
+    rows: Sequence[Sight[Person]]
+    more: bool
+    whole_words: bool
+
+
+def search(
+    session: Session,
+    actor: Actor,
+    *,
+    name: str | None = None,
+    agency_number: str | None = None,
+    family_name: str | None = None,
+    birth_date: date | None = None,
+    limit: int = 25,
+    purpose: str = PURPOSE,
+) -> Found:
+    """Find participants within sight by name, by agency number, or by family name with birth date.
+
+    Case, accents and punctuation do not count. Somebody not within sight, somebody whose identity is not shared, and
+    nobody at all give the same answer. The search is on record, its words sealed.
+
+    Raises:
+        InvalidInputError: nothing to search for, or a birth date without a family name.
+    """
+    _check(name, agency_number, family_name, birth_date)
+    matched, whole_words = _matched(
+        session, actor, name=name, agency_number=agency_number, family_name=family_name, birth_date=birth_date
+    )
+    words = {
+        "name": name,
+        "agency_number": agency_number,
+        "family_name": family_name,
+        "birth_date": birth_date.isoformat() if birth_date else None,
+    }
+    asked = {key: value for key, value in words.items() if value}
+    ids = [row.id for row in matched][: limit + 1]
+    rows: list[Sight[Person]] = []
+    if ids:
+        statement = visible_to(actor).where(Person.id.in_(ids)).order_by(Person.id.desc())
+        rows = look(session, actor, statement, records=SEARCHED, purpose=purpose, fields=_ROW)
+        rows = [row for row in rows if row.family_name is not NOT_SHARED]
+    fields = [f"person.{key}" for key in asked if key != "name"] or ["person.given_name", "person.family_name"]
+    note(session, actor, records=SEARCHED, purpose=purpose, count=min(len(rows), limit), words=asked, fields=fields)
+    return Found(rows[:limit], len(rows) > limit, whole_words)
+
+
+def _check(name: str | None, agency_number: str | None, family_name: str | None, birth_date: date | None) -> None:
+    faults: dict[str, list[str]] = {}
+    if not (name or agency_number or family_name or birth_date):
+        faults[""] = ["nothing_to_search"]
+    if birth_date is not None and not family_name:
+        faults["family_name"] = ["required"]
+    if family_name and birth_date is None:
+        faults["birth_date"] = ["required"]
+    for field, typed in (("name", name), ("family_name", family_name)):
+        if typed and not folded_words(typed):
+            faults[field] = ["not_accepted"]
+    if agency_number and not crypto.numbers(agency_number):
+        faults["agency_number"] = ["not_accepted"]
+    if faults:
+        raise InvalidInputError(faults)
+
+
+def _matched(
+    session: Session,
+    actor: Actor,
+    *,
+    name: str | None,
+    agency_number: str | None,
+    family_name: str | None,
+    birth_date: date | None,
+) -> tuple[list[Person], bool]:
+    """Return candidates within sight whose opened values match, newest first."""
+    newest = visible_to(actor).order_by(Person.id.desc())
+    narrowed = newest
+    if agency_number:
+        agencies = session.scalars(visible_to(actor).with_only_columns(Person.organization_id).distinct()).all()
+        narrowed = narrowed.where(
+            or_(
+                false(),
+                *(crypto.matches(session, Person, "by_number", agency_number, partition=one) for one in agencies),
+            )
+        )
+    if family_name and birth_date:
+        narrowed = narrowed.where(crypto.matches(session, Person, "by_family_and_birth", family_name, birth_date))
+    whole_words = False
+    wanted = folded_words(name or "")
+    if wanted and narrowed is newest:
+        within = visible_to(actor).with_only_columns(Person.id).limit(OPENED_AT_MOST + 1).subquery()
+        whole_words = (session.scalar(select(func.count()).select_from(within)) or 0) > OPENED_AT_MOST
+        if whole_words:
+            narrowed = narrowed.where(_by_name(session, wanted))
+    rows = list(session.scalars(narrowed.limit(OPENED_AT_MOST)))
+    crypto.prefetch(session, (row.id for row in rows))
+    if agency_number:
+        rows = crypto.confirmed(rows, "by_number", agency_number)
+    if family_name and birth_date:
+        rows = crypto.confirmed(rows, "by_family_and_birth", family_name, birth_date)
+    if wanted:
+        rows = [row for row in rows if row.sounds_like(wanted)]
+    return rows, whole_words
+
+
+def _by_name(session: Session, wanted: Sequence[str]) -> ColumnElement[bool]:
+    """Return the condition that a name may be meant: any run of the words as family name, or as given name."""
+    runs = {"".join(wanted[start:end]) for start in range(len(wanted)) for end in range(start + 1, len(wanted) + 1)}
+    return or_(
+        *(
+            crypto.matches(session, Person, index, run)
+            for run in sorted(runs)
+            for index in ("by_family_name", "by_given_name")
+        )
+    )
