@@ -1,0 +1,180 @@
+"""What is recorded about a release."""
+
+from __future__ import annotations
+
+from datetime import date
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from referrals.consent.commands import end_on_event
+from referrals.kernel.actor import Side
+from referrals.kernel.command import Work, command
+from referrals.kernel.errors import InvalidInputError
+from referrals.kernel.schema import Takes, code, day, line, uid
+from referrals.organization.models import Facility, Organization
+from referrals.person.models import Person
+from referrals.person.queries import visible_to as people_visible_to
+from referrals.release import policy as p
+from referrals.release.models import (
+    AUTHORITATIVE,
+    SOURCES,
+    UNKNOWN_BECAUSE,
+    AlreadyReleasedError,
+    ReleaseDate,
+)
+from referrals.release.queries import in_force
+
+
+class RecordReleaseDate(Takes):
+    """A day or why it is unknown, where, who says so and as of when."""
+
+    expected_on = day(required=False)
+    unknown_because = code(UNKNOWN_BECAUSE, required=False)
+    facility_id = uid(required=False)
+    source = code(SOURCES)
+    said_by = line(200, required=False)
+    as_of = day()
+
+
+class RecordRelease(Takes):
+    """The day somebody was in fact released, who says so and as of when."""
+
+    released_on = day()
+    facility_id = uid(required=False)
+    source = code(AUTHORITATIVE)
+    said_by = line(200, required=False)
+    as_of = day()
+
+
+@command(
+    records="release.date_recorded",
+    on=Person,
+    takes=RecordReleaseDate,
+    within=people_visible_to,
+    allow=[[p.works_with_participants]],
+    makes=ReleaseDate,
+    purpose="administration",
+)
+def record_release_date(
+    work: Work,
+    person: Person,
+    *,
+    expected_on: date | None,
+    unknown_because: str | None,
+    facility_id: UUID | None,
+    source: str,
+    said_by: str | None,
+    as_of: date,
+) -> ReleaseDate:
+    """Keep when a participant is expected to be released, or that nobody knows yet; earlier statements stay.
+
+    Only the agency that recorded the participant speaks with authority; anybody may keep what they heard.
+
+    Raises:
+        AlreadyReleasedError: an actual release is in force.
+    """
+    faults = _faults(work, person, facility_id, source, as_of)
+    if expected_on is None and unknown_because is None:
+        faults["expected_on"] = ["day_or_reason"]
+    if expected_on is not None and unknown_because is not None:
+        faults["unknown_because"] = ["day_or_reason"]
+    if faults:
+        raise InvalidInputError(faults)
+    present = in_force(work.session, [person.id]).get(person.id)
+    if source in AUTHORITATIVE and present is not None and present.released_on is not None:
+        raise AlreadyReleasedError(on=present.released_on)
+    return _kept(
+        work,
+        person,
+        ReleaseDate(
+            participant_id=person.id,
+            organization_id=work.actor.organization,
+            expected_on=expected_on,
+            unknown_because=unknown_because,
+            facility_id=facility_id,
+            source=source,
+            said_by=said_by,
+            as_of=as_of,
+            recorded_at=work.now,
+            recorded_by=work.actor.me,
+        ),
+    )
+
+
+@command(
+    records="release.released",
+    on=Person,
+    takes=RecordRelease,
+    within=people_visible_to,
+    allow=[[p.is_of_its_agency, p.works_with_participants]],
+    makes=ReleaseDate,
+    purpose="administration",
+)
+def record_release(
+    work: Work,
+    person: Person,
+    *,
+    released_on: date,
+    facility_id: UUID | None,
+    source: str,
+    said_by: str | None,
+    as_of: date,
+) -> ReleaseDate:
+    """Keep that a participant was released; consents that were to end with it end in the same act (C7).
+
+    Raises:
+        AlreadyReleasedError: it is on record.
+    """
+    faults = _faults(work, person, facility_id, source, as_of)
+    if released_on > _today(work, person):
+        faults["released_on"] = ["in_future"]
+    if faults:
+        raise InvalidInputError(faults)
+    present = in_force(work.session, [person.id]).get(person.id)
+    if present is not None and present.released_on is not None:
+        raise AlreadyReleasedError(on=present.released_on)
+    end_on_event(work, person.id, "released")
+    return _kept(
+        work,
+        person,
+        ReleaseDate(
+            participant_id=person.id,
+            organization_id=work.actor.organization,
+            released_on=released_on,
+            facility_id=facility_id,
+            source=source,
+            said_by=said_by,
+            as_of=as_of,
+            recorded_at=work.now,
+            recorded_by=work.actor.me,
+        ),
+    )
+
+
+def _kept(work: Work, person: Person, row: ReleaseDate) -> ReleaseDate:
+    """Save a statement; where the agency's own says that they are held elsewhere now, the participant's row follows."""
+    if row.source in AUTHORITATIVE:
+        held_at = None if row.released_on is not None else row.facility_id
+        if (row.released_on is not None or held_at is not None) and person.facility_id != held_at:
+            work.record(person, person.correct(facility_id=held_at))
+    work.add(row)
+    return row
+
+
+def _faults(work: Work, person: Person, facility_id: UUID | None, source: str, as_of: date) -> dict[str, list[str]]:
+    faults: dict[str, list[str]] = {}
+    is_agencys = work.actor.side == Side.AGENCY and work.actor.organization == person.organization_id
+    if source in AUTHORITATIVE and not is_agencys:
+        faults["source"] = ["only_the_agency"]
+    if facility_id is not None:
+        facility = work.session.get(Facility, facility_id)
+        if facility is None or facility.organization_id != person.organization_id or facility.ended_at is not None:
+            faults["facility_id"] = ["not_a_choice"]
+    if as_of > _today(work, person):
+        faults["as_of"] = ["in_future"]
+    return faults
+
+
+def _today(work: Work, person: Person) -> date:
+    agency = work.session.get_one(Organization, person.organization_id)
+    return work.now.astimezone(ZoneInfo(agency.time_zone)).date()

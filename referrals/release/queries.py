@@ -1,0 +1,106 @@
+"""Reading release dates: what is in force, and all that was ever said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from referrals.kernel.actor import Actor
+from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look
+from referrals.person.queries import may_know
+from referrals.release.models import AUTHORITATIVE, ReleaseDate
+
+LISTED: Final = declare_look("release.listed", "the release dates in force beside a list of participants")
+HISTORY_VIEWED: Final = declare_look("release.history_viewed", "all that was said about a participant's release")
+
+#: Why release dates cross between organizations, unless their caller says otherwise.
+PURPOSE: Final = "referral"
+FIELDS: Final = (
+    *("participant_id", "organization_id", "expected_on", "unknown_because", "released_on", "facility_id", "source"),
+    *("said_by", "as_of", "recorded_at", "recorded_by", "is_heard"),
+)
+
+
+def visible_to(actor: Actor) -> Select[ReleaseDate]:
+    """Select what was said about the release of participants within sight. Whether it shows is the look's."""
+    return select(ReleaseDate).where(may_know(actor, ReleaseDate.participant_id))
+
+
+def is_in_force() -> ColumnElement[bool]:
+    """Return the condition that a statement is the one in force: the agency's own, with none recorded later (E22).
+
+    An actual release stands until the agency says something later.
+    """
+    later = aliased(ReleaseDate)
+    return and_(
+        ReleaseDate.source.in_(AUTHORITATIVE),
+        ~select(later.id)
+        .where(
+            later.participant_id == ReleaseDate.participant_id,
+            later.source.in_(AUTHORITATIVE),
+            or_(
+                later.recorded_at > ReleaseDate.recorded_at,
+                and_(later.recorded_at == ReleaseDate.recorded_at, later.id > ReleaseDate.id),
+            ),
+        )
+        .exists(),
+    )
+
+
+def in_force(session: Session, participants: Iterable[UUID]) -> dict[UUID, ReleaseDate]:
+    """Return the statement in force for each of these participants, in one statement: for rules, never for a page."""
+    wanted = set(participants)
+    if not wanted:
+        return {}
+    rows = session.scalars(select(ReleaseDate).where(ReleaseDate.participant_id.in_(wanted), is_in_force()))
+    return {row.participant_id: row for row in rows}
+
+
+def shown_in_force(
+    session: Session, actor: Actor, participants: Iterable[UUID], *, purpose: str = PURPOSE
+) -> dict[UUID, Sight[ReleaseDate]]:
+    """Return the statement in force for each of these participants, as this actor may see it.
+
+    A participant without one is absent; one whose release is not shared has `NOT_SHARED` fields.
+    """
+    wanted = set(participants)
+    if not wanted:
+        return {}
+    statement = visible_to(actor).where(ReleaseDate.participant_id.in_(wanted), is_in_force())
+    rows = look(session, actor, statement, records=LISTED, purpose=purpose, fields=FIELDS)
+    return {row.participant_id: row for row in rows}
+
+
+def history(
+    session: Session, actor: Actor, participant_id: UUID, *, purpose: str = PURPOSE
+) -> list[Sight[ReleaseDate]]:
+    """Return all that was said about a participant's release, latest first; what is not shared is left out (C14)."""
+    statement = (
+        visible_to(actor)
+        .where(ReleaseDate.participant_id == participant_id)
+        .order_by(ReleaseDate.recorded_at.desc(), ReleaseDate.id.desc())
+    )
+    rows = look(session, actor, statement, records=HISTORY_VIEWED, purpose=purpose, fields=FIELDS)
+    return [row for row in rows if row.source is not NOT_SHARED]
+
+
+def expected_between(
+    session: Session, actor: Actor, first: date, last: date, *, limit: int = 200, purpose: str = PURPOSE
+) -> list[Sight[ReleaseDate]]:
+    """Return the statements in force that expect a release within these days, soonest first, at most `limit`.
+
+    One whose release is not shared with this actor is left out, as if there were none (C14).
+    """
+    statement = (
+        visible_to(actor)
+        .where(is_in_force(), ReleaseDate.expected_on.between(first, last))
+        .order_by(ReleaseDate.expected_on, ReleaseDate.id)
+        .limit(limit)
+    )
+    rows = look(session, actor, statement, records=LISTED, purpose=purpose, fields=FIELDS)
+    return [row for row in rows if row.expected_on is not NOT_SHARED]
