@@ -1,0 +1,883 @@
+"""What is done about a referral: each verb with its words, its grant and its record. The rules are `models.py`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from referrals.account import queries as accounts
+from referrals.account.models import User
+from referrals.consent.commands import end_on_event
+from referrals.consent.models import Consent
+from referrals.kernel.actor import Actor, Side, system
+from referrals.kernel.command import Work, command, execute
+from referrals.kernel.errors import InvalidInputError, NotFoundError, RefusedError, RuleBrokenError
+from referrals.kernel.job import job_kind
+from referrals.kernel.orm import CATEGORIES
+from referrals.kernel.record import clock
+from referrals.kernel.schema import Nothing, Takes, code, codes, day, line, many, text, uid
+from referrals.organization.models import Organization
+from referrals.partnership import queries as partnerships
+from referrals.partnership.models import NoAgreementError
+from referrals.person import queries as persons
+from referrals.person.commands import assign, end_assignments
+from referrals.person.models import LANGUAGES, Person
+from referrals.person.policy import WORKING, works_with_participants
+from referrals.program.models import Program
+from referrals.referral import policy as p
+from referrals.referral import queries as q
+from referrals.referral.models import (
+    ANSWER_CATEGORY,
+    PERSONS_WISH,
+    SETTLED_REASONS,
+    TERMINAL,
+    VERBS,
+    CancelReason,
+    DeclineReason,
+    DiscardReason,
+    Facts,
+    LoopAnswer,
+    Message,
+    Party,
+    QuestionTopic,
+    Referral,
+    ReferralStep,
+    State,
+    Verb,
+    WrongStateError,
+    new_reference,
+)
+
+#: Whose wish a referral is.
+ASKED_BY: Final = ("participant", "care_team", "family")
+#: How the participant said yes, or gave a wish.
+GIVEN_HOW: Final = ("in_person", "phone", "video", "in_writing")
+URGENCY: Final = ("routine", "soon", "urgent")
+#: What somebody needs to take part; `none` must be said.
+ACCOMMODATIONS: Final = (
+    *("none", "interpreter", "sign_language", "wheelchair", "step_free", "hearing", "sight", "reading_help"),
+    *("service_animal", "quiet_place", "child_care", "other"),
+)
+#: How a first meeting was held.
+STARTED_HOW: Final = ("in_person", "video", "phone", "group", "letter")
+#: Reasons that people choose; settlement's own are never chosen.
+CANCEL_REASONS: Final = tuple(reason for reason in CancelReason if reason not in SETTLED_REASONS)
+
+
+class ReferralAlreadyOpenError(RuleBrokenError):
+    """This participant has an open referral to this program (R17). `url` leads there, for who may see it."""
+
+    code = "referral_already_open"
+
+
+class Part2ConsentNeededError(RuleBrokenError):
+    """The recipient is, or may be, a substance use treatment program under 42 CFR Part 2: a general consent is not enough."""
+
+    code = "part2_consent_needed"
+
+
+class ReferralDoneError(RuleBrokenError):
+    """It has ended and its loop is closed: nothing more is written to it."""
+
+    code = "referral_done"
+
+
+class NothingDueError(RuleBrokenError):
+    """Settlement owes no step."""
+
+    code = "nothing_due"
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+class SaveDraft(Takes):
+    """What goes with a referral. A draft may lack any of it."""
+
+    asked_by = code(ASKED_BY, required=False)
+    agreed_on = day(required=False)
+    agreed_how = code(GIVEN_HOW, required=False)
+    service = line(100, required=False)
+    urgency = code(URGENCY, required=False)
+    urgency_because = text(required=False)
+    reason_text = text(required=False)
+    goals = many(text(500), most=5)
+    strengths = text(required=False)
+    accommodations = codes(ACCOMMODATIONS, required=False)
+    language = code(LANGUAGES, required=False)
+    unavailable = text(required=False)
+    terms_that_matter = text(required=False)
+    first_contact = text(required=False)
+    contact_name = line(120, required=False)
+    contact_phone = line(40, required=False)
+    contact_hours = line(120, required=False)
+    backup_name = line(120, required=False)
+    backup_phone = line(40, required=False)
+    backup_hours = line(120, required=False)
+
+
+class DraftReferral(Takes):
+    """The program asked, and the ended referral that this one tries again."""
+
+    program_id = uid()
+    replaces_id = uid(required=False)
+
+
+class DiscardDraft(Takes):
+    """Why a draft is not sent."""
+
+    reason = code([DiscardReason.DRAFT_DISCARDED], default=DiscardReason.DRAFT_DISCARDED)
+
+
+class SendReferral(Takes):
+    """Why it goes to a program that says it has no room; nothing otherwise."""
+
+    capacity_because = text(required=False)
+
+
+class AskQuestion(Takes):
+    """What the program needs to know before it answers."""
+
+    topic = code(QuestionTopic)
+    question = text()
+
+
+class AnswerQuestion(Takes):
+    """The answer; none when the program takes its question back."""
+
+    answer = text(required=False)
+
+
+class AcceptReferral(Takes):
+    """Who will work with the participant, and when they first meet."""
+
+    caseworker_id = uid()
+    first_contact_on = day()
+    remark = text(required=False)
+
+
+class DeclineReferral(Takes):
+    """Why not."""
+
+    reason = code(DeclineReason)
+    because = text(required=False)
+
+
+class StartReferral(Takes):
+    """When and how the work began."""
+
+    started_on = day()
+    how = code(STARTED_HOW)
+
+
+class ResumeReferral(Takes):
+    """What comes next, and when."""
+
+    next_step = text(1000)
+    next_step_on = day()
+
+
+class CancelReferral(Takes):
+    """Why it is taken back; for a participant's own wish, how they gave it."""
+
+    reason = code(CANCEL_REASONS)
+    because = text(required=False)
+    wish_how = code(GIVEN_HOW, required=False)
+
+
+class CloseLoop(Takes):
+    """What the other side says to the outcome."""
+
+    answer = code(["agreed", "try_again"])
+    remark = text(required=False)
+
+
+class DisputeOutcome(Takes):
+    """Why the outcome on record is not how it was."""
+
+    because = text()
+
+
+class PostMessage(Takes):
+    """A message, whom it is for, and what kind of thing it says."""
+
+    audience = code(["both", "own_side"])
+    category = code(CATEGORIES)
+    message = text()
+
+
+class StrikeMessage(Takes):
+    """Why a message is struck out."""
+
+    because = text(500)
+
+
+# --- drafting ---------------------------------------------------------------------------------------------------------
+
+
+@command(
+    records="referral.drafted",
+    on=Person,
+    takes=DraftReferral,
+    within=persons.visible_to,
+    allow=[[works_with_participants]],
+    makes=Referral,
+    purpose="referral",
+)
+def draft_referral(work: Work, person: Person, *, program_id: UUID, replaces_id: UUID | None) -> Referral:
+    """Begin a referral of a participant to a program. Nothing leaves until it is sent."""
+    session = work.session
+    faults: dict[str, list[str]] = {}
+    program = session.get(Program, program_id)
+    if program is None or program.organization_id == work.actor.organization:
+        faults["program_id"] = ["not_a_choice"]
+    if replaces_id is not None and not _may_replace(work, replaces_id, person.id):
+        faults["replaces_id"] = ["not_a_choice"]
+    if faults or program is None:
+        raise InvalidInputError(faults)
+    referral = Referral(
+        reference=_free_reference(session),
+        participant_id=person.id,
+        source_id=work.actor.organization,
+        recipient_id=program.organization_id,
+        program_id=program.id,
+        drafted_at=work.now,
+        drafted_by=work.actor.me,
+        replaces_id=replaces_id,
+        step_count=0,
+        version=1,
+    )
+    work.add(referral)
+    return referral
+
+
+@command(
+    records="referral.draft_saved",
+    on=Referral,
+    takes=SaveDraft,
+    within=q.visible_to,
+    allow=[[p.drafted_it]],
+    purpose="referral",
+    edits=True,
+)
+def save_draft(
+    work: Work,
+    referral: Referral,
+    *,
+    asked_by: str | None,
+    agreed_on: date | None,
+    agreed_how: str | None,
+    service: str | None,
+    urgency: str | None,
+    urgency_because: str | None,
+    reason_text: str | None,
+    goals: list[str] | None,
+    strengths: str | None,
+    accommodations: list[str] | None,
+    language: str | None,
+    unavailable: str | None,
+    terms_that_matter: str | None,
+    first_contact: str | None,
+    contact_name: str | None,
+    contact_phone: str | None,
+    contact_hours: str | None,
+    backup_name: str | None,
+    backup_phone: str | None,
+    backup_hours: str | None,
+) -> Referral:
+    """Keep what is written so far; what is left out is emptied."""
+    content = {
+        "asked_by": asked_by,
+        "agreed_on": agreed_on,
+        "agreed_how": agreed_how,
+        "service": service,
+        "urgency": urgency,
+        "urgency_because": urgency_because,
+        "reason_text": reason_text,
+        "goals": goals or None,
+        "strengths": strengths,
+        "accommodations": accommodations or None,
+        "language": language,
+        "unavailable": unavailable,
+        "terms_that_matter": terms_that_matter,
+        "first_contact": first_contact,
+        "contact_name": contact_name,
+        "contact_phone": contact_phone,
+        "contact_hours": contact_hours,
+        "backup_name": backup_name,
+        "backup_phone": backup_phone,
+        "backup_hours": backup_hours,
+    }
+    if referral.recorded is not State.DRAFT:
+        raise _wrong_state(referral)
+    if faults := _content_faults(work, referral, content):
+        raise InvalidInputError(faults)
+    work.record(referral, referral.write(**content))
+    return referral
+
+
+@command(
+    records=VERBS["discard_draft"].record,
+    on=Referral,
+    takes=DiscardDraft,
+    within=q.visible_to,
+    allow=[[p.drafted_it], [p.is_system]],
+    purpose="referral",
+)
+def discard_draft(work: Work, referral: Referral, *, reason: str) -> Referral:
+    """Put a draft away for good. It stays on record, unread by others."""
+    return _step(work, referral, VERBS["discard_draft"], reason=reason)
+
+
+# --- sending ----------------------------------------------------------------------------------------------------------
+
+
+@command(
+    records=VERBS["send_referral"].record,
+    on=Referral,
+    takes=SendReferral,
+    within=q.visible_to,
+    allow=[[p.sends_it]],
+    purpose="referral",
+)
+def send_referral(work: Work, referral: Referral, *, capacity_because: str | None) -> Referral:
+    """Send a draft, if everything it rests on holds at this instant, under lock (R14).
+
+    Raises:
+        NoAgreementError, ProgramClosedError, Part2ConsentNeededError, ReferralAlreadyOpenError: what the sender cannot write away.
+        InvalidInputError: every field that is missing or that no consent covers, all at once.
+    """
+    session = work.session
+    if referral.recorded is not State.DRAFT:
+        raise _wrong_state(referral)
+    # One participant's sendings queue up here: of two to one program, the second sees the first.
+    session.scalars(select(Person.id).where(Person.id == referral.participant_id).with_for_update()).one()
+    recipient = session.get_one(Organization, referral.recipient_id, populate_existing=True)
+    program = session.get_one(Program, referral.program_id, populate_existing=True)
+    agreement = partnerships.agreement_between(session, referral.source_id, referral.recipient_id, work.now)
+    if agreement is None or not agreement.covers_program(program.id) or q.PURPOSE not in agreement.purposes:
+        raise NoAgreementError
+    program.require_open()
+    if recipient.part2_program != "no":
+        raise Part2ConsentNeededError
+    _refuse_a_second(work, referral)
+    covered = q.coverage(session, referral, work.now, lock=True)
+    faults = q.faults_of(referral, program, covered, agreement)
+    if program.capacity_code == "no_capacity" and not capacity_because:
+        faults["capacity_because"] = ["required"]
+    if faults:
+        raise InvalidInputError(faults)
+    rests_on = covered.there["needs"]
+    carried = {covered.there[found].id for name in q.filled(referral) if (found := q.CATEGORY.get(name)) is not None}
+    referral.capacity_because = capacity_because
+    referral.capacity_shown = {
+        "code": program.capacity_code,
+        "open_places": program.open_places,
+        "waiting": program.waiting,
+        "expected_days": program.expected_days,
+        "as_of": None if program.capacity_at is None else program.capacity_at.isoformat(),
+        "stale": program.capacity_is_stale(work.now),
+    }
+    referral.consent_ids = sorted(str(one) for one in carried | {covered.back[q.RETURNED].id})
+    work.record(referral, ["capacity_because", "capacity_shown", "consent_ids"])
+    work.rests_on("consent", rests_on.id, rests_on.revision)
+    assign(
+        work,
+        referral.participant_id,
+        organization_id=referral.recipient_id,
+        program_id=referral.program_id,
+        tie="intake",
+        reason="referral_sent",
+        referral_id=referral.id,
+    )
+    return _step(work, referral, VERBS["send_referral"])
+
+
+# --- answering --------------------------------------------------------------------------------------------------------
+
+
+@command(
+    records=VERBS["acknowledge_referral"].record,
+    on=Referral,
+    takes=Nothing,
+    within=q.visible_to,
+    allow=[[p.answers_it]],
+    purpose="referral",
+)
+def acknowledge_referral(work: Work, referral: Referral) -> Referral:
+    """Say that it arrived."""
+    return _step(work, referral, VERBS["acknowledge_referral"])
+
+
+@command(
+    records=VERBS["ask_question"].record,
+    on=Referral,
+    takes=AskQuestion,
+    within=q.visible_to,
+    allow=[[p.answers_it]],
+    purpose="referral",
+)
+def ask_question(work: Work, referral: Referral, *, topic: str, question: str) -> Referral:
+    """Ask the source before answering."""
+    return _step(work, referral, VERBS["ask_question"], reason=topic, because=question)
+
+
+@command(
+    records=VERBS["answer_question"].record,
+    on=Referral,
+    takes=AnswerQuestion,
+    within=q.visible_to,
+    allow=[[p.sends_it], [p.answers_it]],
+    purpose="referral",
+)
+def answer_question(work: Work, referral: Referral, *, answer: str | None) -> Referral:
+    """Answer the question that was asked; whoever asked may take it back instead."""
+    verb = VERBS["answer_question"]
+    if referral.side_of(work.actor.organization) is Party.RECIPIENT:
+        return _step(work, referral, verb, because=answer, details={"withdrawn": True})
+    _check_state(work, referral, verb)
+    topic = QuestionTopic(referral.steps[-1].reason or QuestionTopic.OTHER)
+    category = ANSWER_CATEGORY.get(topic, "needs")
+    if answer is None:
+        raise InvalidInputError({"answer": ["required"]})
+    if category not in q.coverage(work.session, referral, work.now, lock=True).there:
+        raise InvalidInputError({"answer": ["not_covered"]})
+    return _step(work, referral, verb, because=answer, category=category)
+
+
+@command(
+    records=VERBS["accept_referral"].record,
+    on=Referral,
+    takes=AcceptReferral,
+    within=q.visible_to,
+    allow=[[p.answers_it]],
+    purpose="referral",
+)
+def accept_referral(
+    work: Work, referral: Referral, *, caseworker_id: UUID, first_contact_on: date, remark: str | None
+) -> Referral:
+    """Say yes: who will work with the participant, and the day of the first contact."""
+    _check_state(work, referral, VERBS["accept_referral"])
+    recipient = work.session.get_one(Organization, referral.recipient_id)
+    faults: dict[str, list[str]] = {}
+    colleague = accounts.colleagues(recipient.id, *WORKING).where(User.id == caseworker_id)
+    if work.session.scalars(colleague).one_or_none() is None:
+        faults["caseworker_id"] = ["not_a_colleague"]
+    if first_contact_on < work.now.astimezone(ZoneInfo(recipient.time_zone)).date():
+        faults["first_contact_on"] = ["in_past"]
+    if faults:
+        raise InvalidInputError(faults)
+    assign(
+        work,
+        referral.participant_id,
+        organization_id=recipient.id,
+        user_id=caseworker_id,
+        tie="navigator" if recipient.side == Side.COMMUNITY else "case_manager",
+        reason="referral_accepted",
+        referral_id=referral.id,
+    )
+    details = {"caseworker_id": str(caseworker_id), "first_contact_on": first_contact_on.isoformat()}
+    return _step(work, referral, VERBS["accept_referral"], because=remark, details=details)
+
+
+@command(
+    records=VERBS["decline_referral"].record,
+    on=Referral,
+    takes=DeclineReferral,
+    within=q.visible_to,
+    allow=[[p.answers_it]],
+    purpose="referral",
+)
+def decline_referral(work: Work, referral: Referral, *, reason: str, because: str | None) -> Referral:
+    """Say no, and why: it never counts against the participant."""
+    _need_words(reason, because)
+    return _step(work, referral, VERBS["decline_referral"], reason=reason, because=because)
+
+
+# --- working, taking back ---------------------------------------------------------------------------------------------
+
+
+@command(
+    records=VERBS["start_referral"].record,
+    on=Referral,
+    takes=StartReferral,
+    within=q.visible_to,
+    allow=[[p.works_on_it]],
+    purpose="referral",
+)
+def start_referral(work: Work, referral: Referral, *, started_on: date, how: str) -> Referral:
+    """Record that the work began."""
+    _check_state(work, referral, VERBS["start_referral"])
+    zone = work.session.get_one(Organization, referral.recipient_id).time_zone
+    if started_on > work.now.astimezone(ZoneInfo(zone)).date():
+        raise InvalidInputError({"started_on": ["in_future"]})
+    details = {"started_on": started_on.isoformat(), "how": how}
+    return _step(work, referral, VERBS["start_referral"], details=details)
+
+
+@command(
+    records=VERBS["resume_referral"].record,
+    on=Referral,
+    takes=ResumeReferral,
+    within=q.visible_to,
+    allow=[[p.sends_it], [p.works_on_it]],
+    purpose="referral",
+)
+def resume_referral(work: Work, referral: Referral, *, next_step: str, next_step_on: date) -> Referral:
+    """Take the work up again, if sharing holds."""
+    details = {"next_step_on": next_step_on.isoformat()}
+    return _step(work, referral, VERBS["resume_referral"], because=next_step, details=details)
+
+
+@command(
+    records=VERBS["cancel_referral"].record,
+    on=Referral,
+    takes=CancelReferral,
+    within=q.visible_to,
+    allow=[[p.sends_it], [p.is_subject]],
+    purpose="referral",
+)
+def cancel_referral(
+    work: Work, referral: Referral, *, reason: str, because: str | None, wish_how: str | None
+) -> Referral:
+    """Take it back: the source for any reason, staff of either side for the participant's own wish."""
+    wish = reason in PERSONS_WISH
+    faults: dict[str, list[str]] = {}
+    if not wish and not p.sends_it(work.actor, referral):
+        faults["reason"] = ["not_yours"]
+    if wish and wish_how is None:
+        faults["wish_how"] = ["required"]
+    if reason == CancelReason.OTHER and not because:
+        faults["because"] = ["required"]
+    if faults:
+        raise InvalidInputError(faults)
+    details = {"wish_how": wish_how} if wish else None
+    return _step(work, referral, VERBS["cancel_referral"], reason=reason, because=because, details=details)
+
+
+# --- the loop ---------------------------------------------------------------------------------------------------------
+
+
+@command(
+    records="referral.loop_closed",
+    on=Referral,
+    takes=CloseLoop,
+    within=q.visible_to,
+    allow=[[p.takes_part]],
+    makes=LoopAnswer,
+    purpose="referral",
+)
+def close_loop(work: Work, referral: Referral, *, answer: str, remark: str | None) -> LoopAnswer:
+    """Acknowledge how it ended; only the side that owes it can, and nothing else closes the loop (R22)."""
+    said = _answer_loop(work, referral, answer, remark)
+    _let_go(work, referral)
+    return said
+
+
+@command(
+    records="referral.outcome_disputed",
+    on=Referral,
+    takes=DisputeOutcome,
+    within=q.visible_to,
+    allow=[[p.takes_part]],
+    makes=LoopAnswer,
+    purpose="referral",
+)
+def dispute_outcome(work: Work, referral: Referral, *, because: str) -> LoopAnswer:
+    """Say that it was not so: the loop stays open."""
+    return _answer_loop(work, referral, "disputed", because)
+
+
+def _answer_loop(work: Work, referral: Referral, answer: str, words: str | None) -> LoopAnswer:
+    facts = _facts(work, referral)
+    if (due := referral.write_settlement(facts, at=work.now)) is not None:
+        _put(work, referral, due)
+    said = referral.answer_loop(
+        answer, at=work.now, by=work.actor.me, organization_id=work.actor.organization, words=words
+    )
+    work.add(said)
+    work.to = _other_side(work, referral)
+    return said
+
+
+# --- the thread -------------------------------------------------------------------------------------------------------
+
+
+@command(
+    records="referral.message_posted",
+    on=Referral,
+    takes=PostMessage,
+    within=q.visible_to,
+    allow=[[p.takes_part]],
+    makes=Message,
+    purpose="referral",
+)
+def post_message(work: Work, referral: Referral, *, audience: str, category: str, message: str) -> Message:
+    """Write to the thread: for both sides, or one's own alone. What the other side may not read cannot be chosen (R19)."""
+    if referral.sent_at is None:
+        raise _wrong_state(referral)
+    _facts(work, referral)
+    if referral.is_done:
+        raise ReferralDoneError
+    if audience == "both":
+        covered = q.coverage(work.session, referral, work.now, lock=True)
+        ours = referral.side_of(work.actor.organization) is Party.SOURCE
+        way = covered.there if ours else covered.back
+        if category not in way:
+            raise InvalidInputError({"category": ["not_covered"]})
+        work.rests_on("consent", way[category].id, way[category].revision)
+        work.to = _other_side(work, referral)
+    posted = Message(
+        referral_id=referral.id,
+        participant_id=referral.participant_id,
+        organization_id=work.actor.organization,
+        audience=audience,
+        category=category,
+        words=message,
+        at=work.now,
+        by=work.actor.me,
+    )
+    work.add(posted)
+    return posted
+
+
+@command(
+    records="referral.message_struck",
+    on=Message,
+    takes=StrikeMessage,
+    within=q.messages_visible_to,
+    allow=[[p.wrote_it]],
+    purpose="referral",
+)
+def strike_message(work: Work, message: Message, *, because: str) -> Message:
+    """Strike one's own message; it stays, struck, with the reason."""
+    message.strike(at=work.now, by=work.actor.me, because=because)
+    work.record(message, ["struck_at", "struck_by", "struck_because"])
+    return message
+
+
+# --- settlement (R6) --------------------------------------------------------------------------------------------------
+
+
+@command(
+    records="referral.settled",
+    on=Referral,
+    takes=Nothing,
+    within=q.visible_to,
+    allow=[[p.is_system]],
+    purpose="referral",
+)
+def settle_referral(work: Work, referral: Referral) -> Referral:
+    """Write down what settlement says, as a step by the system."""
+    step = referral.write_settlement(_facts(work, referral), at=work.now)
+    if step is None:
+        raise NothingDueError
+    _put(work, referral, step)
+    _let_go(work, referral)
+    return referral
+
+
+@job_kind("referral.settle_due", every=120)
+def settle_due(session: Session, _target: UUID | None, _behalf: UUID | None) -> None:
+    """Record every settlement that is due: within five minutes of what brought it about."""
+    for referral_id in q.due_for_settlement(session, clock(session)):
+        try:
+            execute(session, settle_referral, actor=system(), target=referral_id, data={})
+        except NothingDueError:
+            continue  # somebody's act wrote it first
+
+
+# --- shared rules, for the closing verbs upstairs too -----------------------------------------------------------------
+
+
+def close_work(work: Work, referral: Referral, verb: Verb, *, reason: str, because: str | None) -> Referral:
+    """Take a closing verb's step. `handoff`, which knows what is owed before it, calls this (R21)."""
+    return _step(work, referral, verb, reason=reason, because=because)
+
+
+def facts_now(work: Work, referral: Referral) -> Facts:
+    """Return what happened elsewhere and bears on it now, under lock.
+
+    Raises:
+        NotFoundError: sharing ended before the actor's side accepted it (R25).
+    """
+    return _facts(work, referral)
+
+
+def check_state(work: Work, referral: Referral, verb: Verb) -> None:
+    """Refuse early, before looking at the words: the verb does not start from where the referral stands.
+
+    Raises:
+        WrongStateError: with the status, and who moved it last and when.
+    """
+    _check_state(work, referral, verb)
+
+
+def _step(
+    work: Work,
+    referral: Referral,
+    verb: Verb,
+    *,
+    reason: str | None = None,
+    because: str | None = None,
+    details: Mapping[str, Any] | None = None,
+    category: str | None = None,
+) -> Referral:
+    facts = _facts(work, referral)
+    with _named(work):
+        steps = referral.take(
+            verb,
+            facts,
+            at=work.now,
+            by=work.actor.user_id,
+            organization_id=work.actor.organization_id or referral.source_id,
+            reason=reason,
+            because=because,
+            details=None if details is None else dict(details),
+            category=category,
+        )
+    _put(work, referral, *steps)
+    _let_go(work, referral)
+    if referral.sent_at is not None:
+        work.to = _other_side(work, referral)
+    return referral
+
+
+def _check_state(work: Work, referral: Referral, verb: Verb) -> None:
+    facts = _facts(work, referral)
+    with _named(work):
+        referral.check(verb, facts, at=work.now)
+
+
+def _put(work: Work, referral: Referral, *steps: ReferralStep) -> None:
+    for step in steps:
+        work.add(step)
+    work.record(referral, ["step_count", "open_for", "sent_at"])
+
+
+def _facts(work: Work, referral: Referral) -> Facts:
+    """Return what bears on it now. Sharing is read under lock, so that a withdrawal comes before this act or after it.
+
+    Raises:
+        NotFoundError: sharing ended before the actor's side accepted it (R25).
+    """
+    consent_rows = select(Consent.id).where(
+        Consent.participant_id == referral.participant_id,
+        Consent.from_org_id == referral.source_id,
+        Consent.to_org_id == referral.recipient_id,
+    )
+    work.session.execute(consent_rows.order_by(Consent.id).with_for_update(read=True, of=Consent))
+    facts = q.facts(work.session, [referral.id], work.now)[referral.id]
+    if referral.sent_at is not None and q.is_gone(work.actor, referral, facts):
+        raise NotFoundError
+    return facts
+
+
+def _let_go(work: Work, referral: Referral) -> None:
+    """End what it brought about: assignments once the recipient has no more to do (C10), consents that were to end with it (C7)."""
+    if referral.recorded not in TERMINAL or referral.sent_at is None:
+        return
+    if referral.is_done or State.ACCEPTED not in referral.was_ever:
+        end_assignments(work, referral.participant_id, referral.id)
+    if referral.is_done and not _others_rest_on_it(work, referral):
+        consents = [UUID(one) for one in referral.consent_ids or ()]
+        end_on_event(work, referral.participant_id, "referral_closed", consent_ids=consents)
+
+
+def _others_rest_on_it(work: Work, referral: Referral) -> bool:
+    """Whether another open referral of this participant between these two rests on the same consents."""
+    other = select(Referral.id).where(
+        Referral.participant_id == referral.participant_id,
+        Referral.source_id == referral.source_id,
+        Referral.recipient_id == referral.recipient_id,
+        Referral.id != referral.id,
+        Referral.open_for.is_not(None),
+    )
+    return work.session.scalars(other).first() is not None
+
+
+def _other_side(work: Work, referral: Referral) -> UUID:
+    ours = referral.side_of(work.actor.organization_id)
+    return referral.source_id if ours is Party.RECIPIENT else referral.recipient_id
+
+
+@contextmanager
+def _named(work: Work) -> Iterator[None]:
+    """Give a refusal the name of whoever moved it first, so that a loser reads who won and when."""
+    try:
+        yield
+    except WrongStateError as refusal:
+        winner = refusal.facts.get("by")
+        if winner is not None:
+            refusal.facts["by"] = accounts.names(work.session, [winner]).get(winner)
+        raise
+
+
+def _wrong_state(referral: Referral) -> WrongStateError:
+    return WrongStateError(state=str(referral.recorded))
+
+
+def _need_words(reason: str, because: str | None) -> None:
+    if reason == "other" and not because:
+        raise InvalidInputError({"because": ["required"]})
+
+
+def _content_faults(work: Work, referral: Referral, content: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return what is wrong with what was written, as far as a draft can be wrong."""
+    faults: dict[str, list[str]] = {}
+    program = work.session.get_one(Program, referral.program_id)
+    if content["service"] is not None and content["service"] not in (program.categories or ()):
+        faults["service"] = ["not_offered"]
+    zone = work.session.get_one(Organization, referral.source_id).time_zone
+    agreed_on = content["agreed_on"]
+    if agreed_on is not None and agreed_on > work.now.astimezone(ZoneInfo(zone)).date():
+        faults["agreed_on"] = ["in_future"]
+    needs = content["accommodations"] or []
+    if "none" in needs and len(needs) > 1:
+        faults["accommodations"] = ["none_and_more"]
+    return faults
+
+
+def _may_replace(work: Work, replaces_id: UUID, participant_id: UUID) -> bool:
+    try:
+        old = q.known(work.session, work.actor, replaces_id)
+    except RefusedError:
+        return False
+    return old.participant_id == participant_id and old.recorded in TERMINAL
+
+
+def _free_reference(session: Session) -> str:
+    while True:
+        drawn = new_reference()
+        if session.scalar(select(Referral.id).where(Referral.reference == drawn)) is None:
+            return drawn
+
+
+def _refuse_a_second(work: Work, referral: Referral) -> None:
+    """Refuse while this participant has an open referral to this program; one whose end is due is ended first (R17)."""
+    statement = q.visible_to(_service(work.actor)).where(
+        Referral.open_for == f"{referral.participant_id}:{referral.program_id}"
+    )
+    old = work.session.scalars(
+        statement.with_for_update(of=Referral), execution_options={"populate_existing": True}
+    ).one_or_none()
+    if old is None:
+        return
+    facts = q.facts(work.session, [old.id], work.now)[old.id]
+    due = old.write_settlement(facts, at=work.now)
+    if due is None or old.open_for is not None:
+        visible = work.session.scalar(select(Referral.id).where(Referral.id == old.id, q.within_sight(work.actor)))
+        raise ReferralAlreadyOpenError(**({"url": f"/referrals/{old.id}"} if visible is not None else {}))
+    _put(work, old, due)
+    _let_go(work, old)
+
+
+def _service(actor: Actor) -> Actor:
+    return system(actor.source.channel)

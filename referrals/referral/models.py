@@ -1,0 +1,808 @@
+"""The referral's state machine as data, and its rows: the referral, its steps, its loop, its thread.
+
+The first half is pure: states, verbs, reason codes, `fold` and `settle`. Rules R1 to R29 are the referral's own numbered rules.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Final, Protocol, cast
+from uuid import UUID
+
+from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint, and_
+from sqlalchemy.orm import Mapped, foreign
+from sqlalchemy.orm.attributes import set_committed_value
+
+from referrals.kernel.crypto import sealed, structure, text
+from referrals.kernel.errors import RuleBrokenError
+from referrals.kernel.orm import Identified, personal, public, related
+from referrals.person.models import Assignment
+from referrals.program.models import IntakeMember
+
+# --- states (section 2) -----------------------------------------------------------------------------------------------
+
+
+class State(StrEnum):
+    """How the work stands."""
+
+    DRAFT = "draft"
+    SENT = "sent"
+    ACKNOWLEDGED = "acknowledged"
+    INFO_REQUESTED = "info_requested"
+    ACCEPTED = "accepted"
+    WAITLISTED = "waitlisted"
+    IN_PROGRESS = "in_progress"
+    ON_HOLD = "on_hold"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    COMPLETED = "completed"
+    NOT_COMPLETED = "not_completed"
+    ENTERED_IN_ERROR = "entered_in_error"
+
+
+class Party(StrEnum):
+    """Who took a step, or whose move it is."""
+
+    SOURCE = "source"
+    RECIPIENT = "recipient"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a state means to others.
+
+    `waiting_on` is None where the step itself says whom (a hold) or nobody has to move; `task` and `business` are FHIR R4's
+    `Task.status` and the Gravity guide's `businessStatus` (R27; `in_progress` takes its phase from `handoff`); `unshared` is
+    the state it settles to when sharing ends (R5), None where that changes nothing.
+    """
+
+    waiting_on: Party | None
+    task: str | None
+    business: str | None = None
+    unshared: State | None = None
+
+
+STATES: Final[Mapping[State, Standing]] = {
+    State.DRAFT: Standing(Party.SOURCE, None),
+    State.SENT: Standing(Party.RECIPIENT, "requested", "sent", State.CANCELLED),
+    State.ACKNOWLEDGED: Standing(Party.RECIPIENT, "requested", "acknowledged", State.CANCELLED),
+    State.INFO_REQUESTED: Standing(Party.SOURCE, "requested", "information-requested", State.CANCELLED),
+    State.ACCEPTED: Standing(Party.RECIPIENT, "accepted", None, State.ON_HOLD),
+    State.WAITLISTED: Standing(Party.RECIPIENT, "on-hold", "waitlisted", State.CANCELLED),
+    State.IN_PROGRESS: Standing(Party.RECIPIENT, "in-progress", None, State.ON_HOLD),
+    State.ON_HOLD: Standing(None, "on-hold", "paused", State.ON_HOLD),
+    State.DECLINED: Standing(None, "rejected"),
+    State.CANCELLED: Standing(None, "cancelled"),
+    State.EXPIRED: Standing(None, "cancelled", "no-response"),
+    State.COMPLETED: Standing(None, "completed"),
+    State.NOT_COMPLETED: Standing(None, "failed"),
+    State.ENTERED_IN_ERROR: Standing(None, "entered-in-error"),
+}
+OPEN: Final = frozenset(list(State)[:8])
+TERMINAL: Final = frozenset(State) - OPEN
+#: Open and out of the author's hands: the 7 that can be cancelled.
+UNDER_WAY: Final = OPEN - {State.DRAFT}
+#: Waiting for an answer; the only ones a deadline ends.
+UNANSWERED: Final = frozenset({State.SENT, State.ACKNOWLEDGED, State.INFO_REQUESTED})
+
+# --- reason codes: closed lists; `other` needs text; none counts against the participant --------------------------------
+
+
+class DeclineReason(StrEnum):
+    """Why a program says no."""
+
+    NO_CAPACITY = "no_capacity"
+    NOT_ELIGIBLE = "not_eligible"
+    OUT_OF_AREA = "out_of_area"
+    WRONG_SERVICE = "wrong_service"
+    CANNOT_ACCOMMODATE = "cannot_accommodate"
+    CONFLICT_OR_SAFETY = "conflict_or_safety"
+    INFORMATION_MISSING = "information_missing"
+    OTHER = "other"
+
+
+class HoldReason(StrEnum):
+    """Why the work rests; the last two only by settlement."""
+
+    FACILITY_LOCKDOWN = "facility_lockdown"
+    TRANSFERRED = "transferred"
+    RELEASE_DATE_CHANGED = "release_date_changed"
+    RETURNED_TO_CUSTODY = "returned_to_custody"
+    UNREACHABLE = "unreachable"
+    PARTICIPANT_ASKED = "participant_asked"
+    HEALTH = "health"
+    CASEWORKER_CHANGING = "caseworker_changing"
+    OTHER = "other"
+    CONSENT_SUSPENDED = "consent_suspended"
+    AGREEMENT_SUSPENDED = "agreement_suspended"
+
+
+class DiscardReason(StrEnum):
+    """Why a draft was not sent."""
+
+    DRAFT_DISCARDED = "draft_discarded"
+    DRAFT_LAPSED = "draft_lapsed"
+
+
+class CancelReason(StrEnum):
+    """Why a sent referral is taken back: a problem, the person's wish, the sentence, sharing, other (in that order)."""
+
+    DUPLICATE = "duplicate"
+    MADE_BY_MISTAKE = "made_by_mistake"
+    NOT_ELIGIBLE_AFTER_ALL = "not_eligible_after_all"
+    PARTICIPANT_DECLINED = "participant_declined"
+    NEEDS_MET_ELSEWHERE = "needs_met_elsewhere"
+    MOVED_AWAY = "moved_away"
+    WORK_OR_FAMILY = "work_or_family"
+    RELEASE_CANCELLED = "release_cancelled"
+    RETURNED_TO_CUSTODY = "returned_to_custody"
+    TRANSFERRED_OUT_OF_AREA = "transferred_out_of_area"
+    SUPERVISION_ENDED = "supervision_ended"
+    SENTENCE_VACATED = "sentence_vacated"
+    CONSENT_ENDED = "consent_ended"
+    AGREEMENT_ENDED = "agreement_ended"
+    DECEASED = "deceased"
+    OTHER = "other"
+
+
+#: Recorded as the participant's own wish, with how it was given (`is_subject`).
+PERSONS_WISH: Final = frozenset(list(CancelReason)[3:7])
+#: Settlement's own words; nobody chooses them.
+SETTLED_REASONS: Final = frozenset({CancelReason.CONSENT_ENDED, CancelReason.AGREEMENT_ENDED})
+
+
+class ExpireReason(StrEnum):
+    """Whose silence let it lapse."""
+
+    NO_ACKNOWLEDGEMENT = "no_acknowledgement"
+    NO_ANSWER_FROM_RECIPIENT = "no_answer_from_recipient"
+    NO_ANSWER_FROM_SOURCE = "no_answer_from_source"
+
+
+class AmendmentReason(StrEnum):
+    """Why a fact changed after sending (R18)."""
+
+    MISTAKE = "mistake"
+    NEW_INFORMATION = "new_information"
+    PARTICIPANT_ASKED = "participant_asked"
+    ANSWER = "answer"
+    OTHER = "other"
+
+
+class Outcome(StrEnum):
+    """How completed work ended."""
+
+    SERVICE_RECEIVED = "service_received"
+    GOALS_MET = "goals_met"
+    GOALS_PARTLY_MET = "goals_partly_met"
+    ONE_TIME_HELP_GIVEN = "one_time_help_given"
+    MOVED_TO_OTHER_PROGRAM = "moved_to_other_program"
+    CONTINUING_ON_THEIR_OWN = "continuing_on_their_own"
+
+
+class EndReason(StrEnum):
+    """Why the work ended early."""
+
+    COULD_NOT_CONTACT = "could_not_contact"
+    STOPPED_COMING = "stopped_coming"
+    PARTICIPANT_CHOSE_TO_STOP = "participant_chose_to_stop"
+    LOST_ELIGIBILITY = "lost_eligibility"
+    CAPACITY_LOST = "capacity_lost"
+    MOVED_AWAY = "moved_away"
+    RETURNED_TO_CUSTODY = "returned_to_custody"
+    SAFETY = "safety"
+    OTHER = "other"
+
+
+class QuestionTopic(StrEnum):
+    """What a program asks about."""
+
+    ELIGIBILITY = "eligibility"
+    RELEASE = "release"
+    AVAILABILITY = "availability"
+    NEEDS = "needs"
+    ACCOMMODATION = "accommodation"
+    CONSENT = "consent"
+    CONTACT = "contact"
+    OTHER = "other"
+
+
+#: The category an answer belongs to, by the question's topic; needs where none is named.
+ANSWER_CATEGORY: Final[Mapping[QuestionTopic, str]] = {
+    QuestionTopic.RELEASE: "release",
+    QuestionTopic.AVAILABILITY: "release",
+    QuestionTopic.CONTACT: "contact",
+}
+
+
+class ErrorReason(StrEnum):
+    """Why a referral should never have been."""
+
+    WRONG_PERSON = "wrong_person"
+    WRONG_PROGRAM = "wrong_program"
+    ENTERED_TWICE = "entered_twice"
+
+
+# --- verbs: the 46 edges (section 3) ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One command's edges: where it starts, where it leads, who may (predicates' names), which codes it takes."""
+
+    command: str
+    record: str
+    origins: frozenset[State]
+    to: State
+    may: tuple[str, ...]
+    reasons: type[StrEnum] | None = None
+
+
+def _verb(
+    command: str, record: str, origins: Iterable[State], to: State, may: str, reasons: type[StrEnum] | None = None
+) -> Verb:
+    return Verb(command, f"referral.{record}", frozenset(origins), to, tuple(may.split()), reasons)
+
+
+_S = State
+VERBS: Final[Mapping[str, Verb]] = {
+    verb.command: verb
+    for verb in (
+        _verb("send_referral", "sent", [_S.DRAFT], _S.SENT, "sends_it"),
+        _verb("discard_draft", "discarded", [_S.DRAFT], _S.CANCELLED, "drafted_it is_system", DiscardReason),
+        _verb("acknowledge_referral", "acknowledged", [_S.SENT], _S.ACKNOWLEDGED, "answers_it"),
+        _verb(
+            "ask_question",
+            "question_asked",
+            [_S.SENT, _S.ACKNOWLEDGED],
+            _S.INFO_REQUESTED,
+            "answers_it",
+            QuestionTopic,
+        ),
+        _verb("answer_question", "question_answered", [_S.INFO_REQUESTED], _S.ACKNOWLEDGED, "sends_it answers_it"),
+        _verb("accept_referral", "accepted", [_S.SENT, _S.ACKNOWLEDGED], _S.ACCEPTED, "answers_it"),
+        _verb("waitlist_referral", "waitlisted", [_S.ACCEPTED], _S.WAITLISTED, "answers_it"),
+        _verb("start_referral", "started", [_S.ACCEPTED, _S.WAITLISTED], _S.IN_PROGRESS, "works_on_it"),
+        _verb(
+            "hold_referral",
+            "held",
+            [_S.ACCEPTED, _S.IN_PROGRESS],
+            _S.ON_HOLD,
+            "sends_it works_on_it is_system",
+            HoldReason,
+        ),
+        _verb("resume_referral", "resumed", [_S.ON_HOLD], _S.IN_PROGRESS, "sends_it works_on_it"),
+        _verb("decline_referral", "declined", UNANSWERED, _S.DECLINED, "answers_it", DeclineReason),
+        _verb("cancel_referral", "cancelled", UNDER_WAY, _S.CANCELLED, "sends_it is_subject is_system", CancelReason),
+        _verb("expire_referral", "expired", UNANSWERED, _S.EXPIRED, "is_system", ExpireReason),
+        _verb(
+            "complete_referral",
+            "completed",
+            [_S.ACCEPTED, _S.IN_PROGRESS, _S.ON_HOLD],
+            _S.COMPLETED,
+            "works_on_it",
+            Outcome,
+        ),
+        _verb(
+            "end_referral",
+            "ended",
+            [_S.ACCEPTED, _S.WAITLISTED, _S.IN_PROGRESS, _S.ON_HOLD],
+            _S.NOT_COMPLETED,
+            "works_on_it",
+            EndReason,
+        ),
+        _verb(
+            "confirm_error",
+            "error_confirmed",
+            frozenset(State) - {_S.DRAFT, _S.ENTERED_IN_ERROR},
+            _S.ENTERED_IN_ERROR,
+            "supervises_source",
+            ErrorReason,
+        ),
+    )
+}
+#: (from, command, to), all of them.
+EDGES: Final = frozenset((origin, verb.command, verb.to) for verb in VERBS.values() for origin in verb.origins)
+_PAIRS: Final = frozenset((origin, to) for origin, _command, to in EDGES)
+
+# --- fold and settle ----------------------------------------------------------------------------------------------------
+
+
+class Step(Protocol):
+    """What `fold` needs of a step."""
+
+    seq: Any
+    from_state: Any
+    to_state: Any
+
+
+class BrokenChainError(RuntimeError):
+    """The steps of a referral have a gap, or one that no edge allows: stored rows were tampered with."""
+
+
+def fold(steps: Iterable[Step]) -> State:
+    """Return the recorded status: where the last step leads; `draft` before the first.
+
+    Raises:
+        BrokenChainError: numbers are not 1, 2, 3 …, a step does not start where the one before it ended, or there is no such edge.
+    """
+    state = State.DRAFT
+    for number, step in enumerate(steps, 1):
+        if step.seq != number or step.from_state != state or (state, step.to_state) not in _PAIRS:
+            raise BrokenChainError(f"step {step.seq} cannot follow {state}")
+        state = State(step.to_state)
+    return state
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What happened elsewhere and bears on a referral, as committed now (R5).
+
+    `consent` and `agreement` say whether one holds from source to recipient; `expires_at` is the deadline of whoever's move it
+    is, None where no clock runs.
+    """
+
+    died_at: datetime | None = None
+    consent: bool = True
+    agreement: bool = True
+    expires_at: datetime | None = None
+
+    @property
+    def sharing(self) -> bool:
+        """Whether what the source shared may still be read by the recipient."""
+        return self.consent and self.agreement
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The status everybody sees; where it differs from the recorded one, the verb and code of the step still to be written."""
+
+    state: State
+    verb: Verb | None = None
+    reason: str | None = None
+
+
+_LAPSE: Final[Mapping[State, ExpireReason]] = {
+    State.SENT: ExpireReason.NO_ACKNOWLEDGEMENT,
+    State.ACKNOWLEDGED: ExpireReason.NO_ANSWER_FROM_RECIPIENT,
+    State.INFO_REQUESTED: ExpireReason.NO_ANSWER_FROM_SOURCE,
+}
+
+
+def settle(recorded: State, facts: Facts, now: datetime) -> Settled:
+    """Return the status everybody sees (R5). Pure and total; precedence: died, sharing ended, deadline."""
+    if recorded in TERMINAL:
+        return Settled(recorded)
+    if facts.died_at is not None and facts.died_at <= now:
+        verb = "discard_draft" if recorded is State.DRAFT else "cancel_referral"
+        return Settled(State.CANCELLED, VERBS[verb], CancelReason.DECEASED)
+    unshared = STATES[recorded].unshared
+    if not facts.sharing and unshared is not None:
+        if unshared is recorded:
+            return Settled(recorded)
+        if unshared is State.ON_HOLD:
+            hold = HoldReason.AGREEMENT_SUSPENDED if facts.consent else HoldReason.CONSENT_SUSPENDED
+            return Settled(unshared, VERBS["hold_referral"], hold)
+        cancel = CancelReason.AGREEMENT_ENDED if facts.consent else CancelReason.CONSENT_ENDED
+        return Settled(unshared, VERBS["cancel_referral"], cancel)
+    if recorded in UNANSWERED and facts.expires_at is not None and facts.expires_at <= now:
+        return Settled(State.EXPIRED, VERBS["expire_referral"], _LAPSE[recorded])
+    return Settled(recorded)
+
+
+# --- rules that refuse --------------------------------------------------------------------------------------------------
+
+
+class WrongStateError(RuleBrokenError):
+    """The referral does not stand where this act starts (R7). Facts: `state`, and who moved it last and when (`by`, `at`)."""
+
+    code = "wrong_state"
+
+
+class SharingEndedError(RuleBrokenError):
+    """The consent or the agreement it rests on does not hold, so a hold cannot end (R8)."""
+
+    code = "sharing_ended"
+
+
+class LoopNotYoursError(RuleBrokenError):
+    """The other side owes this acknowledgment, or nobody does (R22)."""
+
+    code = "loop_not_yours"
+
+
+class LoopClosedError(RuleBrokenError):
+    """The loop is closed already."""
+
+    code = "loop_closed"
+
+
+class MessageStruckError(RuleBrokenError):
+    """The message was struck before."""
+
+    code = "message_struck"
+
+
+# --- references (section 1) ---------------------------------------------------------------------------------------------
+
+#: Signs that are not mistaken for one another when read aloud or copied by hand.
+REFERENCE_SIGNS: Final = "34679ACDEFGHJKMNPQRTVWXY"
+
+
+def new_reference() -> str:
+    """Return 7 random signs and a check sign (Luhn's rule, modulo 24): derived from nobody."""
+    drawn = "".join(secrets.choice(REFERENCE_SIGNS) for _ in range(7))
+    return drawn + REFERENCE_SIGNS[-_luhn(drawn, 2) % len(REFERENCE_SIGNS)]
+
+
+def is_reference(typed: str) -> bool:
+    """Whether this is a well-formed reference: its signs, its length, its check sign."""
+    return (
+        len(typed) == 8  # noqa: PLR2004  # 7 and the check sign
+        and all(sign in REFERENCE_SIGNS for sign in typed)
+        and _luhn(typed, 1) % len(REFERENCE_SIGNS) == 0
+    )
+
+
+def _luhn(signs: str, factor: int) -> int:
+    total = 0
+    for sign in reversed(signs):
+        addend = REFERENCE_SIGNS.index(sign) * factor
+        total += addend // len(REFERENCE_SIGNS) + addend % len(REFERENCE_SIGNS)
+        factor = 3 - factor
+    return total
+
+
+# --- rows ---------------------------------------------------------------------------------------------------------------
+
+
+class ReferralStep(Identified):
+    """One step, never changed or removed (a database rule). The chain of steps is the status (R4)."""
+
+    __tablename__ = "referral_step"
+    __participant__ = "participant_id"
+    __recorder__ = "organization_id"
+    __row_category__ = "category"
+    __shows__ = {"became": "row", "why": "row"}  # noqa: RUF012  # the house's contract
+    __table_args__ = (UniqueConstraint("referral_id", "seq"),)
+
+    referral_id: Mapped[UUID] = public(ForeignKey("referral.id"))
+    seq: Mapped[int] = public()
+    participant_id: Mapped[UUID] = personal(ForeignKey("person.id"), category="identity")
+    organization_id: Mapped[UUID] = public()
+    category: Mapped[str] = public()
+    verb: Mapped[str] = public()
+    from_state: Mapped[str] = public()
+    to_state: Mapped[str] = public()
+    at: Mapped[datetime] = public()
+    by: Mapped[UUID | None] = public()
+    side: Mapped[str] = public()
+    #: Shown only as `why`, under the category of the step that gave it.
+    reason: Mapped[str | None] = personal(category="attendance")
+    because = sealed(text, nullable=True)
+    details = sealed(structure, nullable=True)
+
+    @property
+    def became(self) -> str:
+        """Where it led, for a reader who needs the step's own category to know."""
+        return self.to_state
+
+    @property
+    def why(self) -> str | None:
+        """The coded reason, under the step's own category."""
+        return self.reason
+
+
+class LoopAnswer(Identified):
+    """What the side that owes it says to an outcome: agreed, try again, or disputed (R22). Never changed."""
+
+    __tablename__ = "loop_answer"
+    __participant__ = "participant_id"
+    __recorder__ = "organization_id"
+
+    referral_id: Mapped[UUID] = public(ForeignKey("referral.id"), index=True)
+    participant_id: Mapped[UUID] = personal(ForeignKey("person.id"), category="identity")
+    organization_id: Mapped[UUID] = public()
+    answer: Mapped[str] = public()
+    at: Mapped[datetime] = public()
+    by: Mapped[UUID] = public()
+    side: Mapped[str] = public()
+    words = sealed(text, category="attendance", nullable=True)
+
+
+class Message(Identified):
+    """A message of the referral's one thread. Never edited; its author may strike it, and it stays, struck (R19)."""
+
+    __tablename__ = "message"
+    __participant__ = "participant_id"
+    __recorder__ = "organization_id"
+    __row_category__ = "category"
+
+    referral_id: Mapped[UUID] = public(ForeignKey("referral.id"), index=True)
+    participant_id: Mapped[UUID] = personal(ForeignKey("person.id"), category="identity")
+    organization_id: Mapped[UUID] = public()
+    audience: Mapped[str] = public()
+    category: Mapped[str] = public()
+    words = sealed(text)
+    at: Mapped[datetime] = public()
+    by: Mapped[UUID] = public()
+    struck_at: Mapped[datetime | None] = public()
+    struck_by: Mapped[UUID | None] = public()
+    struck_because = sealed(text, nullable=True)
+
+    def strike(self, *, at: datetime, by: UUID, because: str) -> None:
+        """Strike it out, once."""
+        if self.struck_at is not None:
+            raise MessageStruckError
+        self.struck_at, self.struck_by, self.struck_because = at, by, because
+
+
+class Referral(Identified):
+    """One request by a source organization that one recipient program take on one participant (R1)."""
+
+    __tablename__ = "referral"
+    __participant__ = "participant_id"
+    __recorder__ = "source_id"
+    __recorders__ = {"answer": "recipient_id"}  # noqa: RUF012  # the house's contract
+    __shows__ = {"goal_count": "needs", "answer": "attendance"}  # noqa: RUF012  # the house's contract
+    __table_args__ = (
+        Index(None, "source_id", "sent_at"),
+        Index(None, "recipient_id", "sent_at"),
+        Index(None, "participant_id"),
+    )
+
+    reference: Mapped[str] = public(unique=True)
+    participant_id: Mapped[UUID] = personal(ForeignKey("person.id"), category="identity")
+    source_id: Mapped[UUID] = personal(ForeignKey("organization.id"), category="identity")
+    recipient_id: Mapped[UUID] = personal(ForeignKey("organization.id"), category="identity")
+    program_id: Mapped[UUID] = personal(ForeignKey("program.id"), category="identity", index=True)
+    drafted_at: Mapped[datetime] = public()
+    drafted_by: Mapped[UUID] = public()
+    sent_at: Mapped[datetime | None] = public()
+    asked_by: Mapped[str | None] = personal(category="identity")
+    agreed_on: Mapped[date | None] = personal(category="identity")
+    agreed_how: Mapped[str | None] = personal(category="identity")
+    service: Mapped[str | None] = personal(category="needs")
+    urgency: Mapped[str | None] = personal(category="needs")
+    urgency_because = sealed(text, category="needs", nullable=True)
+    reason_text = sealed(text, category="needs", nullable=True)
+    goals = sealed(structure, category="needs", nullable=True)
+    strengths = sealed(text, category="needs", nullable=True)
+    accommodations: Mapped[list[str] | None] = personal(JSON, category="needs")
+    language: Mapped[str | None] = personal(category="needs")
+    unavailable = sealed(text, category="release", nullable=True)
+    terms_that_matter = sealed(text, category="supervision", nullable=True)
+    first_contact = sealed(text, category="contact", nullable=True)
+    contact_name: Mapped[str | None] = personal()
+    contact_phone: Mapped[str | None] = personal()
+    contact_hours: Mapped[str | None] = personal()
+    backup_name: Mapped[str | None] = personal()
+    backup_phone: Mapped[str | None] = personal()
+    backup_hours: Mapped[str | None] = personal()
+    #: Ids of the consents it was sent under, both directions.
+    consent_ids: Mapped[list[str] | None] = public(JSON)
+    #: What the page said about capacity when it was sent: code, open places, waiting, expected days, as of.
+    capacity_shown: Mapped[dict[str, Any] | None] = public(JSON)
+    capacity_because = sealed(text, category="needs", nullable=True)
+    replaces_id: Mapped[UUID | None] = public(ForeignKey("referral.id"))
+    onward_from_id: Mapped[UUID | None] = public(ForeignKey("referral.id"))
+    #: Participant and program while it is open: the database lets no second one in (R17).
+    open_for: Mapped[str | None] = personal(category="identity", unique=True)
+    step_count: Mapped[int] = public(default=0)
+    version: Mapped[int] = public(default=1)
+
+    steps: Mapped[list[ReferralStep]] = related(
+        ReferralStep, primaryjoin="Referral.id == foreign(ReferralStep.referral_id)", order_by=ReferralStep.seq
+    )
+    loop_answers: Mapped[list[LoopAnswer]] = related(
+        LoopAnswer, primaryjoin="Referral.id == foreign(LoopAnswer.referral_id)", order_by=LoopAnswer.at
+    )
+    #: Those of the source organization who are assigned to the participant now.
+    care_team: Mapped[list[Assignment]] = related(
+        Assignment,
+        primaryjoin=lambda: and_(
+            Referral.participant_id == foreign(Assignment.participant_id),
+            Referral.source_id == foreign(Assignment.organization_id),
+            Assignment.until_at.is_(None),
+        ),
+    )
+    #: The caseworkers named for this referral.
+    helpers: Mapped[list[Assignment]] = related(
+        Assignment,
+        primaryjoin=lambda: and_(
+            Referral.id == foreign(Assignment.referral_id),
+            Assignment.user_id.is_not(None),
+            Assignment.until_at.is_(None),
+        ),
+    )
+    #: Those who answer for the program now.
+    intake: Mapped[list[IntakeMember]] = related(
+        IntakeMember,
+        primaryjoin=lambda: and_(
+            Referral.program_id == foreign(IntakeMember.program_id), IntakeMember.ended_at.is_(None)
+        ),
+    )
+
+    @property
+    def recorded(self) -> State:
+        """The recorded status: the `to_state` of step number `step_count`."""
+        return State(self.steps[-1].to_state) if self.steps else State.DRAFT
+
+    @property
+    def goal_count(self) -> int:
+        """How many goals it names."""
+        return len(cast("Sequence[str]", self.goals or ()))
+
+    @property
+    def answer(self) -> str | None:
+        """Where the recipient last led it: the recipient's own entry, which comes back only where that is shared."""
+        theirs = [step.to_state for step in self.steps if step.side == Party.RECIPIENT]
+        return theirs[-1] if theirs else None
+
+    @property
+    def was_ever(self) -> frozenset[State]:
+        """Every state its steps led through."""
+        return frozenset(State(step.to_state) for step in self.steps)
+
+    @property
+    def is_loop_closed(self) -> bool:
+        """Whether the side that owed it has acknowledged the outcome."""
+        return any(one.answer != "disputed" for one in self.loop_answers)
+
+    @property
+    def loop_owed_by(self) -> Party | None:
+        """Who has to acknowledge how it ended (R22); None while it is open, and for drafts and errors."""
+        if self.recorded in OPEN or self.recorded is State.ENTERED_IN_ERROR or self.sent_at is None:
+            return None
+        if self.recorded is not State.CANCELLED or self.steps[-1].side != Party.SOURCE:
+            return Party.SOURCE
+        acted = any(step.side == Party.RECIPIENT for step in self.steps)
+        return Party.RECIPIENT if acted else None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended and nobody owes the loop any more (R3)."""
+        return self.recorded in TERMINAL and (self.loop_owed_by is None or self.is_loop_closed)
+
+    def side_of(self, organization_id: UUID | None) -> Party:
+        """Return which side an organization is on; neither is the system."""
+        if organization_id == self.source_id:
+            return Party.SOURCE
+        return Party.RECIPIENT if organization_id == self.recipient_id else Party.SYSTEM
+
+    def write_settlement(self, facts: Facts, *, at: datetime) -> ReferralStep | None:
+        """Write the step that settlement says is due, if one is (R6)."""
+        due = settle(self.recorded, facts, at)
+        if due.verb is None:
+            return None
+        return self._step(
+            due.verb, at=at, by=None, side=Party.SYSTEM, organization_id=self.source_id, reason=due.reason
+        )
+
+    def write(self, **content: Any) -> list[str]:
+        """Change what goes with it; return the changed fields for the record."""
+        for name, value in content.items():
+            setattr(self, name, value)
+        self.version += 1
+        return [*content, "version"]
+
+    def check(self, verb: Verb, facts: Facts, *, at: datetime) -> None:
+        """Refuse a verb that does not start from the settled status.
+
+        Raises:
+            WrongStateError: with that status, and who moved it last and when.
+            SharingEndedError: a hold would end while sharing does not hold.
+        """
+        seen = settle(self.recorded, facts, at).state
+        if seen not in verb.origins:
+            last = self.steps[-1] if self.steps and seen is self.recorded else None
+            raise WrongStateError(
+                state=str(seen), by=None if last is None else last.by, at=at if last is None else last.at
+            )
+        if verb.command == "resume_referral" and not facts.sharing:
+            raise SharingEndedError
+
+    def take(
+        self,
+        verb: Verb,
+        facts: Facts,
+        *,
+        at: datetime,
+        by: UUID | None,
+        organization_id: UUID,
+        reason: str | None = None,
+        because: str | None = None,
+        details: dict[str, Any] | None = None,
+        category: str | None = None,
+    ) -> list[ReferralStep]:
+        """Take one step, after the one that settlement owes; return the new rows.
+
+        Raises:
+            WrongStateError: the settled status is none the verb starts from.
+            SharingEndedError: a hold would end while sharing does not hold.
+        """
+        self.check(verb, facts, at=at)
+        first = self.write_settlement(facts, at=at)
+        step = self._step(
+            verb,
+            at=at,
+            by=by,
+            side=self.side_of(organization_id),
+            organization_id=organization_id,
+            reason=reason,
+            because=because,
+            details=details,
+            category=category,
+        )
+        return [step] if first is None else [first, step]
+
+    def _step(
+        self,
+        verb: Verb,
+        *,
+        at: datetime,
+        by: UUID | None,
+        side: Party,
+        organization_id: UUID,
+        reason: str | None = None,
+        because: str | None = None,
+        details: dict[str, Any] | None = None,
+        category: str | None = None,
+    ) -> ReferralStep:
+        self.step_count += 1
+        step = ReferralStep(
+            referral_id=self.id,
+            seq=self.step_count,
+            participant_id=self.participant_id,
+            organization_id=organization_id,
+            category=category or ("attendance" if side is Party.RECIPIENT else "needs"),
+            verb=verb.command,
+            from_state=str(self.recorded),
+            to_state=str(verb.to),
+            at=at,
+            by=by,
+            side=str(side),
+            reason=reason,
+            because=because,
+            details=details,
+        )
+        set_committed_value(self, "steps", [*self.steps, step])
+        if verb.to is State.SENT:
+            self.sent_at = at
+            self.open_for = f"{self.participant_id}:{self.program_id}"
+        elif verb.to in TERMINAL:
+            self.open_for = None
+        return step
+
+    def answer_loop(
+        self, answer: str, *, at: datetime, by: UUID, organization_id: UUID, words: str | None
+    ) -> LoopAnswer:
+        """Acknowledge or dispute how it ended (R22).
+
+        Raises:
+            LoopNotYoursError: it has not ended, or the other side owes this.
+            LoopClosedError: it was acknowledged before.
+        """
+        side = self.side_of(organization_id)
+        if self.loop_owed_by is not side:
+            raise LoopNotYoursError
+        if self.is_loop_closed:
+            raise LoopClosedError
+        said = LoopAnswer(
+            referral_id=self.id,
+            participant_id=self.participant_id,
+            organization_id=organization_id,
+            answer=answer,
+            at=at,
+            by=by,
+            side=str(side),
+            words=words,
+        )
+        set_committed_value(self, "loop_answers", [*self.loop_answers, said])
+        return said

@@ -1,0 +1,934 @@
+"""Which referrals an actor may know of, how they stand now, and reading them: one page, lists, the timeline, the thread."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Final, cast
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Select, Text, and_, case, false, func, literal, not_, or_, select
+from sqlalchemy import cast as as_type
+from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
+
+from referrals.account import queries as accounts
+from referrals.consent import queries as consents
+from referrals.consent.models import Consent
+from referrals.kernel.actor import Actor, Role
+from referrals.kernel.crypto import column_of
+from referrals.kernel.errors import NotFoundError
+from referrals.kernel.look import (
+    NOT_SHARED,
+    NotShared,
+    Seen,
+    Sight,
+    category_of,
+    declare_look,
+    look,
+    look_at,
+    mark_seen,
+)
+from referrals.kernel.orm import CATEGORIES
+from referrals.kernel.record import clock
+from referrals.organization import queries as organizations
+from referrals.organization.models import ZONES, Organization
+from referrals.partnership import queries as partnerships
+from referrals.partnership.models import Agreement, active_at
+from referrals.person import queries as persons
+from referrals.person.models import Assignment
+from referrals.program import queries as programs
+from referrals.program.models import Program
+from referrals.referral import policy
+from referrals.referral.models import (
+    OPEN,
+    STATES,
+    TERMINAL,
+    VERBS,
+    Facts,
+    LoopAnswer,
+    Message,
+    Party,
+    Referral,
+    ReferralStep,
+    Settled,
+    State,
+    settle,
+)
+
+VIEWED: Final = declare_look("referral.viewed", "a referral's page")
+LISTED: Final = declare_look("referral.listed", "the referrals within sight, by whose move it is")
+DRAFT_VIEWED: Final = declare_look("referral.draft_viewed", "one's own draft of a referral")
+TIMELINE_VIEWED: Final = declare_look("referral.timeline_viewed", "what happened to a referral, step by step")
+THREAD_VIEWED: Final = declare_look("referral.thread_viewed", "the messages of a referral's thread")
+
+#: Why a referral's content crosses between organizations (C8).
+PURPOSE: Final = "referral"
+
+#: What goes with a referral, in the order in which it is asked and shown. Each is a field of the draft.
+CONTENT: Final = (
+    *(
+        "asked_by",
+        "agreed_on",
+        "agreed_how",
+        "service",
+        "urgency",
+        "urgency_because",
+        "reason_text",
+        "goals",
+        "strengths",
+    ),
+    *("accommodations", "language", "unavailable", "terms_that_matter", "first_contact"),
+    *("contact_name", "contact_phone", "contact_hours", "backup_name", "backup_phone", "backup_hours"),
+)
+#: Consent category of each field that has one.
+CATEGORY: Final[Mapping[str, str]] = {
+    name: found for name in CONTENT if (found := category_of(Referral, name)) is not None
+}
+_LINKS: Final = ("reference", "participant_id", "source_id", "recipient_id", "program_id")
+_WHEN: Final = ("drafted_at", "drafted_by", "sent_at", "step_count", "replaces_id", "onward_from_id")
+_PAGE: Final = (*_LINKS, *_WHEN, *CONTENT, "capacity_shown", "capacity_because")
+_ROW: Final = (*_LINKS, *_WHEN, "service", "urgency")
+_STEP: Final = (
+    *("seq", "at", "by", "side", "organization_id", "verb", "category", "became", "why", "because", "details"),
+)
+_MESSAGE: Final = (
+    *("organization_id", "audience", "category", "words", "at", "by", "struck_at", "struck_by", "struck_because"),
+)
+#: Sharing holds while a consent covers these from source to recipient: without them there is no request to read.
+RESTS_ON: Final = ("identity", "needs")
+
+
+# --- within sight -----------------------------------------------------------------------------------------------------
+
+
+def within_sight(actor: Actor) -> ColumnElement[bool]:
+    """Return the condition that an actor may know of a referral: its author while it is a draft, then both sides.
+
+    At the source, whoever may know of the participant. At the recipient, the program's intake list, the caseworkers named for
+    it (then and now), and their supervisors.
+    """
+    if actor.kind == "service":
+        return Referral.step_count > 0
+    if actor.user_id is None or actor.organization_id is None:
+        return false()
+    own = and_(
+        Referral.source_id == actor.organization,
+        persons.may_know(actor, Referral.participant_id),
+        or_(Referral.sent_at.is_not(None), Referral.drafted_by == actor.me),
+    )
+    named = select(Assignment.id).where(Assignment.referral_id == Referral.id, Assignment.user_id == actor.me).exists()
+    receives = or_(Referral.program_id.in_(programs.intake_programs(actor.me)), named)
+    if actor.works_as(Role.SUPERVISOR):
+        receives = Referral.recipient_id == actor.organization
+    theirs = and_(Referral.recipient_id == actor.organization, Referral.sent_at.is_not(None), receives)
+    return or_(own, theirs)
+
+
+def visible_to(actor: Actor) -> Select[Referral]:
+    """Select the referrals an actor may know of, with what predicates and rules need of each."""
+    return (
+        select(Referral)
+        .where(within_sight(actor))
+        .options(
+            selectinload(Referral.steps),
+            selectinload(Referral.loop_answers),
+            selectinload(Referral.care_team),
+            selectinload(Referral.helpers),
+            selectinload(Referral.intake),
+        )
+    )
+
+
+def messages_visible_to(actor: Actor) -> Select[Message]:
+    """Select the messages that are the actor's own side's, or for both sides, of referrals within sight."""
+    about = select(Referral.id).where(Referral.id == Message.referral_id, within_sight(actor)).exists()
+    mine = Message.organization_id == actor.organization_id if actor.organization_id is not None else false()
+    return select(Message).where(about, or_(Message.audience == "both", mine))
+
+
+def still_readable(actor: Actor, at: datetime) -> ColumnElement[bool]:
+    """Return the condition that sharing has not taken it out of sight: ended before acceptance, it is 404 (R25)."""
+    if actor.organization_id is None:
+        return literal(value=True)
+    accepted = (
+        select(ReferralStep.id)
+        .where(ReferralStep.referral_id == Referral.id, ReferralStep.to_state == State.ACCEPTED)
+        .exists()
+    )
+    return or_(Referral.source_id == actor.organization, accepted, sharing_holds(at))
+
+
+def is_gone(actor: Actor, referral: Referral, facts: Facts) -> bool:
+    """Whether sharing ended before the actor's side accepted: the same rule for one loaded row."""
+    return (
+        referral.side_of(actor.organization_id) is Party.RECIPIENT
+        and not facts.sharing
+        and State.ACCEPTED not in referral.was_ever
+    )
+
+
+# --- how it stands now (R5), in Python and in SQL ---------------------------------------------------------------------
+
+
+def recorded_state() -> ColumnElement[str]:
+    """Return the recorded status in SQL."""
+    last = select(ReferralStep.to_state).where(
+        ReferralStep.referral_id == Referral.id, ReferralStep.seq == Referral.step_count
+    )
+    return func.coalesce(last.scalar_subquery(), str(State.DRAFT))
+
+
+def consent_holds(at: datetime) -> ColumnElement[bool]:
+    """Return the condition that consents cover what a referral cannot do without: `consent.queries.covering` in SQL.
+
+    A test holds both equal.
+    """
+    return and_(*(_covered(category, at) for category in RESTS_ON))
+
+
+def _covered(category: str, at: datetime) -> ColumnElement[bool]:
+    signed = or_(
+        and_(Consent.method == "e_signature", column_of(Consent, "signature").is_not(None)),
+        and_(Consent.method == "verbal", Consent.witness_id.is_not(None), Consent.witness_confirmed_at <= at),
+        and_(Consent.method == "wet", Consent.evidence_id.is_not(None)),
+    )
+    return (
+        select(Consent.id)
+        .where(
+            Consent.participant_id == Referral.participant_id,
+            Consent.from_org_id == Referral.source_id,
+            Consent.to_org_id == Referral.recipient_id,
+            column_of(Consent, "to_person").is_(None),
+            _lists(Consent.categories, category),
+            _lists(Consent.purposes, PURPOSE),
+            Consent.effective_at <= at,
+            *(
+                or_(ended.is_(None), ended > at)
+                for ended in (Consent.voided_at, Consent.withdrawn_at, Consent.superseded_at, Consent.event_at)
+            ),
+            _not_over(at),
+            signed,
+            Consent.told_rights,
+            Consent.signed_on.is_not(None),
+            or_(Consent.expires_on.is_not(None), Consent.expires_event.is_not(None)),
+        )
+        .exists()
+    )
+
+
+def _lists(column: InstrumentedAttribute[list[str]], code: str) -> ColumnElement[bool]:
+    # A JSON list of codes is, as text on both databases, codes between quotation marks.
+    return as_type(column, Text).contains(f'"{code}"', autoescape=True)
+
+
+def _not_over(at: datetime) -> ColumnElement[bool]:
+    """Return the condition that neither last day is over in the consent's own zone: it is one of two days somewhere."""
+    zones: dict[date, list[str]] = {}
+    for zone in ZONES:
+        zones.setdefault(at.astimezone(ZoneInfo(zone)).date(), []).append(zone)
+    return or_(
+        *(
+            and_(
+                Consent.time_zone.in_(there),
+                Consent.no_later_than >= today,
+                or_(Consent.expires_on.is_(None), Consent.expires_on >= today),
+            )
+            for today, there in zones.items()
+        )
+    )
+
+
+def agreement_holds(at: datetime) -> ColumnElement[bool]:
+    """Return the condition that an active agreement joins both sides and allows what a referral cannot do without."""
+    joins = or_(
+        and_(Agreement.agency_id == Referral.source_id, Agreement.community_id == Referral.recipient_id),
+        and_(Agreement.agency_id == Referral.recipient_id, Agreement.community_id == Referral.source_id),
+    )
+    allowed = (_lists(Agreement.categories, one) for one in RESTS_ON)
+    return select(Agreement.id).where(joins, active_at(at), _lists(Agreement.purposes, PURPOSE), *allowed).exists()
+
+
+def sharing_holds(at: datetime) -> ColumnElement[bool]:
+    """Return the condition that what the source shared may still cross."""
+    return and_(consent_holds(at), agreement_holds(at))
+
+
+def settled_state(at: datetime) -> ColumnElement[str]:
+    """Return `settle` in SQL, from the same table of states. A test holds both equal."""
+    recorded = recorded_state()
+    unshared = {str(state): str(means.unshared) for state, means in STATES.items() if means.unshared is not None}
+    return case((not_(sharing_holds(at)), case(unshared, value=recorded, else_=recorded)), else_=recorded)
+
+
+def facts(session: Session, referrals: Iterable[UUID], at: datetime) -> dict[UUID, Facts]:
+    """Return what happened elsewhere to each of these referrals, in one statement."""
+    wanted = set(referrals)
+    if not wanted:
+        return {}
+    rows = session.execute(select(Referral.id, consent_holds(at), agreement_holds(at)).where(Referral.id.in_(wanted)))
+    return {row_id: Facts(consent=bool(consent), agreement=bool(agreement)) for row_id, consent, agreement in rows}
+
+
+def due_for_settlement(session: Session, at: datetime, *, limit: int = 500) -> list[UUID]:
+    """Return the referrals whose settled status is not recorded yet (R6)."""
+    statement = (
+        select(Referral.id)
+        .where(Referral.open_for.is_not(None), settled_state(at) != recorded_state())
+        .order_by(Referral.id)
+        .limit(limit)
+    )
+    return list(session.scalars(statement))
+
+
+# --- what stands in the way of sending (R14, R15) ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What consents say about one referral now: the categories that may cross to the recipient, and back."""
+
+    there: Mapping[str, Consent]
+    back: Mapping[str, Consent]
+
+
+#: What comes back: the answers and the outcome (R14).
+RETURNED: Final = "attendance"
+
+
+def coverage(session: Session, referral: Referral, at: datetime, *, lock: bool = False) -> Coverage:
+    """Return the consents in force in both directions, locked against withdrawal if asked."""
+    there, back = (
+        consents.covering(session, referral.participant_id, one, other, CATEGORIES, PURPOSE, at, lock=lock)
+        for one, other in (
+            (referral.source_id, referral.recipient_id),
+            (referral.recipient_id, referral.source_id),
+        )
+    )
+    return Coverage(
+        {name: one for name, one in there.items() if one is not None},
+        {name: one for name, one in back.items() if one is not None},
+    )
+
+
+def filled(referral: Referral) -> list[str]:
+    """Return the names of the fields that have a value."""
+    return [name for name in CONTENT if getattr(referral, name) not in (None, "", [])]
+
+
+_TO_SEND: Final = frozenset(CONTENT) - {"urgency_because", "strengths", "unavailable", "terms_that_matter"}
+
+
+def faults_of(
+    referral: Referral, program: Program, covered: Coverage, agreement: Agreement | None
+) -> dict[str, list[str]]:
+    """Return what keeps the content from being sent, by field: missing, covered by no consent, not in the agreement."""
+    agreed = () if agreement is None else agreement.categories
+    faults: dict[str, list[str]] = {}
+    present = filled(referral)
+    for name in CONTENT:
+        if name not in present:
+            needed = name in _TO_SEND or (name == "urgency_because" and referral.urgency == "urgent")
+            if needed:
+                faults[name] = ["required"]
+        elif (category := CATEGORY.get(name)) is not None:
+            if category not in covered.there:
+                faults[name] = ["not_covered"]
+            elif category not in agreed:
+                faults[name] = ["not_agreed"]
+    if referral.service is not None and referral.service not in (program.categories or ()):
+        faults["service"] = ["not_offered"]
+    if RETURNED not in covered.back:
+        faults["return_consent"] = ["return_consent_missing"]
+    return faults
+
+
+def sendable_categories(session: Session, referral: Referral, actor: Actor, at: datetime) -> tuple[str, ...]:
+    """Return the categories that what the actor writes may have if the other side is to read it (R19)."""
+    covered = coverage(session, referral, at)
+    open_ways = covered.there if referral.side_of(actor.organization_id) is Party.SOURCE else covered.back
+    return tuple(name for name in CATEGORIES if name in open_ways)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Names around a referral: plain words, or what does not cross."""
+
+    participant: str | NotShared
+    source: str | NotShared
+    recipient: str | NotShared
+    program: str | NotShared
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One line of a list."""
+
+    id: UUID
+    reference: str
+    participant_id: UUID | NotShared
+    names: Named
+    service: str | NotShared | None
+    urgency: str | NotShared | None
+    status: str | NotShared
+    waiting_on: str | NotShared | None
+    loop: str
+    sent_at: datetime | None
+    moved_at: datetime
+    side: str
+
+    @property
+    def participant(self) -> str | NotShared:
+        """The participant's name."""
+        return self.names.participant
+
+    @property
+    def program(self) -> str | NotShared:
+        """The program's name."""
+        return self.names.program
+
+    @property
+    def source(self) -> str | NotShared:
+        """The source's name."""
+        return self.names.source
+
+    @property
+    def recipient(self) -> str | NotShared:
+        """The recipient's name."""
+        return self.names.recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the timeline: a step, or a word about the loop. Both sides read the same rows."""
+
+    what: str
+    at: datetime
+    by: UUID | None
+    who: str | None
+    organization_id: UUID
+    organization: str
+    side: str
+    became: str | NotShared | None = None
+    why: str | NotShared | None = None
+    because: str | NotShared | None = None
+    details: Mapping[str, Any] | NotShared | None = None
+    seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message of the thread."""
+
+    id: UUID
+    audience: str
+    category: str
+    words: str | NotShared
+    at: datetime
+    by: UUID
+    who: str
+    organization: str
+    is_mine: bool
+    is_new: bool
+    seen_by: tuple[str, ...]
+    struck_at: datetime | None
+    struck_because: str | NotShared | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A referral as one reader may see it now."""
+
+    it: Sight[Referral]
+    names: Named
+    side: str
+    status: str | NotShared
+    recorded: str
+    waiting_on: str | NotShared | None
+    loop: str
+    loop_owed_by: str | None
+    timeline: Sequence[Entry]
+    thread: Sequence[Said]
+    #: Commands that this actor may give now.
+    may: frozenset[str]
+    #: Categories of a message that the other side may read.
+    sendable: tuple[str, ...]
+    entries_left_out: bool = False
+    helpers: tuple[str, ...] = ()
+    zone: str = "UTC"
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        """Give the fields of the look itself, for shapes."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.it, name)
+
+
+class Group(StrEnum):
+    """The three lists of a side."""
+
+    US = "us"
+    THEM = "them"
+    CLOSED = "closed"
+
+
+def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
+    """Return one referral with its timeline and thread, as this actor may see it.
+
+    Raises:
+        NotFoundError: not theirs to know of, gone with the sharing that ended, or none.
+    """
+    at = clock(session)
+    statement = visible_to(actor).where(still_readable(actor, at))
+    found = session.scalars(statement.where(Referral.id == referral_id)).one_or_none()
+    side = Party.SYSTEM if found is None else found.side_of(actor.organization_id)
+    fields = (*_PAGE, "answer") if side is Party.SOURCE else _PAGE
+    sight = look_at(
+        session, actor, statement, on=Referral, target=referral_id, records=VIEWED, purpose=PURPOSE, fields=fields
+    )
+    row = cast("Referral", found)
+    stands = facts(session, [row.id], at)[row.id]
+    settled = settle(row.recorded, stands, at)
+    status = _told_status(row, settled, sight, side)
+    rows, left_out = _timeline(session, actor, row)
+    zone = session.scalar(select(Organization.time_zone).where(Organization.id == actor.organization_id)) or "UTC"
+    people = accounts.names(session, {one.user_id for one in row.helpers if one.user_id is not None})
+    return View(
+        it=sight,
+        names=_names(session, actor, [(row, sight)])[row.id],
+        side=str(side),
+        status=status,
+        recorded=str(row.recorded),
+        waiting_on=_waiting_on(row, settled, status),
+        loop=loop_of(row),
+        loop_owed_by=row.loop_owed_by,
+        timeline=rows,
+        thread=thread(session, actor, row),
+        may=_may(actor, row, stands, at),
+        sendable=sendable_categories(session, row, actor, at) if row.sent_at is not None else (),
+        entries_left_out=left_out,
+        helpers=tuple(sorted(people.values())),
+        zone=zone,
+    )
+
+
+def draft(session: Session, actor: Actor, referral_id: UUID) -> View:
+    """Return one's own draft.
+
+    Raises:
+        NotFoundError: it is somebody else's, or no draft any more.
+    """
+    statement = visible_to(actor).where(Referral.step_count == 0, Referral.drafted_by == actor.user_id)
+    sight = look_at(
+        session, actor, statement, on=Referral, target=referral_id, records=DRAFT_VIEWED, purpose=PURPOSE, fields=_PAGE
+    )
+    row = session.scalars(statement.where(Referral.id == referral_id)).one()
+    return View(
+        it=sight,
+        names=_names(session, actor, [(row, sight)])[row.id],
+        side=str(Party.SOURCE),
+        status=str(State.DRAFT),
+        recorded=str(State.DRAFT),
+        waiting_on=str(Party.SOURCE),
+        loop="none",
+        loop_owed_by=None,
+        timeline=(),
+        thread=(),
+        may=frozenset({"save_draft", "send_referral", "discard_draft"}),
+        sendable=(),
+        extra=_before_sending(session, row),
+    )
+
+
+def _before_sending(session: Session, row: Referral) -> dict[str, Any]:
+    at = clock(session)
+    program = session.get_one(Program, row.program_id)
+    recipient = session.get_one(Organization, row.recipient_id)
+    agreement = partnerships.agreement_between(session, row.source_id, row.recipient_id, at)
+    return {
+        "program": program,
+        "stale": program.capacity_is_stale(at),
+        "recipient": recipient,
+        "has_agreement": agreement is not None and agreement.covers_program(row.program_id),
+        "is_open": program.is_open(at),
+        "part2": recipient.part2_program != "no",
+        "faults": faults_of(row, program, coverage(session, row, at), agreement),
+    }
+
+
+def drafts(session: Session, actor: Actor, *, limit: int = 100) -> list[Card]:
+    """Return one's own drafts, newest first."""
+    statement = visible_to(actor).where(Referral.step_count == 0, Referral.drafted_by == actor.user_id)
+    return _cards(session, actor, statement.order_by(Referral.id.desc()).limit(limit))
+
+
+def by_reference(session: Session, actor: Actor, reference: str) -> list[Card]:
+    """Return the referral with this reference, if the actor may know of it: one, or none."""
+    statement = visible_to(actor).where(Referral.reference == reference, still_readable(actor, clock(session)))
+    return _cards(session, actor, statement)
+
+
+def listed(
+    session: Session,
+    actor: Actor,
+    group: Group,
+    *,
+    status: str | None = None,
+    participant_id: UUID | None = None,
+    after: UUID | None = None,
+    limit: int = 25,
+) -> tuple[list[Card], UUID | None]:
+    """Return a page of one list, and the id to go on after: what waits oldest first, what is closed newest first.
+
+    Open loops that the actor's side owes wait on it, too.
+    """
+    at = clock(session)
+    statement = visible_to(actor).where(
+        Referral.sent_at.is_not(None), still_readable(actor, at), in_group(actor, group, at)
+    )
+    if status is not None:
+        statement = statement.where(settled_state(at) == status)
+    if participant_id is not None:
+        statement = statement.where(Referral.participant_id == participant_id)
+    if group is Group.CLOSED:
+        statement = statement.order_by(Referral.id.desc())
+        statement = statement if after is None else statement.where(Referral.id < after)
+    else:
+        statement = statement.order_by(Referral.id)
+        statement = statement if after is None else statement.where(Referral.id > after)
+    ids = list(session.scalars(statement.with_only_columns(Referral.id).limit(limit + 1)))
+    cards = _cards(session, actor, statement.limit(limit))
+    return cards, ids[limit - 1] if len(ids) > limit else None
+
+
+def in_group(actor: Actor, group: Group, at: datetime) -> ColumnElement[bool]:
+    """Return the condition that a referral stands in one of a side's three lists: every one stands in exactly one."""
+    state = settled_state(at)
+    source = Referral.source_id == actor.organization_id
+    open_ = state.in_([str(one) for one in OPEN])
+    by_state = {str(one): str(means.waiting_on) for one, means in STATES.items() if means.waiting_on is not None}
+    held_by = select(ReferralStep.side).where(
+        ReferralStep.referral_id == Referral.id, ReferralStep.seq == Referral.step_count
+    )
+    # A hold waits on the side that put it there; one by settlement on the source, whose consent or agreement it needs.
+    held = case((held_by.scalar_subquery() == str(Party.RECIPIENT), str(Party.RECIPIENT)), else_=str(Party.SOURCE))
+    move = case(by_state, value=state, else_=held)
+    ours = case((source, str(Party.SOURCE)), else_=str(Party.RECIPIENT))
+    owed = loop_owed_by(state)
+    waits = or_(and_(open_, move == ours), and_(not_(open_), owed == ours))
+    if group is Group.US:
+        return waits
+    theirs = or_(and_(open_, move != ours), and_(not_(open_), owed != "nobody", owed != ours))
+    return theirs if group is Group.THEM else not_(or_(waits, theirs))
+
+
+def loop_owed_by(state: ColumnElement[str]) -> ColumnElement[str]:
+    """Return in SQL who still owes the loop of an ended referral: source, recipient or nobody (R22)."""
+    steps = select(ReferralStep.id).where(ReferralStep.referral_id == Referral.id)
+    acted = steps.where(ReferralStep.side == str(Party.RECIPIENT)).exists()
+    taken_back = steps.where(
+        ReferralStep.seq == Referral.step_count,
+        ReferralStep.to_state == str(State.CANCELLED),
+        ReferralStep.side == str(Party.SOURCE),
+    ).exists()
+    closed = (
+        select(LoopAnswer.id).where(LoopAnswer.referral_id == Referral.id, LoopAnswer.answer != "disputed").exists()
+    )
+    return case(
+        (or_(closed, state == str(State.ENTERED_IN_ERROR)), "nobody"),
+        (and_(taken_back, acted), str(Party.RECIPIENT)),
+        (taken_back, "nobody"),
+        else_=str(Party.SOURCE),
+    )
+
+
+def count(session: Session, actor: Actor, group: Group, *, at_most: int = 1000) -> int:
+    """Return how many referrals stand in a list, counting no further than one beyond `at_most`."""
+    at = clock(session)
+    inner = (
+        select(Referral.id)
+        .where(
+            within_sight(actor),
+            Referral.sent_at.is_not(None),
+            still_readable(actor, at),
+            in_group(actor, group, at),
+        )
+        .limit(at_most + 1)
+        .subquery()
+    )
+    return session.scalar(select(func.count()).select_from(inner)) or 0
+
+
+def _cards(session: Session, actor: Actor, statement: Select[Referral]) -> list[Card]:
+    at = clock(session)
+    rows = {row.id: row for row in session.scalars(statement)}
+    seen = look(session, actor, statement, records=LISTED, purpose=PURPOSE, fields=(*_ROW, "answer"))
+    stands = facts(session, rows, at)
+    names = _names(session, actor, [(rows[sight.id], sight) for sight in seen])
+    cards = []
+    for sight in seen:
+        row = rows[sight.id]
+        side = row.side_of(actor.organization_id)
+        settled = settle(row.recorded, stands[row.id], at)
+        status = _told_status(row, settled, sight, side)
+        cards.append(
+            Card(
+                id=row.id,
+                reference=sight.reference,
+                participant_id=sight.participant_id,
+                names=names[row.id],
+                service=sight.service,
+                urgency=sight.urgency,
+                status=status,
+                waiting_on=_waiting_on(row, settled, status),
+                loop=loop_of(row),
+                sent_at=sight.sent_at,
+                moved_at=row.steps[-1].at if row.steps else sight.drafted_at,
+                side=str(side),
+            )
+        )
+    return cards
+
+
+def loop_of(row: Referral) -> str:
+    """Return how the loop stands: none (not ended, or nobody owes it), open, disputed or closed."""
+    if row.recorded in OPEN or row.loop_owed_by is None:
+        return "none"
+    if row.is_loop_closed:
+        return "closed"
+    return "disputed" if row.loop_answers else "open"
+
+
+def _told_status(row: Referral, settled: Settled, sight: Sight[Referral], side: Party) -> str | NotShared:
+    """Return the status, unless it is the recipient's answer and answers do not come back (R25)."""
+    if side is Party.SOURCE and row.steps and settled.state is row.recorded:
+        hidden = row.steps[-1].side == Party.RECIPIENT and sight.answer is NOT_SHARED
+        if hidden:
+            return NOT_SHARED
+    return str(settled.state)
+
+
+def _waiting_on(row: Referral, settled: Settled, status: str | NotShared) -> str | NotShared | None:
+    if status is NOT_SHARED:
+        return NOT_SHARED
+    if settled.state in TERMINAL:
+        return None if row.is_loop_closed else row.loop_owed_by
+    if settled.state is State.ON_HOLD:
+        held = row.steps[-1].side if settled.state is row.recorded else Party.SYSTEM
+        return str(Party.RECIPIENT if held == Party.RECIPIENT else Party.SOURCE)
+    return STATES[settled.state].waiting_on
+
+
+def _names(session: Session, actor: Actor, rows: Collection[tuple[Referral, Sight[Referral]]]) -> dict[UUID, Named]:
+    """Return names around these rows in a fixed number of statements; which of them show follows the look."""
+    people = persons.named(session, actor, {row.participant_id for row, _sight in rows}, purpose=PURPOSE)
+    named = organizations.names(session, {one for row, _sight in rows for one in (row.source_id, row.recipient_id)})
+    offered = programs.names(session, {row.program_id for row, _sight in rows})
+
+    def shown(sight: Sight[Referral], field_name: str, names: Mapping[UUID, str], key: UUID) -> str | NotShared:
+        return NOT_SHARED if getattr(sight, field_name) is NOT_SHARED else names[key]
+
+    return {
+        row.id: Named(
+            participant=people[row.participant_id].called if row.participant_id in people else NOT_SHARED,
+            source=shown(sight, "source_id", named, row.source_id),
+            recipient=named[row.recipient_id]
+            if row.recipient_id == actor.organization_id
+            else shown(sight, "recipient_id", named, row.recipient_id),
+            program=offered[row.program_id]
+            if row.recipient_id == actor.organization_id
+            else shown(sight, "program_id", offered, row.program_id),
+        )
+        for row, sight in rows
+    }
+
+
+def _timeline(session: Session, actor: Actor, row: Referral) -> tuple[list[Entry], bool]:
+    """Return what happened, newest first, and whether entries are left out because they are not shared (C14)."""
+    steps = look(
+        session,
+        actor,
+        select(ReferralStep).where(ReferralStep.referral_id == row.id).order_by(ReferralStep.seq),
+        records=TIMELINE_VIEWED,
+        purpose=PURPOSE,
+        fields=_STEP,
+    )
+    own = actor.organization_id
+    kept = [one for one in steps if one.organization_id == own or one.became is not NOT_SHARED or one.side == "system"]
+    said = (
+        look(
+            session,
+            actor,
+            select(LoopAnswer).where(LoopAnswer.referral_id == row.id).order_by(LoopAnswer.at),
+            records=TIMELINE_VIEWED,
+            purpose=PURPOSE,
+            fields=("answer", "at", "by", "side", "organization_id", "words"),
+        )
+        if row.loop_answers
+        else []
+    )
+    who = accounts.names(session, {one.by for one in (*kept, *said) if one.by is not None})
+    where = organizations.names(session, {one.organization_id for one in (*kept, *said)})
+    entries = [
+        Entry(
+            what=one.verb,
+            at=one.at,
+            by=one.by,
+            who=who.get(one.by) if one.by is not None else None,
+            organization_id=one.organization_id,
+            organization=where[one.organization_id] if one.side != Party.SYSTEM else "",
+            side=one.side,
+            became=one.became,
+            why=one.why,
+            because=one.because,
+            details=one.details,
+            seq=one.seq,
+        )
+        for one in kept
+    ]
+    entries += [
+        Entry(
+            what=f"loop_{one.answer}",
+            at=one.at,
+            by=one.by,
+            who=who.get(one.by),
+            organization_id=one.organization_id,
+            organization=where[one.organization_id],
+            side=one.side,
+            because=one.words,
+        )
+        for one in said
+    ]
+    return entries[::-1], len(kept) < len(steps)
+
+
+def thread(session: Session, actor: Actor, row: Referral) -> list[Said]:
+    """Return the messages of a referral's thread, oldest first, and keep that the actor has now seen them (R19).
+
+    A message whose category does not cross is left out; an own side's message never leaves it.
+    """
+    messages = look(
+        session,
+        actor,
+        messages_visible_to(actor).where(Message.referral_id == row.id).order_by(Message.id),
+        records=THREAD_VIEWED,
+        purpose=PURPOSE,
+        fields=_MESSAGE,
+    )
+    kept = [one for one in messages if one.organization_id == actor.organization_id or one.words is not NOT_SHARED]
+    if not kept:
+        return []
+    marks = session.execute(
+        select(Seen.row_id, Seen.user_id).where(Seen.row_type == "message", Seen.row_id.in_([one.id for one in kept]))
+    )
+    seen: dict[UUID, set[UUID]] = {one.id: set() for one in kept}
+    for row_id, user_id in marks:
+        seen[row_id].add(user_id)
+    me = actor.user_id
+    if me is not None:
+        mark_seen(
+            session,
+            actor,
+            [("message", one.id) for one in kept if one.by != me],
+            [row_id for row_id, users in seen.items() if me in users],
+        )
+    who = accounts.names(session, {one.by for one in kept} | {user for users in seen.values() for user in users})
+    where = organizations.names(session, {one.organization_id for one in kept})
+    return [
+        Said(
+            id=one.id,
+            audience=one.audience,
+            category=one.category,
+            words=one.words,
+            at=one.at,
+            by=one.by,
+            who=who.get(one.by, ""),
+            organization=where[one.organization_id],
+            is_mine=one.by == me,
+            is_new=one.by != me and me not in seen[one.id],
+            seen_by=tuple(sorted(who.get(user, "") for user in seen[one.id] - {one.by})),
+            struck_at=one.struck_at,
+            struck_because=one.struck_because,
+        )
+        for one in kept
+    ]
+
+
+def _may(actor: Actor, row: Referral, stands: Facts, at: datetime) -> frozenset[str]:
+    """Return the commands that this actor may give now: so a page offers no button that would only refuse."""
+    seen = settle(row.recorded, stands, at).state
+    verbs = {
+        verb.command
+        for verb in VERBS.values()
+        if seen in verb.origins and any(getattr(policy, name)(actor, row) for name in verb.may)
+    }
+    if not stands.sharing:
+        verbs.discard("resume_referral")
+    if (
+        row.loop_owed_by is row.side_of(actor.organization_id)
+        and not row.is_loop_closed
+        and policy.takes_part(actor, row)
+    ):
+        verbs |= {"close_loop", "dispute_outcome"}
+    if row.sent_at is not None and not row.is_done and policy.takes_part(actor, row):
+        verbs.add("post_message")
+    return frozenset(verbs)
+
+
+def known(session: Session, actor: Actor, referral_id: UUID) -> Referral:
+    """Return the row itself for a rule that reads no content.
+
+    Raises:
+        NotFoundError: not theirs to know of, or none.
+    """
+    row = session.scalars(visible_to(actor).where(Referral.id == referral_id)).one_or_none()
+    if row is None:
+        raise NotFoundError
+    return row
+
+
+def _partner_of(own: UUID, at: datetime) -> ColumnElement[bool]:
+    joins = or_(
+        and_(Agreement.agency_id == own, Agreement.community_id == Program.organization_id),
+        and_(Agreement.community_id == own, Agreement.agency_id == Program.organization_id),
+    )
+    return select(Agreement.id).where(joins, active_at(at)).exists()
+
+
+def choosable_programs(
+    session: Session, actor: Actor, *, service: str | None = None, limit: int = 100
+) -> list[tuple[Program, str, bool]]:
+    """Return the open programs of partners, those with room first.
+
+    Each comes with its organization's name and whether what is said about capacity is stale.
+    """
+    at = clock(session)
+    own = actor.organization
+    statement = (
+        select(Program, Organization.name)
+        .join(Organization, Organization.id == Program.organization_id)
+        .where(
+            Program.closed_at.is_(None),
+            Organization.ended_at.is_(None),
+            Program.organization_id != own,
+            _partner_of(own, at),
+        )
+        .order_by(
+            case(
+                {"capacity": 0, "waitlist": 1, "additional_assessment_required": 2},
+                value=Program.capacity_code,
+                else_=3,
+            ),
+            Program.name,
+            Program.id,
+        )
+    )
+    rows = session.execute(statement.limit(1000))
+    offered = [(one, name, one.capacity_is_stale(at)) for one, name in rows]
+    return [row for row in offered if service is None or service in (row[0].categories or ())][:limit]

@@ -1,0 +1,688 @@
+"""What the verbs refuse, and what they leave: through `execute`, on a real database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from referrals.handoff import commands as h
+from referrals.kernel.actor import Actor, system
+from referrals.kernel.command import execute
+from referrals.kernel.errors import (
+    ChangedMeanwhileError,
+    InvalidInputError,
+    NotFoundError,
+    NotPermittedError,
+    PreconditionNeededError,
+    RuleBrokenError,
+)
+from referrals.kernel.orm import uuid7
+from referrals.kernel.session import HouseSession
+from referrals.partnership.models import Agreement
+from referrals.person.models import Assignment
+from referrals.program.models import Program
+from referrals.referral import commands as c
+from referrals.referral.models import Referral, ReferralStep, State, fold
+from tests.factories.referral import RETURNED, World, a_consent, a_world, planting, tomorrow
+
+
+@pytest.fixture
+def world(session: HouseSession) -> World:
+    return a_world(session)
+
+
+def state(world: World, referral_id: UUID) -> str:
+    row = world.row(referral_id)
+    assert fold(row.steps) is row.recorded
+    return str(row.recorded)
+
+
+# --- drafting ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_draft_of_a_strangers_participant_is_not_found(world: World) -> None:
+    with pytest.raises(NotFoundError):
+        world.draft(actor=world.stranger)
+
+
+def test_a_draft_is_its_authors_alone(world: World) -> None:
+    referral_id = world.draft()
+    for actor in (world.agency_supervisor, world.navigator, world.stranger, world.cbo_supervisor):
+        with pytest.raises(NotFoundError):
+            world.act(c.discard_draft, actor, referral_id)
+    world.act(c.discard_draft, world.case_manager, referral_id)
+    assert state(world, referral_id) == "cancelled"
+
+
+def test_a_draft_to_ones_own_or_no_program_is_refused(world: World) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        world.act(c.draft_referral, world.case_manager, world.person_id, program_id=str(uuid7()))
+    assert refused.value.fields == {"program_id": ["not_a_choice"]}
+
+
+def test_saving_needs_the_version_that_was_read(world: World) -> None:
+    referral_id = world.draft()
+    with pytest.raises(PreconditionNeededError):
+        execute(world.session, c.save_draft, actor=world.case_manager, target=referral_id, data={})
+    with pytest.raises(ChangedMeanwhileError):
+        execute(world.session, c.save_draft, actor=world.case_manager, target=referral_id, data={}, expect=1)
+    assert world.row(referral_id).reason_text == "Needs a bed from the first night on."
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ({"service": "food"}, {"service": ["not_offered"]}),
+        ({"agreed_on": "2190-01-01"}, {"agreed_on": ["in_future"]}),
+        ({"accommodations": ["none", "interpreter"]}, {"accommodations": ["none_and_more"]}),
+        ({"goals": ["one", "two", "three", "four", "five", "six"]}, {"goals": ["too_long"]}),
+        ({"reason_text": "a\x00b"}, {"reason_text": ["not_text"]}),
+        ({"reason_text": "x" * 4001}, {"reason_text": ["too_long"]}),
+        ({"rap_sheet": "no"}, {"rap_sheet": ["unknown_field"]}),
+        ({"urgency": "asap"}, {"urgency": ["not_a_choice"]}),
+    ],
+)
+def test_bad_words_are_refused_by_field(world: World, content: dict[str, Any], fault: dict[str, list[str]]) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        world.draft(**content)
+    assert refused.value.fields == fault
+
+
+# --- sending ----------------------------------------------------------------------------------------------------------
+
+
+def refusal(world: World, referral_id: UUID, **words: Any) -> InvalidInputError:
+    with pytest.raises(InvalidInputError) as refused:
+        world.act(c.send_referral, world.case_manager, referral_id, **words)
+    assert state(world, referral_id) == "draft"
+    return refused.value
+
+
+def test_an_empty_draft_says_at_once_all_that_is_missing(world: World) -> None:
+    made = world.act(c.draft_referral, world.case_manager, world.person_id, program_id=str(world.program_id))
+    assert refusal(world, made.id).fields == {
+        name: ["required"]
+        for name in (
+            *("asked_by", "agreed_on", "agreed_how", "service", "urgency", "reason_text", "goals", "accommodations"),
+            *("language", "first_contact", "contact_name", "contact_phone", "contact_hours"),
+            *("backup_name", "backup_phone", "backup_hours"),
+        )
+    }
+
+
+def test_without_consent_every_filled_field_is_named(world: World) -> None:
+    referral_id = world.draft()
+    world.withdraw_consent()
+    faults = refusal(world, referral_id).fields
+    assert set(faults) == {
+        *("asked_by", "agreed_on", "agreed_how", "service", "urgency", "reason_text", "goals", "strengths"),
+        *("accommodations", "language", "unavailable", "first_contact"),
+    }
+    assert set(map(tuple, faults.values())) == {("not_covered",)}
+
+
+def test_a_consent_for_another_recipient_covers_nothing(world: World) -> None:
+    referral_id = world.draft()
+    world.withdraw_consent()
+    with planting(world.session):
+        world.session.add(a_consent(world.person_id, world.agency_id, world.other_cbo_id, world.case_manager.me))
+    assert refusal(world, referral_id).fields["goals"] == ["not_covered"]
+
+
+@pytest.mark.parametrize(
+    ("terms", "uncovered"),
+    [
+        ({"categories": ["identity", "contact", "needs"]}, {"unavailable"}),
+        ({"categories": ["identity", "release", "needs"]}, {"first_contact"}),
+        ({"purposes": ["service"]}, None),
+        ({"expires_on": datetime(2026, 2, 1, tzinfo=UTC).date()}, None),
+        ({"effective_at": datetime(2199, 2, 1, tzinfo=UTC)}, None),
+    ],
+)
+def test_a_consent_covers_only_what_it_names(world: World, terms: dict[str, Any], uncovered: set[str] | None) -> None:
+    referral_id = world.draft()
+    world.withdraw_consent()
+    world.consent_again(**terms)
+    faults = refusal(world, referral_id).fields
+    assert {name for name, codes in faults.items() if codes == ["not_covered"]} >= (uncovered or {"goals", "asked_by"})
+    if uncovered is not None:
+        assert set(faults) == uncovered
+
+
+def test_what_the_agreement_does_not_allow_is_named(world: World) -> None:
+    referral_id = world.draft()
+    with planting(world.session):
+        world.session.get_one(Agreement, world.agreement_id).categories = ["identity", "contact", "needs", "attendance"]
+    assert refusal(world, referral_id).fields == {"unavailable": ["not_agreed"]}
+
+
+def test_a_field_of_an_uncovered_category_cannot_go(world: World) -> None:
+    referral_id = world.draft(terms_that_matter="Curfew at 9 p.m.")
+    assert refusal(world, referral_id).fields == {"terms_that_matter": ["not_covered"]}
+
+
+def test_nothing_is_sent_before_answers_may_come_back(world: World) -> None:
+    referral_id = world.draft()
+    world.withdraw_consent(world.return_consent_id)
+    assert refusal(world, referral_id).fields == {"return_consent": ["return_consent_missing"]}
+
+
+def test_urgent_wants_a_reason(world: World) -> None:
+    assert refusal(world, world.draft(urgency="urgent")).fields == {"urgency_because": ["required"]}
+
+
+def test_all_faults_come_at_once(world: World) -> None:
+    referral_id = world.draft(goals=None, terms_that_matter="Curfew.", urgency="urgent")
+    world.withdraw_consent(world.return_consent_id)
+    assert refusal(world, referral_id).fields == {
+        "goals": ["required"],
+        "terms_that_matter": ["not_covered"],
+        "urgency_because": ["required"],
+        "return_consent": ["return_consent_missing"],
+    }
+
+
+def test_no_agreement_no_referral(world: World) -> None:
+    referral_id = world.draft()
+    world.end_agreement()
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(c.send_referral, world.case_manager, referral_id)
+    assert refused.value.code == "no_agreement"
+
+
+def test_a_program_the_agreement_leaves_out_is_not_sent_to(world: World) -> None:
+    referral_id = world.draft()
+    with planting(world.session):
+        world.session.get_one(Agreement, world.agreement_id).program_ids = [str(uuid7())]
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(c.send_referral, world.case_manager, referral_id)
+    assert refused.value.code == "no_agreement"
+
+
+def test_a_closed_program_takes_nobody(world: World) -> None:
+    referral_id = world.draft()
+    with planting(world.session) as work:
+        world.session.get_one(Program, world.program_id).close(at=work.now, by=None, because="It moved.")
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(c.send_referral, world.case_manager, referral_id)
+    assert refused.value.code == "program_closed"
+
+
+@pytest.mark.parametrize("part2", ["yes", "unknown"])
+def test_a_part_2_program_wants_its_own_consent(session: HouseSession, part2: str) -> None:
+    world = a_world(session, part2=part2)
+    with pytest.raises(RuleBrokenError) as refused:
+        world.sent()
+    assert refused.value.code == "part2_consent_needed"
+
+
+def test_no_room_wants_a_reason(session: HouseSession) -> None:
+    world = a_world(session, capacity_code="no_capacity", open_places=0)
+    referral_id = world.draft()
+    assert refusal(world, referral_id).fields == {"capacity_because": ["required"]}
+    world.act(c.send_referral, world.case_manager, referral_id, capacity_because="They will have a bed by June.")
+    row = world.row(referral_id)
+    assert row.capacity_shown is not None
+    assert (row.capacity_shown["code"], row.capacity_shown["stale"]) == ("no_capacity", True)
+
+
+def test_sending_leaves_a_step_an_assignment_and_what_it_rests_on(world: World) -> None:
+    row = world.row(world.sent())
+    assert [(step.seq, step.from_state, step.to_state, step.side) for step in row.steps] == [
+        (1, "draft", "sent", "source")
+    ]
+    assert set(row.consent_ids or ()) == {str(world.consent_id), str(world.return_consent_id)}
+    assert row.open_for == f"{world.person_id}:{world.program_id}"
+    given = world.session.scalars(select(Assignment).where(Assignment.referral_id == row.id)).one()
+    assert (given.program_id, given.organization_id, given.tie) == (world.program_id, world.cbo_id, "intake")
+
+
+def test_a_second_one_to_the_same_program_is_refused_with_a_link(world: World) -> None:
+    first = world.sent()
+    second = world.draft()
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(c.send_referral, world.case_manager, second)
+    assert (refused.value.code, refused.value.facts) == ("referral_already_open", {"url": f"/referrals/{first}"})
+    world.act(c.cancel_referral, world.case_manager, first, reason="made_by_mistake")
+    world.act(c.send_referral, world.case_manager, second)
+    assert (state(world, first), state(world, second)) == ("cancelled", "sent")
+
+
+def test_one_whose_end_is_due_does_not_stand_in_the_way(world: World) -> None:
+    first = world.sent()
+    world.withdraw_consent()
+    world.consent_again()
+    second = world.draft()
+    with pytest.raises(RuleBrokenError):  # the new consent covers the old one again: it never ended
+        world.act(c.send_referral, world.case_manager, second)
+    world.end_agreement()
+    with planting(world.session):
+        old = world.session.get_one(Agreement, world.agreement_id)
+        fresh = {k: getattr(old, k) for k in old.__table__.columns.keys() if k not in {"id", "revision"}}
+        world.session.add(Agreement(**fresh | {"ended_at": None, "ended_by": None, "ended_because": None}))
+    with pytest.raises(RuleBrokenError):
+        world.act(c.send_referral, world.case_manager, second)
+    assert state(world, first) == "sent"
+
+
+def test_only_a_care_team_member_sends(world: World) -> None:
+    with planting(world.session):
+        for row in world.session.scalars(select(Assignment).where(Assignment.user_id == world.case_manager.me)):
+            row.user_id = world.other_case_manager.me
+    with pytest.raises(NotFoundError):
+        world.draft()
+
+
+# --- the whole matrix -------------------------------------------------------------------------------------------------
+
+
+WORDS: dict[str, dict[str, Any]] = {
+    "send_referral": {},
+    "discard_draft": {},
+    "acknowledge_referral": {},
+    "ask_question": {"topic": "needs", "question": "Does she need a ground floor?"},
+    "answer_question": {"answer": "No."},
+    "accept_referral": {"first_contact_on": tomorrow()},
+    "decline_referral": {"reason": "not_eligible"},
+    "start_referral": {"started_on": "2026-01-06", "how": "in_person"},
+    "resume_referral": {"next_step": "Meet again.", "next_step_on": tomorrow()},
+    "cancel_referral": {"reason": "duplicate"},
+    "complete_referral": {"outcome": "goals_met"},
+    "end_referral": {"reason": "stopped_coming"},
+}
+COMMANDS = {name: getattr(c, name, None) or getattr(h, name) for name in WORDS}
+SOURCE_VERBS = {"send_referral", "discard_draft", "answer_question", "cancel_referral"}
+
+
+def reach(world: World, wanted: State) -> UUID:
+    """Bring a referral to a state by the verbs that lead there."""
+    if wanted is State.DRAFT:
+        return world.draft()
+    referral_id = world.started() if wanted in {State.IN_PROGRESS, State.ON_HOLD, State.COMPLETED} else world.sent()
+    if wanted is State.ACKNOWLEDGED:
+        world.act(c.acknowledge_referral, world.navigator, referral_id)
+    elif wanted is State.INFO_REQUESTED:
+        world.act(c.ask_question, world.navigator, referral_id, **WORDS["ask_question"])
+    elif wanted in {State.ACCEPTED, State.NOT_COMPLETED}:
+        world.accept(referral_id)
+        if wanted is State.NOT_COMPLETED:
+            world.act(h.end_referral, world.navigator, referral_id, **WORDS["end_referral"])
+    elif wanted is State.DECLINED:
+        world.act(c.decline_referral, world.navigator, referral_id, **WORDS["decline_referral"])
+    elif wanted is State.CANCELLED:
+        world.act(c.cancel_referral, world.case_manager, referral_id, **WORDS["cancel_referral"])
+    elif wanted is State.ON_HOLD:
+        world.withdraw_consent()
+        c.settle_due(world.session, None, None)
+        world.consent_again()
+    elif wanted is State.COMPLETED:
+        report(world, referral_id)
+        world.act(h.complete_referral, world.navigator, referral_id, **WORDS["complete_referral"])
+    assert state(world, referral_id) == wanted
+    return referral_id
+
+
+def report(world: World, referral_id: UUID) -> None:
+    words = {"result_1": "achieved", "result_2": "partly", "helps_next": "A bus pass."}
+    world.act(h.write_report, world.navigator, referral_id, **words)
+
+
+REACHED = [
+    *(State.DRAFT, State.SENT, State.ACKNOWLEDGED, State.INFO_REQUESTED, State.ACCEPTED, State.IN_PROGRESS),
+    *(State.ON_HOLD, State.DECLINED, State.CANCELLED, State.COMPLETED, State.NOT_COMPLETED),
+]
+
+
+@pytest.mark.parametrize("start", REACHED)
+def test_every_pair_of_state_and_verb_is_an_edge_or_a_refusal_with_its_code(world: World, start: State) -> None:
+    referral_id = reach(world, start)
+    for name, words in WORDS.items():
+        verb = c.VERBS[name]
+        if start in verb.origins:
+            continue
+        actor = world.case_manager if name in SOURCE_VERBS else world.navigator
+        said = words | ({"caseworker_id": str(world.navigator.me)} if name == "accept_referral" else {})
+        with pytest.raises((RuleBrokenError, NotPermittedError, NotFoundError)) as refused:
+            world.act(COMMANDS[name], actor, referral_id, **said)
+        if start is State.DRAFT and actor is world.navigator:
+            assert refused.value.code == "not_found"
+        elif (
+            name in {"start_referral", "complete_referral", "end_referral", "resume_referral"}
+            and not {State.ACCEPTED} & world.row(referral_id).was_ever
+        ):
+            assert refused.value.code == "not_permitted"  # nobody is named caseworker yet
+        elif actor is world.navigator and name in {
+            "start_referral",
+            "complete_referral",
+            "end_referral",
+            "resume_referral",
+        }:
+            assert refused.value.code == "wrong_state"
+            assert refused.value.facts["state"] == start
+        else:
+            assert refused.value.code == "wrong_state"
+            assert refused.value.facts["state"] == start
+        assert state(world, referral_id) == start
+
+
+@pytest.mark.parametrize("start", REACHED)
+def test_every_edge_with_a_door_leads_where_the_table_says(world: World, start: State) -> None:
+    for name, words in WORDS.items():
+        verb = c.VERBS[name]
+        if start not in verb.origins:
+            continue
+        referral_id = reach(world, start)
+        if name in {"complete_referral", "end_referral"} and State.IN_PROGRESS in world.row(referral_id).was_ever:
+            report(world, referral_id)
+        actor = world.case_manager if name in SOURCE_VERBS else world.navigator
+        said = words | ({"caseworker_id": str(world.navigator.me)} if name == "accept_referral" else {})
+        world.act(COMMANDS[name], actor, referral_id, **said)
+        assert state(world, referral_id) == verb.to
+        if verb.to not in c.TERMINAL:
+            world.act(c.cancel_referral, world.case_manager, referral_id, reason="duplicate")
+
+
+@pytest.mark.parametrize(
+    "who", ["case_manager", "agency_supervisor", "stranger", "agency_administrator", "outside_intake"]
+)
+def test_only_the_intake_list_and_its_supervisor_answer(world: World, who: str) -> None:
+    referral_id = world.sent()
+    for name in ("acknowledge_referral", "ask_question", "decline_referral"):
+        with pytest.raises((NotPermittedError, NotFoundError)) as refused:
+            world.act(COMMANDS[name], world.people[who], referral_id, **WORDS[name])
+        known = who in {"case_manager", "agency_supervisor"}
+        assert refused.value.code == ("not_permitted" if known else "not_found")
+    world.act(c.acknowledge_referral, world.cbo_supervisor, referral_id)
+
+
+def test_a_random_id_and_a_strangers_referral_answer_alike(world: World) -> None:
+    referral_id = world.sent()
+    for target in (referral_id, uuid7()):
+        with pytest.raises(NotFoundError):
+            world.act(c.acknowledge_referral, world.stranger, target)
+
+
+# --- answering, working, taking back ----------------------------------------------------------------------------------
+
+
+def test_a_caseworker_is_a_colleague_and_the_day_is_to_come(world: World) -> None:
+    referral_id = world.sent()
+    with pytest.raises(InvalidInputError) as refused:
+        words = {"caseworker_id": str(world.stranger.me), "first_contact_on": "2026-01-01"}
+        world.act(c.accept_referral, world.navigator, referral_id, **words)
+    assert refused.value.fields == {"caseworker_id": ["not_a_colleague"], "first_contact_on": ["in_past"]}
+
+
+def test_the_second_answer_reads_who_was_first_and_when(world: World) -> None:
+    referral_id = world.sent()
+    world.accept(referral_id)
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(c.decline_referral, world.other_navigator, referral_id, reason="no_capacity")
+    won = world.row(referral_id).steps[-1]
+    assert (refused.value.code, refused.value.facts["by"], refused.value.facts["at"]) == (
+        "wrong_state",
+        "Ana Díaz",
+        won.at,
+    )
+
+
+@pytest.mark.parametrize(("verb", "field"), [("decline_referral", "reason"), ("cancel_referral", "reason")])
+def test_other_wants_words(world: World, verb: str, field: str) -> None:
+    referral_id = world.sent()
+    actor = world.navigator if verb == "decline_referral" else world.case_manager
+    with pytest.raises(InvalidInputError) as refused:
+        world.act(COMMANDS[verb], actor, referral_id, **{field: "other"})
+    assert refused.value.fields == {"because": ["required"]}
+    with pytest.raises(InvalidInputError) as uncoded:
+        world.act(COMMANDS[verb], actor, referral_id, **{field: "because_i_say_so"})
+    assert uncoded.value.fields == {"reason": ["not_a_choice"]}
+
+
+@pytest.mark.parametrize("reason", ["consent_ended", "agreement_ended"])
+def test_nobody_chooses_settlements_own_reasons(world: World, reason: str) -> None:
+    with pytest.raises(InvalidInputError):
+        world.act(c.cancel_referral, world.case_manager, world.sent(), reason=reason)
+
+
+def test_an_answer_goes_under_its_topics_category(world: World) -> None:
+    referral_id = world.sent()
+    world.act(c.ask_question, world.navigator, referral_id, topic="release", question="Which day?")
+    with pytest.raises(InvalidInputError) as empty:
+        world.act(c.answer_question, world.case_manager, referral_id)
+    assert empty.value.fields == {"answer": ["required"]}
+    world.withdraw_consent()
+    world.consent_again(categories=["identity", "needs", "contact"])
+    with pytest.raises(InvalidInputError) as uncovered:
+        world.act(c.answer_question, world.case_manager, referral_id, answer="In June.")
+    assert uncovered.value.fields == {"answer": ["not_covered"]}
+    world.consent_again()
+    world.act(c.answer_question, world.case_manager, referral_id, answer="In June.")
+    assert world.row(referral_id).steps[-1].category == "release"
+
+
+def test_who_asked_may_take_the_question_back(world: World) -> None:
+    referral_id = reach(world, State.INFO_REQUESTED)
+    world.act(c.answer_question, world.other_navigator, referral_id)
+    assert state(world, referral_id) == "acknowledged"
+
+
+def test_the_recipient_cancels_only_on_the_participants_wish(world: World) -> None:
+    referral_id = world.accepted()
+    for words, fault in (
+        ({"reason": "duplicate"}, {"reason": ["not_yours"]}),
+        ({"reason": "moved_away"}, {"wish_how": ["required"]}),
+    ):
+        with pytest.raises(InvalidInputError) as refused:
+            world.act(c.cancel_referral, world.navigator, referral_id, **words)
+        assert refused.value.fields == fault
+    world.act(c.cancel_referral, world.navigator, referral_id, reason="moved_away", wish_how="phone")
+    row = world.row(referral_id)
+    assert (row.recorded, row.loop_owed_by) == ("cancelled", "source")
+
+
+def test_work_does_not_begin_in_the_future(world: World) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        world.act(c.start_referral, world.navigator, world.accepted(), started_on="2190-01-01", how="video")
+    assert refused.value.fields == {"started_on": ["in_future"]}
+
+
+def test_another_navigator_does_not_start_a_colleagues_work(world: World) -> None:
+    referral_id = world.accepted()
+    with pytest.raises(NotPermittedError):
+        world.act(c.start_referral, world.other_navigator, referral_id, **WORDS["start_referral"])
+    world.act(c.start_referral, world.cbo_supervisor, referral_id, **WORDS["start_referral"])
+
+
+# --- sharing that ends ------------------------------------------------------------------------------------------------
+
+
+def test_after_a_withdrawal_an_unaccepted_referral_is_gone_for_the_recipient(world: World) -> None:
+    referral_id = world.sent()
+    world.withdraw_consent()
+    for name in ("acknowledge_referral", "decline_referral"):
+        with pytest.raises(NotFoundError):
+            world.act(COMMANDS[name], world.navigator, referral_id, **WORDS[name])
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(c.cancel_referral, world.case_manager, referral_id, reason="duplicate")
+    assert refused.value.facts["state"] == "cancelled"
+    assert state(world, referral_id) == "sent"  # nothing recorded yet: the worker writes it
+
+
+def test_the_worker_writes_what_settlement_says_and_ends_the_assignment(world: World) -> None:
+    referral_id = world.sent()
+    c.settle_due(world.session, None, None)
+    assert state(world, referral_id) == "sent"
+    world.withdraw_consent()
+    c.settle_due(world.session, None, None)
+    row = world.row(referral_id)
+    assert (row.recorded, row.steps[-1].side, row.steps[-1].reason) == ("cancelled", "system", "consent_ended")
+    assert (row.open_for, row.loop_owed_by) == (None, "source")
+    left = world.session.scalars(select(Assignment.until_at).where(Assignment.referral_id == referral_id)).all()
+    assert None not in left
+    with pytest.raises(RuleBrokenError) as idle:
+        world.act(c.settle_referral, system(), referral_id)
+    assert idle.value.code == "nothing_due"
+
+
+def test_a_hold_by_settlement_ends_only_when_sharing_holds_again(world: World) -> None:
+    referral_id = world.started()
+    world.withdraw_consent()
+    c.settle_due(world.session, None, None)
+    assert world.row(referral_id).steps[-1].reason == "consent_suspended"
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(c.resume_referral, world.case_manager, referral_id, **WORDS["resume_referral"])
+    assert refused.value.code == "sharing_ended"
+    world.consent_again()
+    world.act(c.resume_referral, world.case_manager, referral_id, **WORDS["resume_referral"])
+    assert state(world, referral_id) == "in_progress"
+
+
+def test_an_act_after_ended_sharing_first_records_the_settlement(world: World) -> None:
+    referral_id = world.started()
+    report(world, referral_id)
+    world.end_agreement()
+    world.act(h.complete_referral, world.navigator, referral_id, outcome="goals_partly_met")
+    steps = world.row(referral_id).steps
+    assert [(step.to_state, step.side) for step in steps[-2:]] == [("on_hold", "system"), ("completed", "recipient")]
+    assert steps[-2].reason == "agreement_suspended"
+
+
+def test_nobody_but_the_service_settles(world: World) -> None:
+    with pytest.raises(NotPermittedError):
+        world.act(c.settle_referral, world.case_manager, world.sent())
+
+
+# --- the loop ---------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_side_that_owes_it_closes_the_loop_once(world: World) -> None:
+    referral_id = reach(world, State.DECLINED)
+    with pytest.raises(RuleBrokenError) as theirs:
+        world.act(c.close_loop, world.navigator, referral_id, answer="agreed")
+    assert theirs.value.code == "loop_not_yours"
+    world.act(c.dispute_outcome, world.case_manager, referral_id, because="She is eligible.")
+    assert not world.row(referral_id).is_done
+    world.act(c.close_loop, world.case_manager, referral_id, answer="try_again", remark="We try elsewhere.")
+    assert world.row(referral_id).is_done
+    with pytest.raises(RuleBrokenError) as again:
+        world.act(c.close_loop, world.case_manager, referral_id, answer="agreed")
+    assert again.value.code == "loop_closed"
+
+
+def test_an_open_referral_has_no_loop_to_close(world: World) -> None:
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(c.close_loop, world.case_manager, world.sent(), answer="agreed")
+    assert refused.value.code == "loop_not_yours"
+
+
+@pytest.mark.parametrize(("asked", "owed"), [(True, "recipient"), (False, None)])
+def test_a_cancellation_is_owed_by_a_recipient_that_had_acted(world: World, asked: bool, owed: str | None) -> None:
+    referral_id = reach(world, State.ACKNOWLEDGED) if asked else world.sent()
+    world.act(c.cancel_referral, world.case_manager, referral_id, reason="release_cancelled")
+    row = world.row(referral_id)
+    assert row.loop_owed_by == owed
+    if asked:
+        world.act(c.close_loop, world.navigator, referral_id, answer="agreed")
+        assert world.row(referral_id).is_done
+
+
+def test_the_recipient_keeps_its_third_key_until_the_loop_closes(world: World) -> None:
+    referral_id = reach(world, State.COMPLETED)
+    held = select(Assignment).where(Assignment.referral_id == referral_id, Assignment.until_at.is_(None))
+    assert len(world.session.scalars(held).all()) == 2
+    world.session.rollback()
+    world.act(c.close_loop, world.case_manager, referral_id, answer="agreed")
+    assert world.session.scalars(held).all() == []
+
+
+def test_a_consent_that_ends_with_the_referral_ends_when_its_loop_closes(world: World) -> None:
+    world.withdraw_consent()
+    consent_id = world.consent_again(expires_on=None, expires_event="referral_closed")
+    referral_id = reach(world, State.DECLINED)
+    world.act(c.close_loop, world.case_manager, referral_id, answer="agreed")
+    ended = world.session.get_one(c.Consent, consent_id)
+    assert ended.event_at is not None
+
+
+# --- the thread -------------------------------------------------------------------------------------------------------
+
+
+def test_a_category_the_other_side_may_not_read_cannot_be_chosen(world: World) -> None:
+    referral_id = world.sent()
+    for actor, category in ((world.case_manager, "health"), (world.navigator, "health")):
+        with pytest.raises(InvalidInputError) as refused:
+            words = {"audience": "both", "category": category, "message": "Hello."}
+            world.act(c.post_message, actor, referral_id, **words)
+        assert refused.value.fields == {"category": ["not_covered"]}
+        world.act(c.post_message, actor, referral_id, audience="own_side", category=category, message="Among us.")
+
+
+def test_only_its_author_strikes_a_message_and_once(world: World) -> None:
+    referral_id = world.sent()
+    words = {"audience": "both", "category": "attendance", "message": "We meet on Monday."}
+    said = world.act(c.post_message, world.navigator, referral_id, **words)
+    with pytest.raises(NotPermittedError):
+        world.act(c.strike_message, world.case_manager, said.id, because="Not mine.")
+    world.act(c.strike_message, world.navigator, said.id, because="Wrong day.")
+    with pytest.raises(RuleBrokenError) as again:
+        world.act(c.strike_message, world.navigator, said.id, because="Wrong day.")
+    assert again.value.code == "message_struck"
+
+
+def test_an_own_sides_message_is_nobody_elses_to_know_of(world: World) -> None:
+    referral_id = world.sent()
+    words = {"audience": "own_side", "category": "needs", "message": "Careful."}
+    said = world.act(c.post_message, world.case_manager, referral_id, **words)
+    with pytest.raises(NotFoundError):
+        world.act(c.strike_message, world.navigator, said.id, because="?")
+
+
+def test_nothing_is_written_to_a_referral_that_is_done(world: World) -> None:
+    referral_id = reach(world, State.DECLINED)
+    world.act(c.close_loop, world.case_manager, referral_id, answer="agreed")
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(
+            c.post_message, world.case_manager, referral_id, audience="own_side", category="needs", message="P.S."
+        )
+    assert refused.value.code == "referral_done"
+
+
+# --- the database's own rule ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE referral_step SET to_state = 'accepted'",
+        "DELETE FROM referral_step",
+        "INSERT OR REPLACE INTO referral_step SELECT * FROM referral_step",
+        "UPDATE loop_answer SET answer = 'agreed'",
+        "DELETE FROM loop_answer",
+    ],
+)
+def test_steps_stay_as_they_were_written_even_against_raw_sql(world: World, statement: str) -> None:
+    referral_id = reach(world, State.DECLINED)
+    world.act(c.dispute_outcome, world.case_manager, referral_id, because="No.")
+    with pytest.raises(DBAPIError, match="insert-only"):
+        world.session.connection().execute(text(statement))
+    world.session.rollback()
+
+
+def test_a_second_step_of_the_same_number_is_refused_by_the_database(world: World) -> None:
+    referral_id = world.sent()
+    with pytest.raises(DBAPIError), planting(world.session):
+        old = world.session.scalars(select(ReferralStep).where(ReferralStep.referral_id == referral_id)).one()
+        values = {
+            key: getattr(old, key)
+            for key in old.__table__.columns.keys()
+            if key not in {"id", "revision", "because", "details"}
+        }
+        world.session.add(ReferralStep(**values))
+    world.session.rollback()
+    world.session.info.pop("work", None)
+    assert len(world.row(referral_id).steps) == 1
