@@ -87,7 +87,7 @@ def names(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
     if not wanted:
         return {}
     found = session.execute(select(Organization.id, Organization.name).where(Organization.id.in_(wanted)))
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 def facilities(organization_id: UUID | None = None) -> Select[Facility]:
@@ -116,7 +116,7 @@ def facility_names(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
     if not wanted:
         return {}
     found = session.execute(select(Facility.id, Facility.name).where(Facility.id.in_(wanted)))
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 def facility_page(

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, Text, and_, cast, exists, false, f
 from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
 
 from referrals.account.models import User
+from referrals.account.queries import colleagues
 from referrals.kernel.actor import Actor, Role
 from referrals.kernel.errors import NotFoundError
 from referrals.organization.models import Location, Organization
@@ -131,7 +132,7 @@ def names(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
     wanted = set(ids)
     if not wanted:
         return {}
-    return dict(session.execute(select(Program.id, Program.name).where(Program.id.in_(wanted))).tuples().all())
+    return dict(session.execute(select(Program.id, Program.name).where(Program.id.in_(wanted))).all())
 
 
 def intake_programs(user_id: UUID) -> Select[UUID]:
@@ -160,11 +161,4 @@ def answering(session: Session, program_id: UUID) -> Sequence[UUID]:
 
 def may_answer(session: Session, organization_id: UUID) -> Sequence[User]:
     """Return the people of an organization who could stand on an intake list, by name."""
-    statement = (
-        select(User)
-        .where(User.organization_id == organization_id, User.disabled_at.is_(None))
-        .options(selectinload(User.grants))
-        .order_by(User.display_name, User.id)
-    )
-    fitting_roles = {Role.NAVIGATOR, Role.SUPERVISOR}
-    return [user for user in session.scalars(statement) if user.roles & fitting_roles]
+    return session.scalars(colleagues(organization_id, Role.NAVIGATOR, Role.SUPERVISOR)).all()
