@@ -1,0 +1,6 @@
+"""Files from elsewhere, read in; each foreign format has one pure file.
+
+A *row* of a file (a CSV row, an HSDS service) goes in whole or not at all, as one act on record. What a source said is
+kept whole beside what was made of it (`source_fields`), so that nothing is lost, a second run changes nothing, and what
+somebody changed here is not overwritten by what the source goes on saying.
+"""

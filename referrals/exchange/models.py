@@ -1,0 +1,54 @@
+"""What was read in, from which file, when and by whom."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint
+from sqlalchemy.orm import Mapped
+
+from referrals.kernel.errors import RuleBrokenError
+from referrals.kernel.orm import Identified, personal, public
+
+#: The formats read in, as they stand in `source` columns and in the log.
+FACILITIES: Final = "facilities_csv"
+SERVICES: Final = "hsds_3_0"
+FORMATS: Final = (FACILITIES, SERVICES)
+
+
+class OtherAgencyError(RuleBrokenError):
+    """The facility is here already, under another agency than the one named for this import."""
+
+    code = "other_agency"
+
+
+class AlreadyImportedError(RuleBrokenError):
+    """Somebody else read the same row in meanwhile: there is nothing left to do."""
+
+    code = "already_imported"
+
+
+class NotActiveError(RuleBrokenError):
+    """The service is new here and its source says that it takes nobody."""
+
+    code = "not_active"
+
+
+class ImportedFile(Identified):
+    """One run of an importer over one file: how many rows went where. The rows' own events say the rest."""
+
+    __tablename__ = "imported_file"
+    __table_args__ = (CheckConstraint("format IN ('facilities_csv', 'hsds_3_0')", name="format"),)
+
+    format: Mapped[str] = public()
+    #: SHA-256 of the file's bytes, in hex: the same file is known again.
+    digest: Mapped[str] = public()
+    name: Mapped[str] = personal()
+    added: Mapped[int] = public()
+    changed: Mapped[int] = public()
+    unchanged: Mapped[int] = public()
+    refused: Mapped[int] = public()
+    imported_at: Mapped[datetime] = public()
+    imported_by: Mapped[UUID | None] = public()
