@@ -76,10 +76,10 @@ def create_app(
         if door is not None:
             for blueprint in blueprints(door):
                 app.register_blueprint(blueprint)
-    static = app.static_folder
-    app.wsgi_app = WhiteNoise(app.wsgi_app, allow_all_origins=False)  # type: ignore[method-assign]
-    if static is not None:
-        app.wsgi_app.add_files(static, prefix="static/")
+    served = WhiteNoise(app.wsgi_app, allow_all_origins=False, add_headers_function=web.static_headers)
+    if app.static_folder is not None:
+        served.add_files(app.static_folder, prefix="static/")
+    app.wsgi_app = served  # type: ignore[method-assign]
     return app
 
 

@@ -126,11 +126,11 @@ class Doors:
             known = takes() if takes is not None else Takes()
 
             def as_page(**ids: UUID) -> ResponseReturnValue:
-                context = read(**ids, **known.words(query(known)))
+                context = read(**ids, **known.understood(query(known)))
                 return render_template(cast("str", page), **context)
 
             def as_json(**ids: UUID) -> ResponseReturnValue:
-                context = read(**ids, **known.words(query(known)))
+                context = read(**ids, **known.understood(query(known)))
                 return _resource(cast("type[Shape]", shape), context)
 
             if page is not None:
@@ -169,13 +169,13 @@ class Doors:
 
             def as_page() -> ResponseReturnValue:
                 try:
-                    found = read(**known.words(form_words(known)))
+                    found = read(**known.understood(form_words(known)))
                 except InvalidInputError as fault:
                     return shown(_typed(fault.fields, upload=False, facts=fault.facts), before(), 422)
                 return shown(Form(request.form.to_dict()), {**found, "asked": True})
 
             def as_json() -> ResponseReturnValue:
-                return _resource(shape, read(**known.words(json_words())))
+                return _resource(shape, read(**known.understood(json_words())))
 
             name = read.__name__
             self.pages.add_url_rule(rule, f"{name}_form", as_form, methods=["GET"])
@@ -332,17 +332,20 @@ def json_words() -> Mapping[str, Any]:
         UnreadableRequestError: broken JSON, a wrong encoding, NaN, nesting without end, or no object.
         UnsupportedMediaType: not JSON at all (415).
     """
-    if not request.get_data(cache=True):
-        return {}
+    body = request.get_data(cache=True)
     if request.mimetype != "application/json":
-        raise UnsupportedMediaType
+        if body or request.content_length:  # the look for the CSRF token has read a form's body already
+            raise UnsupportedMediaType
+        return {}
+    if not body:
+        return {}
     try:
-        body = json.loads(request.get_data().decode("utf-8"), parse_constant=_no_constant)
+        said = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise UnreadableRequestError from None
-    if not isinstance(body, dict):
+    if not isinstance(said, dict):
         raise InvalidInputError({"": ["wrong_type"]})
-    return body
+    return said
 
 
 def _no_constant(_name: str) -> NoReturn:
@@ -445,7 +448,7 @@ def _resource(shape: type[Shape], context: Mapping[str, Any]) -> Response:
         # The version for If-Match; the digest because what is shown can change without it (a status, a consent).
         tag = f"{version}-{hashlib.sha256(answer.get_data()).hexdigest()[:16]}"
         answer.set_etag(tag)
-        if request.method == "GET" and request.if_none_match and request.if_none_match.contains(tag):
+        if request.method == "GET" and request.if_none_match and request.if_none_match.contains_weak(tag):
             return Response(status=304, headers={"ETag": answer.headers["ETag"]})
     return answer
 

@@ -499,9 +499,7 @@ def _enter(
     row: Identified,
     seen: tuple[str, Scope | None] | None = None,
 ) -> None:
-    """Add a row (and the field that was seen, with its scope) to the event it belongs to; `kind` is action and
-    purpose.
-    """
+    """Add a row, and the field that was seen with its scope, to the event of its `kind` (action, purpose)."""
     name, scope = seen or (None, None)
     crossing = scope is not None and scope.owner != looking.actor.organization_id
     owner = scope.owner if crossing and scope is not None else None

@@ -7,7 +7,8 @@ request are recorded before its first byte leaves (`House.dispatch_request`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
 from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed
+from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from referrals.kernel import crypto, look
@@ -40,6 +41,7 @@ from referrals.kernel.errors import (
     InvalidInputError,
     RefusedError,
     SignInNeededError,
+    UnrecordedWriteError,
 )
 from referrals.kernel.keys import KeyRing
 from referrals.kernel.orm import Base, make_engine, uuid7
@@ -72,6 +74,13 @@ Words: TypeAlias = "str | LazyString"
 #: The sentence for each code a refusal, a field or a notice may carry; rooms add theirs through `say()`.
 SENTENCES: dict[str, Words] = {}
 
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.JSONRenderer(),
+    ]
+)
 logger = structlog.get_logger()
 
 
@@ -307,6 +316,16 @@ def _check_origin() -> None:
         raise Forbidden
 
 
+#: What every answer carries, static files too (S-402, S-403); no version and no CORS header anywhere (S-406, S-407).
+_ALWAYS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+}
+
+
 def _headers(response: Response) -> Response:
     """Set the headers of S-401 to S-407. They depend on nothing that a refused request might not have set."""
     headers = response.headers
@@ -314,18 +333,22 @@ def _headers(response: Response) -> Response:
     if request.endpoint == "api_docs":
         policy = policy.replace("img-src 'self'", "img-src 'self' data:")
     headers.setdefault("Content-Security-Policy", policy)
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Referrer-Policy", "same-origin")
-    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-    headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()")
+    for name, value in _ALWAYS.items():
+        headers.setdefault(name, value)
     if request.is_secure:
         headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-    if request.endpoint != "static":
+    if request.endpoint != "static" or response.status_code >= 400:  # noqa: PLR2004
         headers["Cache-Control"] = "no-store"
     if "source" in g:
         headers["X-Request-Id"] = str(cast("Source", g.source).request)
     return response
+
+
+def static_headers(headers: MutableMapping[str, str], _path: str, _url: str) -> None:
+    """Give a static file the same headers: it is served before Flask sees the request."""
+    headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    for name, value in _ALWAYS.items():
+        headers[name] = value
 
 
 # --- errors at both doors ---------------------------------------------------------------------------------------------
@@ -356,6 +379,8 @@ def _refused(error: RefusedError) -> ResponseReturnValue:
 def _http_fault(error: HTTPException) -> ResponseReturnValue:
     if error.response is not None or (error.code or 500) < 400:  # noqa: PLR2004  # a redirect of the router
         return error.get_response()
+    if isinstance(error, SecurityError):  # the Host is none of ours: no address can be built, so there is no page
+        return Response("This address is not served here.\n", status=400, mimetype="text/plain")
     code = "csrf" if isinstance(error, CSRFError) else _HTTP_CODES.get(error.code or 500, "unreadable_request")
     answer = problem(error.code or 500, code)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
@@ -365,12 +390,28 @@ def _http_fault(error: HTTPException) -> ResponseReturnValue:
 
 def _unexpected(error: Exception) -> ResponseReturnValue:
     db.session.rollback()
-    logger.error("unexpected", exc_info=error, path=request.path, request=str(getattr(g, "source", "")))
+    request_id = str(cast("Source", g.source).request) if "source" in g else None
+    logger.error("unexpected", fault=fault_told(error), path=request.path, request=request_id)
     if isinstance(error, OperationalError | InterfaceError):  # the database is busy or away: trying again may help
         return problem(503, "unavailable")
     return problem(500, "unexpected")
 
 
+def fault_told(error: BaseException) -> list[dict[str, Any]]:
+    """Tell a fault for the log of operation: classes and places, and no message, since a message may quote content."""
+    told: list[dict[str, Any]] = []
+    cause: BaseException | None = error
+    while cause is not None and len(told) < _MOST_CAUSES:
+        frames = traceback.extract_tb(cause.__traceback__)
+        places = [f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in frames]
+        told.append({"class": type(cause).__qualname__, "at": places})
+        if isinstance(cause, UnrecordedWriteError):
+            told[-1]["says"] = str(cause)  # our own words: names of classes, fields and ids
+        cause = cause.__cause__ or cause.__context__
+    return told
+
+
+_MOST_CAUSES: Final = 5
 _HTTP_CODES: Final = {
     400: "unreadable_request",
     401: "sign_in_needed",

@@ -1,4 +1,4 @@
-"""Ids rise, instants are aware on both databases, engines are set as the house relies on, rows show nothing of themselves."""
+"""Ids rise, instants are aware on both databases, engines are set as the house relies on, rows show no content."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_an_error_of_the_database_shows_no_parameters(engine: Engine) -> None:
     assert "parameters hidden" in str(caught.value)
 
 
-def test_a_row_shows_class_and_id_and_leaves_no_copy(sqlite_engine: Engine) -> None:
+def test_a_row_shows_class_and_id_and_leaves_no_copy() -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     row = Seen(id=UUID(int=7), row_type="canary", row_id=uuid7(), user_id=uuid7(), at=at)
     assert repr(row) == f"<Seen {UUID(int=7)}>"
