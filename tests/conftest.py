@@ -6,7 +6,6 @@ socket, a migrated template database, one `CREATE DATABASE … TEMPLATE` for eac
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import pwd
@@ -21,12 +20,11 @@ import pytest
 from alembic import command as alembic
 from alembic.config import Config
 from sqlalchemy import URL, Engine, create_engine, text
-from sqlalchemy.exc import NoReferencedTableError
 from sqlalchemy.pool import NullPool
 
 from referrals import app as factory
 from referrals.kernel.keys import KeyRing
-from referrals.kernel.orm import Base, make_engine
+from referrals.kernel.orm import make_engine
 from referrals.kernel.providers import FileProvider
 from referrals.kernel.record import commit, start_writing
 from referrals.kernel.session import HouseSession
@@ -44,24 +42,11 @@ def missing(sentence: str) -> None:
 
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Run the migrations up to a revision."""
-    # INTERIM while rooms are being built: the unbroken part of the history, then the models of the rest.
-    numbers = {int(path.name[:4]) for path in (ROOT / "migrations" / "versions").glob("0*.py")}
-    last = next(n for n in itertools.count(1) if n + 1 not in numbers)
-    place = Path(tempfile.mkdtemp())
-    shutil.copytree(
-        ROOT / "migrations",
-        place / "m",
-        ignore=lambda _, names: [n for n in names if n[:4].isdigit() and int(n[:4]) > last],
-    )
     config = Config()
-    config.set_main_option("script_location", str(place / "m"))
+    config.set_main_option("script_location", str(ROOT / "migrations"))
     with engine.connect() as connection:
         config.attributes["connection"] = connection
         alembic.upgrade(config, revision)
-        if last < 12:
-            with contextlib.suppress(NoReferencedTableError):
-                Base.metadata.create_all(connection)
-            connection.commit()
 
 
 def open_session(engine: Engine, ring: KeyRing) -> HouseSession:

@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
 from sqlalchemy import Select
@@ -129,6 +129,10 @@ class Work:
         self.details.append((participant_id, content))
 
 
+#: What a command leaves behind although it is refused, in the refusal's own transaction.
+Outlasting: TypeAlias = Callable[[Work, Any, RefusedError, Mapping[str, Any]], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Command(Generic[S, R]):
     """A declared act.
@@ -147,7 +151,7 @@ class Command(Generic[S, R]):
     allow: Sequence[Sequence[Predicate]]
     purpose: str | None
     edits: bool
-    outlasts: Callable[[Work, S, RefusedError, Mapping[str, Any]], None] | None
+    outlasts: Outlasting | None
     act: Callable[..., R]
 
     @property
@@ -156,6 +160,7 @@ class Command(Generic[S, R]):
         return self.records.partition(".")[0]
 
 
+@overload
 def command(
     *,
     records: str,
@@ -163,11 +168,39 @@ def command(
     takes: type[Takes],
     within: Callable[[Actor], Select[Any]],
     allow: Sequence[Sequence[Predicate]],
-    makes: type[R] | None = None,
+    purpose: str | None = ...,
+    edits: bool = ...,
+    outlasts: Outlasting | None = ...,
+) -> Callable[[Callable[Concatenate[Work, S, P], S]], Command[S, S]]: ...
+
+
+@overload
+def command(
+    *,
+    records: str,
+    on: type[S],
+    takes: type[Takes],
+    within: Callable[[Actor], Select[Any]],
+    allow: Sequence[Sequence[Predicate]],
+    makes: type[R],
+    purpose: str | None = ...,
+    edits: bool = ...,
+    outlasts: Outlasting | None = ...,
+) -> Callable[[Callable[Concatenate[Work, S, P], R]], Command[S, R]]: ...
+
+
+def command(
+    *,
+    records: str,
+    on: type[Any],
+    takes: type[Takes],
+    within: Callable[[Actor], Select[Any]],
+    allow: Sequence[Sequence[Predicate]],
+    makes: type[Any] | None = None,
     purpose: str | None = None,
     edits: bool = False,
-    outlasts: Callable[[Work, S, RefusedError, Mapping[str, Any]], None] | None = None,
-) -> Callable[[Callable[Concatenate[Work, S, P], R]], Command[S, R]]:
+    outlasts: Outlasting | None = None,
+) -> Callable[[Callable[..., Any]], Command[Any, Any]]:
     """Declare a command.
 
     The schema's fields must be the function's keywords, exactly; each record name is declared once.
@@ -176,7 +209,7 @@ def command(
         TypeError: at import, when fields and keywords differ, the name is taken, or nobody is allowed.
     """
 
-    def declare(act: Callable[Concatenate[Work, S, P], R]) -> Command[S, R]:
+    def declare(act: Callable[..., Any]) -> Command[Any, Any]:
         name = act.__name__
         keywords = {k for k, p in inspect.signature(act).parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
         schema = takes()
@@ -186,9 +219,7 @@ def command(
             raise TypeError(f"{records} is declared twice")
         if not allow or not all(allow):
             raise TypeError(f"{name}: say who may")
-        declared = Command(
-            name, records, on, cast("type[R]", makes or on), schema, within, allow, purpose, edits, outlasts, act
-        )
+        declared = Command(name, records, on, makes or on, schema, within, allow, purpose, edits, outlasts, act)
         COMMANDS[records] = declared
         return declared
 
@@ -217,7 +248,7 @@ def execute(
     """
     if "work" in session.info:
         raise RuntimeError("a command may not run inside another: share a rule, not a transaction")
-    words = what.takes.words(data)
+    words = what.takes.understood(data)
     work = _begin(session, what, actor)
     try:
         try:

@@ -57,7 +57,7 @@ class Takes(Schema):
 
         unknown = RAISE
 
-    def words(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def understood(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the loaded values, or raise `InvalidInputError` with codes by field path (`goals.2`)."""
         if not isinstance(given, Mapping):
             raise InvalidInputError({"": ["wrong_type"]})

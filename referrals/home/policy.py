@@ -1,0 +1,31 @@
+"""Whose home shows what. Names read after "may, if the actor …"."""
+
+from __future__ import annotations
+
+from referrals.kernel.actor import Actor, Role
+from referrals.person.policy import WORKING
+
+
+def works_with_participants(actor: Actor) -> bool:
+    """Has a role that works with participants."""
+    return actor.works_as(*WORKING)
+
+
+def answers_for_programs(actor: Actor) -> bool:
+    """Answers referrals for a program, or supervises who does."""
+    return actor.works_as(Role.NAVIGATOR, Role.SUPERVISOR)
+
+
+def plans_releases(actor: Actor) -> bool:
+    """Works at the side that knows release dates, or hears of them."""
+    return actor.works_as(Role.CASE_MANAGER, Role.SUPERVISING_OFFICER, Role.SUPERVISOR)
+
+
+def runs_an_organization(actor: Actor) -> bool:
+    """Looks after an organization's accounts and places."""
+    return actor.works_as(Role.ADMINISTRATOR)
+
+
+def reads_the_log(actor: Actor) -> bool:
+    """Reads who saw what, and nothing else."""
+    return actor.works_as(Role.AUDITOR)
