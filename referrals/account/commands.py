@@ -18,8 +18,10 @@ from referrals.account import models as m
 from referrals.account import policy as p
 from referrals.account import queries as q
 from referrals.account.models import (
+    USE_STEP,
     AuditorAloneError,
     CodeRefusedError,
+    FactorNotPendingError,
     FailedAttempt,
     FreshSignInNeededError,
     PasswordRefusedError,
@@ -45,6 +47,15 @@ from referrals.organization.queries import installation as the_one
 from referrals.organization.queries import own as own_organization
 from referrals.organization.queries import the_installation
 
+__all__ = [
+    "USE_STEP",
+    "CodeRefusedError",
+    "FactorNotPendingError",
+    "FreshSignInNeededError",
+    "PasswordRefusedError",
+    "SignInRefusedError",
+]
+
 _ROLES = [role.value for role in Role if role is not Role.OPERATOR]
 
 
@@ -67,6 +78,15 @@ def check_ahead(session: Session, *, name: str, password: str) -> None:
     typed = user.as_hashed(password) if user is not None else password
     session.rollback()
     session.info["verified_ahead"] = (hashed, typed, m.passwords.verify(hashed, typed))
+
+
+def change_ahead(session: Session, actor: Actor, *, present: str | None, new: str) -> None:
+    """Verify the present password and hash the new one before a change of password opens its transaction."""
+    hashed = q.user(session, actor.me).password_hash
+    session.rollback()
+    if present is not None:
+        session.info["verified_ahead"] = (hashed, present, m.passwords.verify(hashed, present))
+    hash_ahead(session, new)
 
 
 def hash_ahead(session: Session, password: str) -> None:
@@ -394,16 +414,16 @@ def enroll_factor(work: Work, factor: SecondFactor, *, code: str) -> SignIn:
     user = _user(work, factor.user_id)
     acting = _acting_sign_in(work)
     if user.must_change_password:
-        raise m.FactorNotPendingError
+        raise FactorNotPendingError
     if factor.confirmed_at is not None or factor.ended_at is not None:
-        raise m.FactorNotPendingError
+        raise FactorNotPendingError
     step = factor.matching_step(code, work.now)
     if step is None:
         raise InvalidInputError({"code": ["code_wrong"]})
     earlier = q.factor_of(work.session, user.id)
     if earlier is not None:
         if acting.second_factor_at is None:
-            raise m.FactorNotPendingError
+            raise FactorNotPendingError
         earlier.ended_at = work.now
         work.record(earlier, ["ended_at"])
     factor.confirm(step, work.now)

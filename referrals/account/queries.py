@@ -30,10 +30,14 @@ from referrals.account.models import (
     token_hash,
 )
 from referrals.kernel.actor import Actor, Role, Side, Source
-from referrals.kernel.errors import NotFoundError
+from referrals.kernel.errors import NotFoundError, NotPermittedError
+from referrals.kernel.look import declare_look, refuse
 from referrals.kernel.record import clock
 
 __all__ = ["ENROLL", "FULL", "NEW_PASSWORD", "RECOVERY_CODES", "ROLES", "SECOND_FACTOR"]
+
+#: A refused reading of an organization's accounts. Readings that succeed are about no participant and not recorded.
+PEOPLE = declare_look("account.people_viewed", "the accounts of an organization")
 
 
 def limits(session: Session) -> Limits:
@@ -224,6 +228,59 @@ def where_signed_in(session: Session, actor: Actor) -> list[WhereSignedIn]:
         for one, used_at in session.execute(statement)
         if not one.is_over(at, used_at, bounds)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What an authenticator app needs: the text of the QR code, and the key to type in groups of four."""
+
+    id: UUID
+    uri: str
+    key: str
+
+
+def setup(session: Session, actor: Actor) -> Setup | None:
+    """Return how to set up the actor's pending second factor; None when none waits."""
+    factor = pending_factor(session, actor.me)
+    if factor is None:
+        return None
+    seed = factor.seed
+    groups = " ".join(seed[start : start + 4] for start in range(0, len(seed), 4))
+    return Setup(factor.id, factor.uri(user(session, actor.me).sign_in_name), groups)
+
+
+def people_for(
+    session: Session, actor: Actor, *, after: UUID | None = None, limit: int = 50
+) -> tuple[list[User], UUID | None]:
+    """Return a page of the accounts of the actor's organization, and the id to go on after.
+
+    Raises:
+        NotPermittedError: the actor is no administrator; the refusal is on record (S-210).
+    """
+    _require_administrator(session, actor)
+    return people_page(session, actor.organization, after=after, limit=limit)
+
+
+def person_for(session: Session, actor: Actor, user_id: UUID) -> User:
+    """Return one account of the actor's organization.
+
+    Raises:
+        NotPermittedError: the actor is no administrator. NotFoundError: there is none with this id, or it is elsewhere.
+    """
+    _require_administrator(session, actor)
+    row = session.scalars(visible_to(actor).where(User.id == user_id)).one_or_none()
+    if row is None:
+        refuse(session, actor, PEOPLE, row_type="user", target=user_id, purpose="administration")
+        raise NotFoundError
+    return row
+
+
+def _require_administrator(session: Session, actor: Actor) -> None:
+    if not actor.works_as(Role.ADMINISTRATOR):
+        whose = actor.organization_id
+        code = NotPermittedError.code
+        refuse(session, actor, PEOPLE, row_type="organization", target=whose, purpose="administration", code=code)
+        raise NotPermittedError
 
 
 def actor_for(user: User, sign_in: SignIn, source: Source, *, step: str = FULL) -> Actor:

@@ -1,0 +1,859 @@
+"""Both doors of the account room: signing in step by step, one's own account, and the people of one's organization."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+from urllib.parse import quote, urlsplit
+from uuid import UUID
+
+import segno
+from flask import Response, flash, g, make_response, redirect, render_template, request, session
+from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext as _l
+from flask_login import current_user
+from flask_wtf.csrf import generate_csrf
+from marshmallow import fields
+
+from referrals.account import commands as c
+from referrals.account import queries as q
+from referrals.account.commands import (
+    CodeRefusedError,
+    FreshSignInNeededError,
+    PasswordRefusedError,
+    SignInRefusedError,
+)
+from referrals.kernel.actor import Actor, Role, Source, nobody
+from referrals.kernel.command import Command, execute
+from referrals.kernel.door import (
+    OPERATIONS,
+    Doors,
+    Form,
+    Operation,
+    Shape,
+    asking,
+    form_words,
+    json_words,
+    run,
+)
+from referrals.kernel.errors import InvalidInputError, RefusedError, RuleBrokenError, SignInNeededError
+from referrals.kernel.record import clock
+from referrals.kernel.schema import Takes, uid
+from referrals.kernel.web import (
+    API,
+    HALFWAY,
+    OPEN,
+    SignedIn,
+    Words,
+    current_actor,
+    db,
+    limiter,
+    place,
+    say,
+    sentence,
+    source,
+)
+from referrals.organization.queries import installation
+
+doors = Doors("account")
+
+OPEN |= {
+    "account.sign_in_form": "this is where people sign in",
+    "account.sign_in": "this is where people sign in",
+    "account_api.sign_in": "this is where programs sign in",
+}
+HALFWAY |= {
+    "account.second_step_form": "the second factor completes the sign-in",
+    "account.second_step": "the second factor completes the sign-in",
+    "account.new_password_form": "a one-time code only opens this",
+    "account.new_password": "a one-time code only opens this",
+    "account.enroll_form": "without a second factor there is nothing else to do",
+    "account.enroll": "without a second factor there is nothing else to do",
+    "account.sign_out": "whoever came half the way may leave",
+    "account_api.this_sign_in": "a program learns here what is still missing",
+    "account_api.second_step": "the second factor completes the sign-in",
+    "account_api.new_password": "a one-time code only opens this",
+    "account_api.pending_authenticator": "without a second factor there is nothing else to do",
+    "account_api.enroll": "without a second factor there is nothing else to do",
+    "account_api.sign_out": "whoever came half the way may leave",
+}
+place("/organization/people", _l("People"), 80, lambda actor: actor.works_as(Role.ADMINISTRATOR))
+
+#: Coarse, per address (S-117): a whole office may stand behind one; the account's own lock does the rest.
+_RATE = "120 per minute"
+_PAGES = {
+    q.SECOND_FACTOR: "/sign-in/second-step",
+    q.NEW_PASSWORD: "/sign-in/new-password",
+    q.ENROLL: "/sign-in/enroll",
+}
+#: What a program sets on a request that nobody asked for, so that polling does not keep a sign-in alive (S-109).
+_BACKGROUND = "X-Background"
+
+
+def load_sign_in(token: str, source: Source) -> SignedIn | None:
+    """Return who holds this token now, or None; keep, to the minute, that it was used (S-109)."""
+    held = q.holder(db.session(), token, source)
+    db.session.rollback()
+    if held is None or held.actor.sign_in_id is None:
+        return None
+    at = clock(db.session())
+    if at - held.used_at >= c.USE_STEP and _BACKGROUND not in request.headers:
+        c.keep_alive(db.session(), held.actor.sign_in_id, at)
+    g.zone = held.time_zone
+    g.sign_in_ends_at = held.ends_at
+    return SignedIn(token, held.actor, held.step, name=held.display_name, organization=held.organization)
+
+
+# --- signing in ------------------------------------------------------------------------------------------------------
+
+
+def _hold(token: str) -> None:
+    """Let the cookie hold this token and nothing from before: no fixed session survives a sign-in (S-111)."""
+    session.clear()
+    g.pop("csrf_token", None)
+    session["_user_id"] = token
+
+
+def _step_of(token: str) -> str:
+    held = q.holder(db.session(), token, source())
+    db.session.rollback()
+    return held.step if held is not None else ""
+
+
+def _next() -> str:
+    """Return where the reader was going, if that is a path of this host (S-306)."""
+    wanted = request.values.get("next", "")
+    parts = urlsplit(wanted)
+    plain = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and "\\" not in wanted
+    if plain and not (parts.scheme or parts.netloc) and wanted.isprintable() and not wanted.startswith("/sign-"):
+        return wanted
+    return "/home"
+
+
+def _onward(step: str) -> ResponseReturnValue:
+    """Lead to what is still missing, or to where the reader was going."""
+    where = _next()
+    if step in _PAGES:
+        return redirect(_PAGES[step] + (f"?next={quote(where)}" if where != "/home" else ""), 303)
+    return redirect(where, 303)
+
+
+def _ask(page: str, *, form: Form | None = None, status: int = 200, **around: Any) -> Response:
+    if form is None:
+        form = Form()
+    return make_response(render_template(page, form=form, next=_next(), **around), status)
+
+
+def _typed(faults: Mapping[str, Sequence[str]], *secret: str) -> Form:
+    """Return the form as it was typed, without its secrets, with its faults in words."""
+    kept = {name: value for name, value in request.form.items() if name not in secret}
+    return Form(kept, {name: [sentence(code) for code in codes] for name, codes in faults.items()})
+
+
+def _form(what: Command[Any, Any]) -> dict[str, Any]:
+    return {name: value for name, value in form_words(what.takes).items() if name != "next"}
+
+
+def _begin(given: Mapping[str, Any]) -> str:
+    """Sign in with name and password; return the new token."""
+    words = c.sign_in.takes.understood(given)
+    if words["acknowledged"]:
+        c.check_ahead(db.session(), name=words["name"], password=words["password"])
+    target = installation(db.session()).id
+    made = execute(db.session(), c.sign_in, actor=nobody(source()), target=target, data=given)
+    return cast("str", made.token)
+
+
+def _renewed(made: Any) -> str:
+    """Put the renewed token into the cookie; return what is still missing."""
+    token = cast("str", made.token)
+    _hold(token)
+    return _step_of(token)
+
+
+@doors.pages.get("/sign-in", endpoint="sign_in_form")
+def sign_in_form() -> ResponseReturnValue:
+    """Show the system-use notice and ask for name and password."""
+    if current_user.is_authenticated:
+        return _onward(cast("SignedIn", current_user).step)
+    return _ask("account/sign_in.html", left="left" in request.args)
+
+
+@doors.pages.post("/sign-in", endpoint="sign_in")
+@limiter.limit(_RATE)
+def take_sign_in() -> ResponseReturnValue:
+    """Take name and password."""
+    try:
+        token = _begin(_form(c.sign_in))
+    except InvalidInputError as fault:
+        return _ask("account/sign_in.html", form=_typed(fault.fields, "password"), status=422)
+    except SignInRefusedError as refusal:
+        form = _typed({"": [refusal.code]}, "password")
+        return _ask("account/sign_in.html", form=form, status=refusal.status)
+    _hold(token)
+    return _onward(_step_of(token))
+
+
+@doors.pages.get("/sign-in/second-step", endpoint="second_step_form")
+def second_step_form() -> ResponseReturnValue:
+    """Ask for a code: to complete a sign-in, or to make it fresh again."""
+    step = cast("SignedIn", current_user).step
+    if step not in {q.SECOND_FACTOR, q.FULL}:
+        return _onward(step)
+    return _ask("account/second_step.html", again=step == q.FULL)
+
+
+@doors.pages.post("/sign-in/second-step", endpoint="second_step")
+@limiter.limit(_RATE)
+def take_second_step() -> ResponseReturnValue:
+    """Take the code."""
+    again = cast("SignedIn", current_user).step == q.FULL
+    try:
+        made = run(c.confirm_second_factor, _this_sign_in(), _form(c.confirm_second_factor))
+    except (InvalidInputError, CodeRefusedError) as fault:
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"code": [fault.code]}
+        return _ask("account/second_step.html", form=_typed(faults, "code"), status=fault.status, again=again)
+    return _onward(_renewed(made))
+
+
+@doors.pages.get("/sign-in/new-password", endpoint="new_password_form")
+def new_password_form() -> ResponseReturnValue:
+    """Ask for a password of one's own."""
+    step = cast("SignedIn", current_user).step
+    if step != q.NEW_PASSWORD:
+        return _onward(step)
+    return _ask("account/new_password.html", first=True)
+
+
+@doors.pages.post("/sign-in/new-password", endpoint="new_password")
+@limiter.limit(_RATE)
+def take_new_password() -> ResponseReturnValue:
+    """Take the password."""
+    try:
+        made = _change_password(_form(c.change_password))
+    except (InvalidInputError, CodeRefusedError) as fault:
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
+        form = _typed(faults, "new_password", "present_password")
+        return _ask("account/new_password.html", form=form, status=fault.status, first=True)
+    return _onward(_renewed(made))
+
+
+@doors.pages.get("/sign-in/enroll", endpoint="enroll_form")
+def enroll_form() -> ResponseReturnValue:
+    """Show the authenticator's QR code and key, and ask for its first code."""
+    step = cast("SignedIn", current_user).step
+    if step != q.ENROLL:
+        return _onward(step)
+    return _enroll_page()
+
+
+@doors.pages.post("/sign-in/enroll", endpoint="enroll")
+@limiter.limit(_RATE)
+def take_enroll() -> ResponseReturnValue:
+    """Take the first code, and show the recovery codes once."""
+    return _take_first_code("account/enroll.html")
+
+
+def _this_sign_in() -> UUID:
+    sign_in_id = current_actor().sign_in_id
+    if sign_in_id is None:
+        raise SignInNeededError
+    return sign_in_id
+
+
+def _change_password(given: Mapping[str, Any]) -> Any:
+    words = c.change_password.takes.understood(given)
+    actor = current_actor()
+    c.change_ahead(db.session(), actor, present=words["present_password"], new=words["new_password"])
+    return run(c.change_password, actor.me, given)
+
+
+def _enroll_page(form: Form | None = None, status: int = 200, page: str = "account/enroll.html") -> ResponseReturnValue:
+    shown = q.setup(db.session(), current_actor())
+    db.session.rollback()
+    if shown is None:  # it was replaced at another sign-in: begin again
+        session.clear()
+        return redirect("/sign-in", 303)
+    code = segno.make(shown.uri, error="m", micro=False)
+    drawing = {"size": len(code.matrix) + 8, "path": _path(code.matrix)}
+    return _ask(page, form=form, status=status, key=shown.key, qr=drawing)
+
+
+def _path(matrix: Sequence[Sequence[int]]) -> str:
+    """Draw a QR code as one path of dark runs, with the quiet zone of four that readers need."""
+    drawn = []
+    for y, row in enumerate(matrix, 4):
+        x = 0
+        while x < len(row):
+            start = x
+            while x < len(row) and row[x]:
+                x += 1
+            if x > start:
+                drawn.append(f"M{start + 4} {y}h{x - start}v1h-{x - start}z")
+            x += 1
+    return "".join(drawn)
+
+
+def _take_first_code(page: str) -> ResponseReturnValue:
+    shown = q.setup(db.session(), current_actor())
+    db.session.rollback()
+    if shown is None:
+        return _enroll_page()
+    try:
+        made = run(c.enroll_factor, shown.id, _form(c.enroll_factor))
+    except (InvalidInputError, RuleBrokenError) as fault:
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
+        return _enroll_page(_typed(faults, "code"), fault.status, page)
+    codes = made.shown_codes
+    _renewed(made)
+    return _ask("account/recovery_codes.html", codes=codes)
+
+
+# --- one's own account -----------------------------------------------------------------------------------------------
+
+
+class PersonShape(Shape):
+    """An account, as its organization sees it."""
+
+    id = fields.UUID()
+    sign_in_name = fields.String()
+    display_name = fields.String()
+    roles = fields.List(fields.String())
+    must_change_password = fields.Boolean()
+    last_signed_in_at = fields.AwareDateTime()
+    locked_at = fields.AwareDateTime()
+    disabled_at = fields.AwareDateTime()
+
+
+class OneselfShape(PersonShape):
+    """One's own account."""
+
+    email = fields.String()
+    phone = fields.String()
+    organization_id = fields.UUID()
+
+
+class NewCodeShape(PersonShape):
+    """An account with its new one-time code, which is told this once."""
+
+    shown_code = fields.String(data_key="one_time_code")
+
+
+class SignInShape(Shape):
+    """One of one's own sign-ins."""
+
+    id = fields.UUID()
+    channel = fields.String()
+    started_at = fields.AwareDateTime()
+    used_at = fields.AwareDateTime()
+    ends_at = fields.AwareDateTime()
+    complete = fields.Boolean()
+    this = fields.Boolean()
+
+
+class EndedShape(Shape):
+    """A sign-in that ended."""
+
+    id = fields.UUID()
+    ended_at = fields.AwareDateTime()
+
+
+class GrantShape(Shape):
+    """A role somebody has or had."""
+
+    id = fields.UUID()
+    user_id = fields.UUID()
+    role = fields.String()
+    granted_at = fields.AwareDateTime()
+    ended_at = fields.AwareDateTime()
+
+
+class StandingShape(Shape):
+    """Who is signed in, what is still missing (`next`), and the token that unsafe requests carry in X-CSRFToken."""
+
+    id = fields.UUID()
+    next = fields.String()
+    user_id = fields.UUID()
+    display_name = fields.String()
+    organization_id = fields.UUID()
+    organization = fields.String()
+    side = fields.String()
+    roles = fields.List(fields.String())
+    ends_at = fields.AwareDateTime()
+    csrf_token = fields.String()
+    recovery_codes = fields.List(fields.String())
+
+
+class SetupShape(Shape):
+    """What an authenticator app needs to be set up."""
+
+    uri = fields.String()
+    key = fields.String()
+
+
+@doors.get("/account", page="account/account.html", shape=OneselfShape)
+def account() -> Mapping[str, Any]:
+    """Read one's own account."""
+    database, actor = asking()
+    return {
+        "it": q.user(database, actor.me),
+        "works_as": works_as,
+        "codes_left": len(q.recovery_codes(database, actor.me)),
+        "ends_at": g.get("sign_in_ends_at"),
+        "form": Form(),
+    }
+
+
+@doors.get("/account/sign-ins", page="account/sign_ins.html", shape=SignInShape, many=True)
+def sign_ins() -> Mapping[str, Any]:
+    """Read where one is signed in."""
+    database, actor = asking()
+    return {"rows": q.where_signed_in(database, actor), "next": None, "form": Form()}
+
+
+doors.act(
+    "/account/sign-ins/<uuid:target>/end",
+    c.end_sign_in,
+    page=None,
+    then=lambda _row: "/account/sign-ins",
+    shape=EndedShape,
+    done="sign_in_ended",
+)
+
+
+@doors.pages.get("/account/password", endpoint="change_password_form")
+def change_password_form() -> ResponseReturnValue:
+    """Ask for the present password and a new one."""
+    return _ask("account/new_password.html", first=False)
+
+
+@doors.pages.post("/account/password", endpoint="change_password")
+@limiter.limit(_RATE)
+def take_change_password() -> ResponseReturnValue:
+    """Take the new password."""
+    try:
+        made = _change_password(_form(c.change_password))
+    except (InvalidInputError, PasswordRefusedError) as fault:
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"present_password": [fault.code]}
+        form = _typed(faults, "new_password", "present_password")
+        return _ask("account/new_password.html", form=form, status=fault.status, first=False)
+    _renewed(made)
+    flash("password_changed", "success")
+    return redirect("/account", 303)
+
+
+@doors.pages.get("/account/recovery-codes", endpoint="renew_recovery_codes_form")
+def renew_recovery_codes_form() -> ResponseReturnValue:
+    """Ask for a code before making new recovery codes."""
+    return _ask("account/give_code.html", purpose="recovery_codes")
+
+
+@doors.pages.post("/account/recovery-codes", endpoint="renew_recovery_codes")
+@limiter.limit(_RATE)
+def take_renew_recovery_codes() -> ResponseReturnValue:
+    """Make new recovery codes, and show them once."""
+    try:
+        made = run(c.renew_recovery_codes, current_actor().me, _form(c.renew_recovery_codes))
+    except (InvalidInputError, CodeRefusedError) as fault:
+        return _code_again(fault, "recovery_codes")
+    codes = made.shown_codes
+    _renewed(made)
+    return _ask("account/recovery_codes.html", codes=codes)
+
+
+@doors.pages.get("/account/authenticator", endpoint="start_factor_form")
+def start_factor_form() -> ResponseReturnValue:
+    """Ask for a code of the present authenticator before replacing it."""
+    return _ask("account/give_code.html", purpose="authenticator")
+
+
+@doors.pages.post("/account/authenticator", endpoint="start_factor")
+@limiter.limit(_RATE)
+def take_start_factor() -> ResponseReturnValue:
+    """Begin to replace the authenticator."""
+    try:
+        run(c.start_factor, current_actor().me, _form(c.start_factor))
+    except (InvalidInputError, CodeRefusedError) as fault:
+        return _code_again(fault, "authenticator")
+    return redirect("/account/authenticator/new", 303)
+
+
+@doors.pages.get("/account/authenticator/new", endpoint="enroll_again_form")
+def enroll_again_form() -> ResponseReturnValue:
+    """Show the new authenticator's QR code and key."""
+    if q.setup(db.session(), current_actor()) is None:
+        return redirect("/account/authenticator", 303)
+    return _enroll_page()
+
+
+@doors.pages.post("/account/authenticator/new", endpoint="enroll_again")
+@limiter.limit(_RATE)
+def take_enroll_again() -> ResponseReturnValue:
+    """Take the new authenticator's first code."""
+    return _take_first_code("account/enroll.html")
+
+
+def _code_again(fault: RefusedError, purpose: str) -> ResponseReturnValue:
+    faults = fault.fields if isinstance(fault, InvalidInputError) else {"code": [fault.code]}
+    return _ask("account/give_code.html", form=_typed(faults, "code"), status=fault.status, purpose=purpose)
+
+
+@doors.pages.post("/sign-out", endpoint="sign_out")
+def take_sign_out() -> ResponseReturnValue:
+    """Sign out, everywhere, and let the browser forget what it kept (S-405)."""
+    run(c.sign_out, _this_sign_in(), {})
+    session.clear()
+    answer = redirect("/sign-in?left=1", 303)
+    answer.headers["Clear-Site-Data"] = '"cache", "cookies", "storage"'
+    return answer
+
+
+# --- the JSON door of signing in -------------------------------------------------------------------------------------
+
+
+def _standing(token: str, codes: Sequence[str] = ()) -> dict[str, Any]:
+    held = q.holder(db.session(), token, source())
+    db.session.rollback()
+    if held is None:
+        raise SignInNeededError
+    actor: Actor = held.actor
+    told = {
+        "id": actor.sign_in_id,
+        "next": held.step,
+        "user_id": actor.user_id,
+        "display_name": held.display_name,
+        "organization_id": actor.organization_id,
+        "organization": held.organization,
+        "side": actor.side,
+        "roles": sorted(actor.roles),
+        "ends_at": held.ends_at,
+        "csrf_token": generate_csrf(),
+        "recovery_codes": list(codes),
+    }
+    return StandingShape().told(told)
+
+
+def _json(body: Mapping[str, Any], status: int = 200) -> Response:
+    answer = make_response(dict(body), status)
+    answer.mimetype = "application/json"
+    return answer
+
+
+def _open(
+    rule: str, name: str, summary: str, what: Command[Any, Any] | None, shape: type[Shape] = StandingShape
+) -> None:
+    """List an operation of the JSON door that `Doors.act` does not make."""
+    method = "POST" if what is not None else "GET"
+    takes = type(what.takes) if what is not None else None
+    creates = name == "sign_in"
+    OPERATIONS.append(
+        Operation(method, f"{API}{rule}", f"account_api.{name}", summary, shape, takes, what, creates=creates)
+    )
+
+
+@doors.api.post("/sign-ins", endpoint="sign_in")
+@limiter.limit(_RATE)
+def json_sign_in() -> ResponseReturnValue:
+    """Sign in with name and password."""
+    token = _begin(json_words())
+    _hold(token)
+    answer = _json(_standing(token), 201)
+    answer.headers["Location"] = f"{API}/sign-ins/current"
+    return answer
+
+
+@doors.api.get("/sign-ins/current", endpoint="this_sign_in")
+def json_this_sign_in() -> ResponseReturnValue:
+    """Read who is signed in and what is still missing."""
+    return _json(_standing(cast("SignedIn", current_user).token))
+
+
+@doors.api.post("/sign-ins/current/second-step", endpoint="second_step")
+@limiter.limit(_RATE)
+def json_second_step() -> ResponseReturnValue:
+    """Give the second factor."""
+    made = run(c.confirm_second_factor, _this_sign_in(), json_words())
+    _renewed(made)
+    return _json(_standing(made.token))
+
+
+@doors.api.post("/sign-ins/current/password", endpoint="new_password")
+@limiter.limit(_RATE)
+def json_new_password() -> ResponseReturnValue:
+    """Choose a password."""
+    made = _change_password(json_words())
+    _renewed(made)
+    return _json(_standing(made.token))
+
+
+@doors.api.get("/sign-ins/current/authenticator", endpoint="pending_authenticator")
+def json_pending_authenticator() -> ResponseReturnValue:
+    """Read what the authenticator app needs, until its first code is given."""
+    shown = q.setup(db.session(), current_actor())
+    if shown is None:
+        raise c.FactorNotPendingError
+    return _json(SetupShape().told(shown))
+
+
+@doors.api.post("/sign-ins/current/authenticator", endpoint="enroll")
+@limiter.limit(_RATE)
+def json_enroll() -> ResponseReturnValue:
+    """Give the authenticator's first code; the answer tells the recovery codes, once."""
+    shown = q.setup(db.session(), current_actor())
+    db.session.rollback()
+    if shown is None:
+        raise c.FactorNotPendingError
+    made = run(c.enroll_factor, shown.id, json_words())
+    codes = made.shown_codes
+    _renewed(made)
+    return _json(_standing(made.token, codes))
+
+
+@doors.api.post("/sign-ins/current/end", endpoint="sign_out")
+def json_sign_out() -> ResponseReturnValue:
+    """Sign out, everywhere."""
+    ended = run(c.sign_out, _this_sign_in(), json_words())
+    session.clear()
+    answer = _json(EndedShape().told(ended))
+    answer.headers["Clear-Site-Data"] = '"cache", "cookies", "storage"'
+    return answer
+
+
+@doors.api.post("/account/authenticator", endpoint="start_factor")
+@limiter.limit(_RATE)
+def json_start_factor() -> ResponseReturnValue:
+    """Begin to replace one's authenticator."""
+    run(c.start_factor, current_actor().me, json_words())
+    return _json(SetupShape().told(q.setup(db.session(), current_actor())), 201)
+
+
+@doors.api.post("/account/recovery-codes", endpoint="renew_recovery_codes")
+@limiter.limit(_RATE)
+def json_renew_recovery_codes() -> ResponseReturnValue:
+    """Make new recovery codes; the answer tells them, once."""
+    made = run(c.renew_recovery_codes, current_actor().me, json_words())
+    codes = made.shown_codes
+    _renewed(made)
+    return _json(_standing(made.token, codes))
+
+
+_open("/sign-ins", "sign_in", "Sign in with name and password.", c.sign_in)
+_open("/sign-ins/current", "this_sign_in", "Read who is signed in and what is still missing.", None)
+_open("/sign-ins/current/second-step", "second_step", "Give the second factor.", c.confirm_second_factor)
+_open("/sign-ins/current/password", "new_password", "Choose a password.", c.change_password)
+_open(
+    "/sign-ins/current/authenticator",
+    "pending_authenticator",
+    "Read what the authenticator app needs, until its first code is given.",
+    None,
+    SetupShape,
+)
+_open("/sign-ins/current/authenticator", "enroll", "Give the authenticator's first code.", c.enroll_factor)
+_open("/sign-ins/current/end", "sign_out", "Sign out, everywhere.", c.sign_out, EndedShape)
+_open("/account/authenticator", "start_factor", "Begin to replace one's authenticator.", c.start_factor, SetupShape)
+_open("/account/recovery-codes", "renew_recovery_codes", "Make new recovery codes.", c.renew_recovery_codes)
+
+
+# --- the people of one's organization --------------------------------------------------------------------------------
+
+
+class PeopleAsked(Takes):
+    """Where a page of people begins."""
+
+    after = uid(required=False)
+
+
+@doors.get("/organization/people", page="account/people.html", shape=PersonShape, takes=PeopleAsked, many=True)
+def people(after: UUID | None) -> Mapping[str, Any]:
+    """Read the accounts of one's organization."""
+    database, actor = asking()
+    rows, following = q.people_for(database, actor, after=after)
+    return {"rows": rows, "next": following, "works_as": works_as}
+
+
+@doors.get("/organization/people/<uuid:target>", page="account/person.html", shape=PersonShape)
+def person(target: UUID) -> Mapping[str, Any]:
+    """Read one account of one's organization."""
+    database, actor = asking()
+    it = q.person_for(database, actor, target)
+    return {"it": it, "roles": ROLE_NAMES, "oneself": it.id == actor.user_id, "form": Form()}
+
+
+def works_as(user: Any) -> str:
+    """Say what somebody works as, in words."""
+    return ", ".join(str(words) for role, words in ROLE_NAMES.items() if role in user.roles)
+
+
+def _own_side() -> list[tuple[str, Words]]:
+    side = current_actor().side
+    return [(role.value, ROLE_NAMES[role.value]) for role in (q.ROLES[side] if side is not None else ())]
+
+
+@doors.pages.get("/organization/people/new", endpoint="add_user_form")
+def add_user_form() -> ResponseReturnValue:
+    """Ask who joins, and as what."""
+    q.people_for(db.session(), current_actor())
+    return _ask("account/add_user.html", roles=_own_side())
+
+
+@doors.pages.post("/organization/people/new", endpoint="add_user")
+def take_add_user() -> ResponseReturnValue:
+    """Add an account, and show its one-time code once."""
+    actor = current_actor()
+    try:
+        made = run(c.add_user, actor.organization, _form(c.add_user), key=request.form.get("idempotency_key"))
+    except (InvalidInputError, RuleBrokenError) as fault:
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
+        form = _typed(faults)
+        form.values = {**form.values, "roles": request.form.getlist("roles")}
+        return _ask("account/add_user.html", form=form, status=fault.status, roles=_own_side())
+    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=True)
+
+
+@doors.api.post("/organization/people", endpoint="add_user")
+def json_add_user() -> ResponseReturnValue:
+    """Add an account to one's organization; the answer tells its one-time code, once."""
+    made = run(c.add_user, current_actor().organization, json_words())
+    answer = _json(_with_code(made), 201)
+    answer.headers["Location"] = f"{API}/organization/people/{made.id}"
+    return answer
+
+
+@doors.pages.post("/organization/people/<uuid:target>/reset", endpoint="reset_password")
+def take_reset_password(target: UUID) -> ResponseReturnValue:
+    """Start a reset, and show the one-time code once."""
+    made = run(c.reset_password, target, _form(c.reset_password))
+    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=False)
+
+
+@doors.api.post("/organization/people/<uuid:target>/reset", endpoint="reset_password")
+def json_reset_password(target: UUID) -> ResponseReturnValue:
+    """Start a reset; the answer tells the one-time code, once."""
+    return _json(_with_code(run(c.reset_password, target, json_words())))
+
+
+def _with_code(made: Any) -> dict[str, Any]:
+    code = made.shown_code
+    told = NewCodeShape().told(q.user(db.session(), made.id))
+    return {name: value for name, value in told.items() if name != "shown_code"} | {"one_time_code": code}
+
+
+_open("/organization/people", "add_user", "Add an account to one's organization.", c.add_user, NewCodeShape)
+_open("/organization/people/<uuid:target>/reset", "reset_password", "Start a reset.", c.reset_password, NewCodeShape)
+
+
+def _page_of(user_id: UUID) -> str:
+    return f"/organization/people/{user_id}"
+
+
+def _around(target: UUID) -> Mapping[str, Any]:
+    database, actor = asking()
+    it = q.person_for(database, actor, target)
+    held = {role.value for role in it.roles}
+    return {"it": it, "roles": ROLE_NAMES, "options": [one for one in _own_side() if one[0] not in held]}
+
+
+def _read_again(row: Any) -> Any:
+    return q.user(db.session(), row.id)
+
+
+doors.act(
+    "/organization/people/<uuid:target>/roles",
+    c.grant_role,
+    page="account/grant_role.html",
+    context=_around,
+    then=lambda grant: _page_of(grant.user_id),
+    shape=GrantShape,
+    done="role_granted",
+)
+doors.act(
+    "/organization/roles/<uuid:target>/end",
+    c.end_role,
+    page=None,
+    then=lambda grant: _page_of(grant.user_id),
+    shape=GrantShape,
+    done="role_taken_back",
+)
+doors.act(
+    "/organization/people/<uuid:target>/disabling",
+    c.disable_user,
+    page="account/disable_user.html",
+    context=_around,
+    then=lambda user: _page_of(user.id),
+    shape=PersonShape,
+    show=_read_again,
+    done="user_is_disabled",
+)
+doors.act(
+    "/organization/people/<uuid:target>/unlocking",
+    c.unlock_user,
+    page=None,
+    then=lambda user: _page_of(user.id),
+    shape=PersonShape,
+    show=_read_again,
+    done="user_unlocked",
+)
+
+
+@doors.pages.errorhandler(FreshSignInNeededError)
+def ask_again(_refusal: FreshSignInNeededError) -> ResponseReturnValue:
+    """Lead to the second step, and back to the page the act was asked from (S-113)."""
+    back = request.path if request.path.endswith(("/new", "/roles")) else "/organization/people"
+    flash("fresh_sign_in_needed", "warning")
+    return redirect(f"/sign-in/second-step?next={quote(back)}", 303)
+
+
+#: What each role is called. Templates name no roles; they show these.
+ROLE_NAMES: dict[str, Words] = {
+    Role.CASE_MANAGER.value: _l("Case manager"),
+    Role.SUPERVISING_OFFICER.value: _l("Supervising officer"),
+    Role.NAVIGATOR.value: _l("Navigator"),
+    Role.SUPERVISOR.value: _l("Supervisor"),
+    Role.ADMINISTRATOR.value: _l("Organization administrator"),
+    Role.AUDITOR.value: _l("Auditor and privacy officer"),
+}
+
+say(
+    {
+        "acknowledge_first": _l("Confirm that you read the notice."),
+        "sign_in_refused": _l(
+            "We could not sign you in. Check your name and password. Five wrong tries in 15 minutes lock an account; "
+            "your organization's administrator unlocks it."
+        ),
+        "code_refused": _l("We could not take this code. Wait for the next one in your app, or use a recovery code."),
+        "code_wrong": _l(
+            "This is not the code your app shows for this key. Check the time on your phone, and enter the next code."
+        ),
+        "present_password_refused": _l("This is not your present password."),
+        "fresh_sign_in_needed": _l("Enter a code once more before you go on. This protects what you are about to do."),
+        "sign_in_over": _l("This sign-in has already ended."),
+        "user_disabled": _l("This account is disabled."),
+        "not_locked": _l("This account is not locked."),
+        "role_not_of_side": _l("This role does not exist on your organization's side."),
+        "auditor_alone": _l("An auditor holds no other role. Choose that one alone, or leave it out."),
+        "role_held": _l("This person already has that role."),
+        "role_ended": _l("This role has already ended."),
+        "factor_not_pending": _l("There is no authenticator waiting to be set up. Start again from your account page."),
+        "password_too_short": _l("Use at least 15 characters. A few words that do not belong together work well."),
+        "password_too_long": _l("Use at most 128 characters."),
+        "password_common": _l(
+            "Too many people use a password like this one. Choose words that do not belong together."
+        ),
+        "password_context": _l(
+            "This is made of your name, your organization's name or this service's. Choose other words."
+        ),
+        "password_same": _l("This is your present password. Choose another one."),
+        "not_a_sign_in_name": _l(
+            "Use 3 to 64 letters, digits, dots, dashes or underscores, with a letter or digit at both ends."
+        ),
+        "not_an_email": _l("Enter an e-mail address, like name@example.org."),
+        "name_taken": _l("This sign-in name was used before. Names are never used twice; choose another."),
+        "email_taken": _l("Another account has this e-mail address."),
+        "sign_in_ended": _l("That sign-in has ended."),
+        "password_changed": _l("Your password was changed. You are signed out everywhere else."),
+        "role_granted": _l("The role was given. It holds from the person's next sign-in."),
+        "role_taken_back": _l("The role was taken back. The person was signed out."),
+        "user_is_disabled": _l("The account is disabled, and its person was signed out."),
+        "user_unlocked": _l("The account is unlocked."),
+    }
+)
