@@ -13,6 +13,7 @@ from flask import Flask
 from whitenoise import WhiteNoise
 
 from referrals import settings as surroundings
+from referrals import start
 from referrals.kernel import web
 from referrals.kernel.keys import KeyRing
 from referrals.kernel.look import Gate
@@ -71,6 +72,11 @@ def create_app(
     account = _present("account", "web")
     installed = web.Installed(settings, KeyRing(provider), gates(), clock)
     web.install(app, installed, account.load_sign_in)
+    if settings.fast_passwords:
+        _present("account", "commands").use_fast_hashing()
+    with app.app_context():
+        start.check(settings, web.db.engine)
+        web.db.engine.dispose()  # gunicorn forks after this: no connection crosses
     for room in ROOMS:
         door = _present(room, "web")
         if door is not None:

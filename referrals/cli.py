@@ -20,11 +20,13 @@ from referrals import demo as demonstration
 from referrals import settings as surroundings
 from referrals import start
 from referrals.account import commands as accounts
+from referrals.account import queries as account_queries
 from referrals.app import gates
 
-# exchange
+from referrals.exchange import commands as exchange
 from referrals.kernel import job
 from referrals.kernel.actor import system
+from referrals.kernel.command import execute
 from referrals.kernel.errors import RefusedError
 from referrals.kernel.keys import KeyRing
 from referrals.kernel.orm import make_engine
@@ -41,6 +43,8 @@ PAUSE = 2.0
 def opened() -> Iterator[tuple[Settings, Engine, HouseSession]]:
     """Open settings, engine and a session with keys and gates, as a web request has them."""
     settings = read_settings()
+    if settings.fast_passwords:
+        accounts.use_fast_hashing()
     engine = make_engine(settings.database_url)
     try:
         ring = KeyRing(provider_from(settings.keys, os.environ))
@@ -148,7 +152,10 @@ def setup(agency: str, zone: str, name: str, sign_in_name: str) -> None:
 def unlock(sign_in_name: str) -> None:
     """Unlock an account that too many wrong sign-ins locked (when no administrator can)."""
     with opened() as (_, _engine, session):
-        accounts.unlock_by_operator(session, system("cli"), sign_in_name)
+        person = account_queries.by_name(session, sign_in_name)
+        if person is None:
+            raise click.ClickException(f"There is no account named {sign_in_name}.")
+        execute(session, accounts.unlock_user, actor=system("cli"), target=person.id, data={})
     click.echo(f"{sign_in_name} is unlocked.")
 
 

@@ -236,7 +236,8 @@ def install(app: Flask, installed: Installed, loader: Loader) -> None:
         WTF_CSRF_SSL_STRICT=False,
         WTF_CSRF_FIELD_NAME="csrf_token",
         BABEL_TRANSLATION_DIRECTORIES=str(ROOT / "referrals" / "translations"),
-        RATELIMIT_STORAGE_URI=settings.rate_url,
+        # Debian's redis is spoken to by valkey's client, the one in the locks.
+        RATELIMIT_STORAGE_URI=settings.rate_url.replace("redis://", "valkey://", 1),
     )
     app.config.setdefault("HOUSE_ENGINE_OPTIONS", {})
     if settings.trusted_proxies:
