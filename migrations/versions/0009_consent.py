@@ -231,8 +231,8 @@ def _guard(table: str, fixed: Sequence[str], added: Sequence[str], cells: Sequen
         differs = [f"OLD.{one}::text IS DISTINCT FROM NEW.{one}::text" for one in fixed]
         differs += [f"OLD.{one} IS NOT NULL AND OLD.{one} IS DISTINCT FROM NEW.{one}" for one in added]
         differs += [
-            f"OLD.{one} IS DISTINCT FROM NEW.{one}"
-            f" AND substr(OLD.{one}, 3, 4) IS NOT DISTINCT FROM substr(NEW.{one}, 3, 4)"
+            f"OLD.{one} IS DISTINCT FROM NEW.{one} AND (OLD.{one} IS NULL OR NEW.{one} IS NULL"
+            f" OR substr(OLD.{one}, 3, 4) = substr(NEW.{one}, 3, 4))"
             for one in cells
         ]
         refuse = f"RAISE EXCEPTION 'a row of {table} is never changed' USING ERRCODE = 'restrict_violation'"
@@ -250,7 +250,11 @@ def _guard(table: str, fixed: Sequence[str], added: Sequence[str], cells: Sequen
         return
     differs = [f"OLD.{one} IS NOT NEW.{one}" for one in fixed]
     differs += [f"OLD.{one} IS NOT NULL AND OLD.{one} IS NOT NEW.{one}" for one in added]
-    differs += [f"OLD.{one} IS NOT NEW.{one} AND substr(OLD.{one}, 3, 4) IS substr(NEW.{one}, 3, 4)" for one in cells]
+    differs += [
+        f"OLD.{one} IS NOT NEW.{one} AND (OLD.{one} IS NULL OR NEW.{one} IS NULL"
+        f" OR substr(OLD.{one}, 3, 4) = substr(NEW.{one}, 3, 4))"
+        for one in cells
+    ]
     refuse = f"BEGIN SELECT RAISE(ABORT, 'a row of {table} is never changed'); END"
     op.execute(f"CREATE TRIGGER {table}_keeps_values BEFORE UPDATE ON {table} WHEN {_any(differs)} {refuse}")
     op.execute(f"CREATE TRIGGER {table}_keeps_rows BEFORE DELETE ON {table} {refuse}")

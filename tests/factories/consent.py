@@ -20,12 +20,12 @@ USUAL = ("identity", "contact", "release", "needs")
 PDF = b"%PDF-1.7\nscanned form\n%%EOF\n"
 
 
-def words(session: Session, actor: Actor, to_org_id: UUID, **said: Any) -> dict[str, Any]:
+def words(session: Session, actor: Actor, recipient_id: UUID, /, **said: Any) -> dict[str, Any]:
     """Return complete words for a consent by typed signature from the actor's organization, for 90 days."""
     today = clock(session).date() - timedelta(days=1)
     return {
         "from_org_id": str(actor.organization),
-        "to_org_id": str(to_org_id),
+        "to_org_id": str(recipient_id),
         "categories": list(USUAL),
         "purposes": ["referral"],
         "name_as_on_form": "Rosa Núñez",

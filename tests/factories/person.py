@@ -46,7 +46,7 @@ def with_colleague(
 
 
 def as_if_referred(session: Session, person_id: UUID, organization_id: UUID, **holder: UUID) -> UUID:
-    """Write an assignment as a room upstairs does when it sends a referral (`program_id=` or `user_id=`); return its id.
+    """Write an assignment as a room upstairs does when it refers (`program_id=` or `user_id=`); return its id.
 
     Past the commands, since no command of this room may assign another organization.
     """

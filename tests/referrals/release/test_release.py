@@ -1,0 +1,192 @@
+"""Release dates: who may say what, what is in force, and that nothing said is ever lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+
+from referrals.consent.models import Consent
+from referrals.kernel import look
+from referrals.kernel.actor import Actor
+from referrals.kernel.command import execute
+from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermittedError
+from referrals.kernel.look import NOT_SHARED
+from referrals.kernel.session import HouseSession
+from referrals.person.models import Person
+from referrals.release import commands, queries
+from referrals.release.models import AlreadyReleasedError, ReleaseDate
+from tests.factories.account import a_case_manager, a_navigator, a_supervisor, an_auditor
+from tests.factories.consent import a_consent, withdrawn
+from tests.factories.organization import a_community_organization, a_facility, an_agency
+from tests.factories.partnership import an_agreement
+from tests.factories.person import a_participant, as_if_referred
+from tests.factories.release import a_release_date
+
+NOW = datetime(2026, 6, 15, 18, 0, tzinfo=UTC)
+
+
+class World:
+    def __init__(self, session: HouseSession) -> None:
+        self.session = session
+        session.info["clock"] = lambda: NOW
+        self.agency, self.community = an_agency(session), a_community_organization(session)
+        an_agreement(session, self.agency, self.community)
+        self.manager, self.navigator = a_case_manager(session, self.agency.id), a_navigator(session, self.community.id)
+        self.person: Person = a_participant(session, self.manager)
+        as_if_referred(session, self.person.id, self.community.id, user_id=self.navigator.me)
+
+    def history(self, actor: Actor) -> list[Any]:
+        with look.looking(self.session):
+            return queries.history(self.session, actor, self.person.id)
+
+    def record(self, actor: Actor | None = None, **said: Any) -> ReleaseDate:
+        return a_release_date(self.session, actor or self.manager, self.person.id, **said)
+
+    def release(self, actor: Actor | None = None, **said: Any) -> ReleaseDate:
+        data = {"released_on": "2026-06-14", "source": "agency_record", "as_of": "2026-06-14"} | said
+        return execute(
+            self.session, commands.record_release, actor=actor or self.manager, target=self.person.id, data=data
+        )
+
+    def in_force(self) -> ReleaseDate | None:
+        found = queries.in_force(self.session, [self.person.id]).get(self.person.id)
+        self.session.rollback()
+        return found
+
+
+@pytest.fixture
+def world(session: HouseSession) -> World:
+    return World(session)
+
+
+@pytest.fixture
+def any_world(any_session: HouseSession) -> World:
+    return World(any_session)
+
+
+@pytest.mark.parametrize(
+    ("said", "faults"),
+    [
+        ({"expected_on": None}, {"expected_on": ["day_or_reason"]}),
+        ({"unknown_because": "court_pending"}, {"unknown_because": ["day_or_reason"]}),
+        ({"as_of": "2026-06-16"}, {"as_of": ["in_future"]}),
+        ({"as_of": None}, {"as_of": ["required"]}),
+        ({"source": "rumor"}, {"source": ["not_a_choice"]}),
+        ({"expected_on": "2026-02-30"}, {"expected_on": ["not_a_date"]}),
+        ({"facility_id": "00000000-0000-7000-8000-000000000000"}, {"facility_id": ["not_a_choice"]}),
+    ],
+)
+def test_a_wrong_word_names_its_field(world: World, said: dict[str, Any], faults: dict[str, list[str]]) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        world.record(**said)
+    assert refused.value.fields == faults
+    assert world.in_force() is None
+
+
+def test_who_is_not_assigned_records_nothing(world: World) -> None:
+    for actor in (a_case_manager(world.session, world.agency.id), an_auditor(world.session, world.agency.id)):
+        with pytest.raises(NotFoundError):
+            world.record(actor)
+
+
+def test_only_the_agency_speaks_with_authority(world: World) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        world.record(world.navigator)
+    assert refused.value.fields == {"source": ["only_the_agency"]}
+    with pytest.raises(NotPermittedError):
+        world.release(world.navigator)
+    other = an_agency(world.session, "Coast County Probation")
+    officer = a_case_manager(world.session, other.id)
+    as_if_referred(world.session, world.person.id, other.id, user_id=officer.me)
+    with pytest.raises(InvalidInputError):
+        world.record(officer, source="court")
+
+
+def test_the_latest_of_the_agency_is_in_force_and_what_was_heard_stands_beside_it(any_world: World) -> None:
+    world = any_world
+    first = world.record(expected_on="2026-09-01")
+    heard = world.record(world.navigator, expected_on="2026-08-01", source="participant_says", said_by="Her sister")
+    found = world.in_force()
+    assert found is not None
+    assert found.id == first.id
+    later = world.record(expected_on=None, unknown_because="court_pending", source="court", said_by="Dept. 12")
+    found = world.in_force()
+    assert found is not None
+    assert (found.id, found.days_to(date(2026, 6, 15))) == (later.id, None)
+    assert [(one.id, one.is_heard) for one in world.history(world.manager)] == [(later.id, False), (first.id, False)]
+    mine = world.history(world.navigator)
+    assert [(one.id, one.said_by) for one in mine] == [(heard.id, "Her sister")]
+
+
+def test_the_date_crosses_as_release_alone_until_the_consent_ends(world: World) -> None:
+    session = world.session
+    world.record(expected_on="2026-09-01", said_by="Records office")
+    assert world.history(world.navigator) == []
+    with look.looking(session):
+        shown = queries.shown_in_force(session, world.navigator, [world.person.id])
+        assert shown[world.person.id].expected_on is NOT_SHARED
+    consent: Consent = a_consent(session, world.manager, world.person.id, world.community.id, categories=["release"])
+    assert [(one.expected_on, one.said_by) for one in world.history(world.navigator)] == [
+        (date(2026, 9, 1), "Records office")
+    ]
+    withdrawn(session, world.manager, consent.id)
+    assert world.history(world.navigator) == []
+
+
+def test_a_facility_follows_what_the_agency_says(world: World) -> None:
+    facility = a_facility(world.session, world.agency)
+    world.record(world.navigator, source="cbo_heard", facility_id=str(facility.id))
+    world.session.refresh(world.person)
+    assert world.person.facility_id is None
+    world.record(facility_id=str(facility.id))
+    world.session.refresh(world.person)
+    assert (world.person.facility_id, world.person.version) == (facility.id, 2)
+    world.release()
+    world.session.refresh(world.person)
+    assert world.person.facility_id is None
+
+
+def test_a_release_is_recorded_once_and_not_before_its_day(world: World) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        world.release(released_on="2026-06-16")
+    assert refused.value.fields == {"released_on": ["in_future"]}
+    with pytest.raises(InvalidInputError):
+        world.release(source="cbo_heard")
+    released = world.release(a_supervisor(world.session, world.agency.id))
+    found = world.in_force()
+    assert found is not None
+    assert (found.id, found.days_to(date(2026, 6, 15))) == (released.id, -1)
+    with pytest.raises(AlreadyReleasedError):
+        world.release()
+    with pytest.raises(AlreadyReleasedError):
+        world.record()
+
+
+def test_several_people_are_read_in_one_statement(world: World) -> None:
+    other = a_participant(world.session, world.manager)
+    world.record(expected_on="2026-09-01")
+    a_release_date(world.session, world.manager, other.id, date(2026, 7, 1))
+    found = queries.in_force(world.session, [world.person.id, other.id])
+    assert {one.expected_on for one in found.values()} == {date(2026, 9, 1), date(2026, 7, 1)}
+    assert queries.in_force(world.session, []) == {}
+
+
+def test_history_is_never_rewritten_even_in_raw_sql(any_world: World) -> None:
+    any_world.record(said_by="Canary office")
+    session = any_world.session
+    stored = session.scalars(select(ReleaseDate)).one().__dict__["_said_by"]
+    session.rollback()
+    for statement in (
+        "UPDATE release_date SET expected_on = '2030-01-01'",
+        "UPDATE release_date SET source = 'court'",
+        "UPDATE release_date SET said_by = NULL",
+        "DELETE FROM release_date",
+    ):
+        with pytest.raises(DBAPIError, match=r"never changed|insert-only"):
+            session.connection().execute(text(statement))
+        session.rollback()
+    assert b"anary" not in stored
