@@ -232,8 +232,8 @@ PAGES = {
         {% block content %}{% for one in rows %}<p>{{ one.name }}</p>{% endfor %}{% endblock %}""",
     "parcel/show.html": """{% set title = 'Parcel' %}{% extends 'base.html' %}
         {% block content %}<p>{{ it.name }}</p>{% endblock %}""",
-    "parcel/form.html": """{% set title = 'Form' %}{% from 'components/form.html' import form_tag %}{% extends 'base.html' %}
-        {% block content %}{% call form_tag(form) %}<input name='name' value='{{ form.values.name }}'>
+    "parcel/form.html": """{% set title = 'Form' %}{% extends 'base.html' %}
+        {% from 'components/form.html' import form_tag %}{% block content %}{% call form_tag(form) %}<input name='name' value='{{ form.values.name }}'>
         <output>{{ form.errors | tojson }}</output>{% endcall %}{% endblock %}""",
 }
 

@@ -1,4 +1,4 @@
-"""Both doors' manners: who comes in, what every answer carries, how refusals sound, what is recorded before a byte leaves."""
+"""Both doors' manners: who comes in, what answers carry, how refusals sound, what is recorded before a byte leaves."""
 
 from __future__ import annotations
 
