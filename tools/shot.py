@@ -76,7 +76,7 @@ def account(wanted: str) -> Account:
 def sign_in(page: Page, url: str, who: Account) -> None:
     """Sign in by both factors, as a person does. Raises `ShotError` when the server refuses."""
     page.goto(urljoin(url, "/sign-in"))
-    page.locator('input[name="acknowledged"]').check(force=True)  # USWDS paints the box beside the real one
+    page.locator('label[for="acknowledged"]').click()  # USWDS paints the box beside the real one
     page.locator('input[name="name"]').fill(who["name"])
     page.locator('input[name="password"]').fill(who["password"])
     press(page, 'input[name="password"]')

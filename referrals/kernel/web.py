@@ -562,6 +562,7 @@ def _install_templates(app: Flask) -> None:
     app.jinja_env.filters["dateformat"] = lambda day, style="long": format_date(day, style)
     app.jinja_env.tests["not_shared"] = lambda value: value is look.NOT_SHARED
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals["sentence"] = sentence  # macros see it too
     app.context_processor(_everywhere)
 
 
@@ -577,7 +578,6 @@ def _everywhere() -> dict[str, Any]:
         "demo": installed.settings.is_development,
         "printed_at": datetime.now(UTC),
         "zone": getattr(g, "zone", "UTC"),
-        "sentence": sentence,
     }
 
 
