@@ -61,6 +61,7 @@ def run(session: Session, what: Command[Any, Any], actor: Actor, target: UUID, *
 # --- lockout ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("engine")
 def test_s101_five_wrong_passwords_lock_even_for_the_right_one_an_hour_later(
     house: Session, agency: UUID, now: Moment
 ) -> None:
@@ -88,6 +89,7 @@ def test_s101_the_refused_event_names_the_account_that_was_tried_and_keeps_no_wo
     assert "canary" not in json.dumps([known, unknown])
 
 
+@pytest.mark.usefixtures("engine")
 def test_s101_four_wrong_one_complete_sign_in_four_wrong_leave_the_account_open(house: Session, agency: UUID) -> None:
     casey = people.a_member(house, agency, Role.CASE_MANAGER)
     for _ in range(4):
@@ -120,6 +122,7 @@ def test_s101_four_wrong_ones_count_no_more_after_a_quarter_of_an_hour(
     assert not queries.user(house, casey.user_id).is_locked
 
 
+@pytest.mark.usefixtures("engine")
 def test_s101_s104_five_wrong_codes_lock_and_the_right_one_is_refused_then(house: Session, agency: UUID) -> None:
     casey = people.a_member(house, agency, Role.CASE_MANAGER)
     began = people.try_sign_in(house, casey.sign_in_name)
@@ -177,6 +180,7 @@ def test_s101_an_administrator_unlocks_but_not_themselves(house: Session, agency
 # --- alike for everybody ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("engine")
 def test_s102_unknown_locked_disabled_and_wrong_cost_one_verification_and_say_the_same(
     house: Session, agency: UUID
 ) -> None:
@@ -292,6 +296,7 @@ def test_s104_a_code_three_steps_old_is_refused(house: Session, agency: UUID, no
         people.give_code(house, began, old)
 
 
+@pytest.mark.usefixtures("engine")
 def test_s104_a_recovery_code_works_once_and_nine_are_left(house: Session, agency: UUID) -> None:
     casey = people.a_member(house, agency, Role.CASE_MANAGER)
     code = casey.recovery_codes[3].lower()
@@ -302,6 +307,7 @@ def test_s104_a_recovery_code_works_once_and_nine_are_left(house: Session, agenc
     assert len(queries.recovery_codes(house, casey.user_id)) == 9
 
 
+@pytest.mark.usefixtures("engine")
 def test_s104_the_database_holds_no_seed_and_no_code_in_clear(house: Session, agency: UUID) -> None:
     casey = people.a_member(house, agency, Role.CASE_MANAGER)
     user = people.a_user(house, agency, Role.CASE_MANAGER)
@@ -514,6 +520,7 @@ def test_s108_a_one_time_code_is_dead_after_24_hours(house: Session, agency: UUI
     assert people.try_sign_in(house, name, code).token
 
 
+@pytest.mark.usefixtures("engine")
 def test_s105_s108_a_reset_gives_a_code_and_keeps_the_second_factor(house: Session, agency: UUID, now: Moment) -> None:
     casey = people.a_member(house, agency, Role.CASE_MANAGER)
     ada = people.a_member(house, agency, Role.ADMINISTRATOR)
@@ -575,6 +582,7 @@ def _reset(house: Session, casey: people.Member, ada: people.Member) -> None:
     run(house, commands.reset_password, ada.actor(house), casey.user_id)
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize(
     "act", [_sign_out, _change_password, _change_factor, _change_roles, _end_role, _disable, _reset]
 )
@@ -644,6 +652,7 @@ def test_s109_use_keeps_it_but_for_no_longer_than_twelve_hours(house: Session, a
     assert not opens(house, casey.token)
 
 
+@pytest.mark.usefixtures("engine")
 def test_s109_what_is_kept_of_use_never_goes_back_and_leaves_no_event(
     house: Session, agency: UUID, now: Moment
 ) -> None:
@@ -681,6 +690,7 @@ def test_s206_a_change_of_roles_bites_on_the_next_request(house: Session, agency
 # --- who may come in -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("engine")
 def test_s801_a_sign_in_name_and_an_address_are_never_used_twice(house: Session, agency: UUID, community: UUID) -> None:
     words = {"sign_in_name": "Casey.Morgan", "display_name": "Casey Morgan", "email": "Casey@example.org"}
     made = run(house, commands.add_user, system("cli"), agency, **words, roles=["case_manager"])
@@ -802,6 +812,7 @@ def test_nobody_of_an_organization_that_ended_signs_in_or_stays_in(house: Sessio
     refuse_sign_in(house, casey.sign_in_name, casey.password)
 
 
+@pytest.mark.usefixtures("engine")
 def test_s601_each_act_of_coming_in_and_leaving_is_on_record_once_for_each_row(house: Session, agency: UUID) -> None:
     before = len(events(house))
     casey = people.a_member(house, agency, Role.CASE_MANAGER)
@@ -834,6 +845,7 @@ def test_a_role_or_a_sign_in_is_not_written_past_the_commands(house: Session, ag
     house.rollback()
 
 
+@pytest.mark.usefixtures("engine")
 def test_what_others_ask_of_accounts(house: Session, agency: UUID) -> None:
     casey = people.a_user(house, agency, Role.CASE_MANAGER, name="Casey Morgan")
     gone = people.a_user(house, agency, Role.CASE_MANAGER, name="Gone Person")

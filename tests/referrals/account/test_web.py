@@ -1,0 +1,627 @@
+"""Signing in and looking after accounts through both doors of the real application."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from html import unescape
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.pool import NullPool
+from werkzeug.test import TestResponse
+
+from referrals.account import commands, queries
+from referrals.app import create_app
+from referrals.kernel.actor import Role, system
+from referrals.kernel.command import execute
+from referrals.kernel.providers import FileProvider
+from referrals.kernel.session import HouseSession
+from referrals.kernel.web import HALFWAY, OPEN
+from referrals.settings import Settings
+from tests.factories import account as people
+from tests.referrals.account.conftest import Moment, add_organization
+
+NAME = "__Host-sid"
+
+
+class Browser:
+    """A client that keeps the one cookie, as a browser would on a secure address."""
+
+    def __init__(self, app: Flask) -> None:
+        self.client: FlaskClient = app.test_client(use_cookies=False)
+        self.cookie = ""
+        self.last: TestResponse | None = None
+
+    def ask(self, method: str, path: str, **more: Any) -> TestResponse:
+        headers = dict(more.pop("headers", {}))
+        if self.cookie:
+            headers["Cookie"] = f"{NAME}={self.cookie}"
+        answer = self.client.open(path, method=method, base_url="https://127.0.0.1", headers=headers, **more)
+        for line in answer.headers.getlist("Set-Cookie"):
+            if line.startswith(f"{NAME}="):
+                self.cookie = line.partition("=")[2].partition(";")[0]
+        self.last = answer
+        return answer
+
+    def get(self, path: str, **more: Any) -> TestResponse:
+        return self.ask("GET", path, **more)
+
+    def post(self, path: str, page: str = "", **words: Any) -> TestResponse:
+        """Send a form, with the token of the page it stands on."""
+        token = re.search(r'name="csrf_token" value="([^"]+)"', self.get(page or path).text)
+        assert token is not None, f"no form at {page or path}"
+        return self.ask("POST", path, data={"csrf_token": unescape(token[1])} | words)
+
+    def send(self, path: str, words: Any, token: str = "") -> TestResponse:
+        """Send JSON."""
+        return self.ask("POST", path, json=words, headers={"X-CSRFToken": token} if token else {})
+
+    def sign_in(self, member: people.Member, code: Callable[[str], str]) -> None:
+        words = {"acknowledged": "true", "name": member.sign_in_name, "password": member.password}
+        answer = self.post("/sign-in", **words)
+        assert (answer.status_code, answer.location) == (303, "/sign-in/second-step")
+        answer = self.post("/sign-in/second-step", code=code(member.sign_in_name))
+        assert (answer.status_code, answer.location) == (303, "/home")
+
+    def held(self) -> dict[str, Any]:
+        """What the cookie says to whoever decodes it without the key."""
+        payload = self.cookie.rpartition(".")[0].rpartition(".")[0]
+        packed = payload.startswith(".")
+        payload = payload.lstrip(".")
+        plain = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+        found: dict[str, Any] = json.loads(zlib.decompress(plain) if packed else plain)
+        return found
+
+
+@pytest.fixture
+def moment() -> Moment:
+    return Moment()
+
+
+@pytest.fixture
+def app(sqlite_url: str, provider: FileProvider, moment: Moment) -> Flask:
+    settings = Settings(
+        env="development",
+        database_url=sqlite_url,
+        keys=str(provider.path),
+        public_url="https://127.0.0.1",
+        trusted_proxies=0,
+        rate_url="memory://",
+        smtp_url=None,
+        secret_key=None,
+        fast_passwords=True,
+        demo_folder=None,
+    )
+    made = create_app(settings, clock=moment, engine_options={"poolclass": NullPool})
+    made.testing = True
+    made.config["RATELIMIT_ENABLED"] = False
+    return made
+
+
+@pytest.fixture
+def house(session: HouseSession, moment: Moment) -> Iterator[HouseSession]:
+    session.info["clock"] = moment
+    yield session
+    session.rollback()
+
+
+@pytest.fixture
+def agency(house: HouseSession) -> UUID:
+    return add_organization(house, "Alder County Probation", "agency")
+
+
+@pytest.fixture
+def casey(house: HouseSession, agency: UUID) -> people.Member:
+    return people.a_member(house, agency, Role.CASE_MANAGER, name="Casey Morgan")
+
+
+@pytest.fixture
+def ada(house: HouseSession, agency: UUID) -> people.Member:
+    return people.a_member(house, agency, Role.ADMINISTRATOR, name="Ada Wells")
+
+
+@pytest.fixture
+def browser(app: Flask) -> Browser:
+    return Browser(app)
+
+
+@pytest.fixture
+def code(house: HouseSession, moment: Moment) -> Callable[[str], str]:
+    """The present code of an account; time passes, so that it is a new one."""
+
+    def now(name: str) -> str:
+        moment.pass_by(seconds=61)
+        found = queries.demo_code(house, name, moment())
+        house.rollback()
+        return found
+
+    return now
+
+
+def signed_in(browser: Browser, member: people.Member, code: Callable[[str], str]) -> Browser:
+    browser.sign_in(member, code)
+    return browser
+
+
+def shown(answer: TestResponse) -> str:
+    """The page's words."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
+
+
+# --- the way in ------------------------------------------------------------------------------------------------------
+
+
+def test_s114_the_page_shows_four_statements_and_refuses_without_the_box(
+    browser: Browser, casey: people.Member
+) -> None:
+    page = shown(browser.get("/sign-in"))
+    for words in ("restricted information system", "recorded and audited", "penalties", "you agree"):
+        assert words in page
+    answer = browser.post("/sign-in", name=casey.sign_in_name, password=casey.password)
+    assert answer.status_code == 422
+    assert 'href="#acknowledged"' in answer.text
+    assert casey.sign_in_name in answer.text
+    assert casey.password not in answer.text
+
+
+def test_s102_unknown_wrong_locked_and_disabled_answer_with_the_same_bytes(
+    browser: Browser, house: HouseSession, agency: UUID, casey: people.Member
+) -> None:
+    gone = people.a_member(house, agency, Role.CASE_MANAGER)
+    execute(house, commands.disable_user, actor=system("cli"), target=gone.user_id, data={"because": "left"})
+    locked = people.a_member(house, agency, Role.CASE_MANAGER)
+    for _ in range(5):
+        with pytest.raises(commands.SignInRefusedError):
+            people.try_sign_in(house, locked.sign_in_name, "wrong wrong wrong")
+    answers = []
+    for name, password in (
+        ("nobody.at.all", casey.password),
+        (casey.sign_in_name, "wrong wrong wrong"),
+        (locked.sign_in_name, locked.password),
+        (gone.sign_in_name, gone.password),
+    ):
+        page = browser.post("/sign-in", acknowledged="true", name=name, password=password)
+        api = Browser(browser.client.application).send(
+            "/api/v1/sign-ins", {"acknowledged": True, "name": name, "password": password}
+        )
+        body = dict(api.json or {})
+        body.pop("request_id")
+        text = page.text.replace(name, "NAME")
+        for random in (r'value="[^"]{30,}"',):
+            text = re.sub(random, "RANDOM", text)
+        answers.append((page.status_code, text, api.status_code, body, len(api.headers)))
+    assert all(answer == answers[0] for answer in answers)
+    assert answers[0][0] == answers[0][2] == 401
+
+
+def test_s103_after_the_password_alone_every_other_address_leads_to_the_second_step(
+    app: Flask, browser: Browser, casey: people.Member
+) -> None:
+    words = {"acknowledged": "true", "name": casey.sign_in_name, "password": casey.password}
+    browser.post("/sign-in", **words)
+    tried = 0
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint in OPEN or rule.endpoint in HALFWAY or "GET" not in (rule.methods or ()):
+            continue
+        path = re.sub(r"<uuid:[^>]+>", str(uuid4()), rule.rule)
+        path = re.sub(r"<[^>]+>", "1", path)
+        answer = browser.get(path)
+        tried += 1
+        if path.startswith("/api/"):
+            assert (answer.status_code, answer.json and answer.json["code"]) == (401, "sign_in_needed"), path
+        else:
+            assert (answer.status_code, answer.location) == (303, "/sign-in/second-step"), path
+    assert tried > 5
+
+
+def test_s111_s112_the_cookie_holds_a_token_and_a_csrf_secret_that_change_at_each_step(
+    browser: Browser, casey: people.Member, code: Callable[[str], str]
+) -> None:
+    browser.get("/sign-in")
+    fixed = browser.cookie
+    answer = browser.post("/sign-in", acknowledged="true", name=casey.sign_in_name, password=casey.password)
+    line = next(one for one in answer.headers.getlist("Set-Cookie") if one.startswith(NAME))
+    assert {part.strip() for part in line.split(";")[1:]} == {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"}
+    half = browser.held()
+    browser.post("/sign-in/second-step", code=code(casey.sign_in_name))
+    browser.get("/account")
+    full = browser.held()
+    assert set(full) <= {"_user_id", "csrf_token"}
+    assert len(full["_user_id"]) == 43
+    assert full["_user_id"] != half["_user_id"]
+    assert full["csrf_token"] != half.get("csrf_token")
+    assert casey.sign_in_name not in str(full)
+    browser.cookie = fixed
+    assert browser.get("/account").location == "/sign-in?next=/account"
+
+
+def test_s306_only_a_path_of_this_host_is_gone_on_to(
+    browser: Browser, casey: people.Member, code: Callable[[str], str]
+) -> None:
+    words = {"acknowledged": "true", "name": casey.sign_in_name, "password": casey.password}
+    for bad in (
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "account",
+        "/a\nb",
+    ):
+        other = Browser(browser.client.application)
+        assert other.post("/sign-in", **words, next=bad).location == "/sign-in/second-step"
+    answer = browser.post("/sign-in", **words, next="/account/sign-ins")
+    assert answer.location == "/sign-in/second-step?next=/account/sign-ins"
+    page = browser.get(answer.location)
+    assert 'name="next" value="/account/sign-ins"' in page.text
+    answer = browser.post("/sign-in/second-step", code=code(casey.sign_in_name), next="/account/sign-ins")
+    assert answer.location == "/account/sign-ins"
+
+
+def test_s104_a_wrong_code_is_asked_again_and_a_full_sign_in_is_not_asked(
+    browser: Browser, casey: people.Member, code: Callable[[str], str]
+) -> None:
+    browser.post("/sign-in", acknowledged="true", name=casey.sign_in_name, password=casey.password)
+    answer = browser.post("/sign-in/second-step", code="000000")
+    assert answer.status_code == 401
+    assert 'href="#code"' in answer.text
+    assert "000000" not in answer.text
+    assert browser.get("/sign-in/enroll").location == "/sign-in/second-step"
+    assert browser.get("/sign-in/new-password").location == "/sign-in/second-step"
+    browser.post("/sign-in/second-step", code=code(casey.sign_in_name))
+    assert browser.get("/sign-in").location == "/home"
+    assert browser.get("/sign-in/enroll").location == "/home"
+
+
+def test_s108_the_first_day_through_the_pages(
+    browser: Browser, house: HouseSession, agency: UUID, moment: Moment
+) -> None:
+    user = people.a_user(house, agency, Role.CASE_MANAGER)
+    name, one_time, user_id = user.sign_in_name, str(user.shown_code), user.id
+    answer = browser.post("/sign-in", acknowledged="true", name=name, password=one_time)
+    assert answer.location == "/sign-in/new-password"
+    assert browser.get("/account").location == "/sign-in/new-password"
+    answer = browser.post("/sign-in/new-password", new_password="Password1234567")
+    assert answer.status_code == 422
+    assert "Too many people use a password like this one" in answer.text
+    assert "Password1234567" not in answer.text
+    answer = browser.post("/sign-in/new-password", new_password=people.PASSWORD)
+    assert answer.location == "/sign-in/enroll"
+    page = browser.get("/sign-in/enroll")
+    key = re.search(r'<code class="tg-code">([A-Z2-7 ]+)</code>', page.text)
+    assert key is not None
+    assert re.search(r'<path d="M\d+ \d+h\d+v1h-\d+z', page.text)
+    assert "data:" not in page.text
+    assert browser.post("/sign-in/enroll", code="000000x").status_code == 422
+    factor = queries.pending_factor(house, user_id)
+    assert factor is not None
+    assert factor.seed == key[1].replace(" ", "")
+    shown_code = factor.code_of(int(moment().timestamp()) // 30)
+    house.rollback()
+    page = browser.post("/sign-in/enroll", code=shown_code)
+    codes = re.findall(r"<code class=\"tg-code\">(\d+-[0-9A-Z-]{14})</code>", page.text)
+    assert len(codes) == 10
+    assert page.headers["Cache-Control"] == "no-store"
+    assert browser.get("/account").status_code == 200
+    assert browser.get("/sign-in/enroll").location == "/home"
+
+
+def test_s405_signing_out_ends_it_everywhere_and_clears_the_browser(
+    app: Flask, browser: Browser, casey: people.Member, code: Callable[[str], str]
+) -> None:
+    elsewhere = signed_in(Browser(app), casey, code)
+    signed_in(browser, casey, code)
+    copied = browser.cookie
+    answer = browser.post("/sign-out", page="/account")
+    assert (answer.status_code, answer.location) == (303, "/sign-in?left=1")
+    assert answer.headers["Clear-Site-Data"] == '"cache", "cookies", "storage"'
+    assert "You are signed out" in browser.get("/sign-in?left=1").text
+    browser.cookie = copied
+    assert browser.get("/account").location == "/sign-in?next=/account"
+    assert elsewhere.get("/account").location == "/sign-in?next=/account"
+
+
+def test_s109_a_saved_cookie_is_refused_after_a_quarter_of_an_hour_and_polling_does_not_keep_it(
+    browser: Browser, casey: people.Member, code: Callable[[str], str], moment: Moment
+) -> None:
+    signed_in(browser, casey, code)
+    moment.pass_by(minutes=10)
+    assert browser.get("/account").status_code == 200
+    moment.pass_by(minutes=10)
+    assert browser.get("/account", headers={"X-Background": "1"}).status_code == 200
+    moment.pass_by(minutes=6)
+    assert browser.get("/account").location == "/sign-in?next=/account"
+
+
+def test_s109_use_is_kept_at_most_once_a_minute(
+    browser: Browser, casey: people.Member, code: Callable[[str], str], moment: Moment, house: HouseSession
+) -> None:
+    signed_in(browser, casey, code)
+    held = queries.holder(house, browser.held()["_user_id"], people.Source("page"))
+    assert held is not None
+    before = held.used_at
+    moment.pass_by(seconds=30)
+    browser.get("/account")
+    house.rollback()
+    held = queries.holder(house, browser.held()["_user_id"], people.Source("page"))
+    assert held is not None
+    assert held.used_at == before
+    moment.pass_by(seconds=31)
+    browser.get("/account")
+    house.rollback()
+    held = queries.holder(house, browser.held()["_user_id"], people.Source("page"))
+    assert held is not None
+    assert held.used_at > before
+
+
+def test_s302_a_form_without_its_token_is_refused(
+    browser: Browser, casey: people.Member, code: Callable[[str], str]
+) -> None:
+    signed_in(browser, casey, code)
+    for path, words in (
+        ("/sign-out", {}),
+        ("/account/password", {"present_password": casey.password, "new_password": "another harbor lantern"}),
+        ("/api/v1/sign-ins/current/end", None),
+    ):
+        answer = browser.ask("POST", path, **({"data": words} if words is not None else {"json": {}}))
+        assert answer.status_code == 400, path
+    assert browser.get("/account").status_code == 200
+
+
+# --- one's own account -----------------------------------------------------------------------------------------------
+
+
+def test_the_account_page_says_who_one_is_and_what_one_works_as(
+    browser: Browser, casey: people.Member, code: Callable[[str], str]
+) -> None:
+    page = shown(signed_in(browser, casey, code).get("/account"))
+    for words in ("Casey Morgan", casey.sign_in_name, "Alder County Probation", "Case manager", "10 codes left"):
+        assert words in page
+
+
+def test_s110_changing_the_password_keeps_this_browser_and_ends_the_others(
+    app: Flask, browser: Browser, casey: people.Member, code: Callable[[str], str]
+) -> None:
+    elsewhere = signed_in(Browser(app), casey, code)
+    signed_in(browser, casey, code)
+    wrong = browser.post("/account/password", present_password="wrong", new_password="another harbor lantern")
+    assert wrong.status_code == 401
+    assert "another harbor lantern" not in wrong.text
+    copied = browser.cookie
+    answer = browser.post("/account/password", present_password=casey.password, new_password="another harbor lantern")
+    assert answer.location == "/account"
+    page = browser.get("/account")
+    assert page.status_code == 200
+    assert "Your password was changed" in page.text
+    assert elsewhere.get("/account").status_code == 303
+    browser.cookie = copied
+    assert browser.get("/account").status_code == 303
+
+
+def test_s110_one_sign_in_is_ended_from_the_list(
+    app: Flask, browser: Browser, casey: people.Member, code: Callable[[str], str]
+) -> None:
+    elsewhere = signed_in(Browser(app), casey, code)
+    signed_in(browser, casey, code)
+    page = browser.get("/account/sign-ins")
+    ends = re.findall(r'action="(/account/sign-ins/[0-9a-f-]+/end)"', page.text)
+    assert len(ends) == 3
+    for end in ends[1:]:
+        browser.post(end, page="/account/sign-ins")
+    assert elsewhere.get("/account").status_code == 303
+    assert "That sign-in has ended" in browser.get("/account/sign-ins").text
+
+
+def test_s104_new_recovery_codes_and_a_new_authenticator_through_the_pages(
+    browser: Browser, casey: people.Member, code: Callable[[str], str], house: HouseSession, moment: Moment
+) -> None:
+    signed_in(browser, casey, code)
+    assert browser.post("/account/recovery-codes", code="000000").status_code == 401
+    page = browser.post("/account/recovery-codes", code=code(casey.sign_in_name))
+    codes = re.findall(r"<code class=\"tg-code\">(\d+-[0-9A-Z-]{14})</code>", page.text)
+    assert len(codes) == 10
+    assert browser.get("/account/authenticator/new").location == "/account/authenticator"
+    assert browser.post("/account/authenticator", code=codes[0]).location == "/account/authenticator/new"
+    assert "Key to type" in browser.get("/account/authenticator/new").text
+    factor = queries.pending_factor(house, casey.user_id)
+    assert factor is not None
+    shown_code = factor.code_of(int(moment().timestamp()) // 30)
+    house.rollback()
+    page = browser.post("/account/authenticator/new", code=shown_code)
+    assert len(re.findall(r"<code class=\"tg-code\">(\d+-[0-9A-Z-]{14})</code>", page.text)) == 10
+    assert browser.get("/account").status_code == 200
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_whole_way_in_by_json(browser: Browser, casey: people.Member, code: Callable[[str], str]) -> None:
+    assert browser.get("/api/v1/sign-ins/current").status_code == 401
+    words = {"name": casey.sign_in_name, "password": casey.password, "acknowledged": True}
+    refused = browser.send("/api/v1/sign-ins", words | {"remember": True})
+    assert refused.status_code == 422
+    answer = browser.send("/api/v1/sign-ins", words)
+    body = answer.json or {}
+    assert answer.status_code == 201
+    assert answer.headers["Location"] == "/api/v1/sign-ins/current"
+    assert (body["next"], body["roles"]) == ("second_factor", [])
+    answer = browser.send("/api/v1/sign-ins/current/second-step", {"code": "000000"}, body["csrf_token"])
+    assert (answer.status_code, (answer.json or {})["code"]) == (401, "code_refused")
+    wanted = {"code": code(casey.sign_in_name)}
+    assert browser.send("/api/v1/sign-ins/current/second-step", wanted).status_code == 400
+    body = browser.send("/api/v1/sign-ins/current/second-step", wanted, body["csrf_token"]).json or {}
+    assert (body["next"], body["roles"], body["side"]) == ("full", ["case_manager"], "agency")
+    current = browser.get("/api/v1/sign-ins/current").json or {}
+    assert current["user_id"] == str(casey.user_id)
+    listed = browser.get("/api/v1/account/sign-ins").json or {}
+    assert [one["this"] for one in listed["items"]] == [True, False]
+    oneself = browser.get("/api/v1/account").json or {}
+    assert oneself["display_name"] == "Casey Morgan"
+    assert "password_hash" not in oneself
+    answer = browser.send("/api/v1/sign-ins/current/end", {}, current["csrf_token"])
+    assert answer.status_code == 200
+    assert browser.get("/api/v1/sign-ins/current").status_code == 401
+
+
+def test_s108_the_first_day_by_json(browser: Browser, house: HouseSession, agency: UUID, moment: Moment) -> None:
+    user = people.a_user(house, agency, Role.CASE_MANAGER)
+    words = {"name": user.sign_in_name, "password": user.shown_code, "acknowledged": True}
+    user_id = user.id
+    body = browser.send("/api/v1/sign-ins", words).json or {}
+    assert body["next"] == "new_password"
+    path = "/api/v1/sign-ins/current/password"
+    assert browser.send(path, {"new_password": "short"}, body["csrf_token"]).status_code == 422
+    body = browser.send(path, {"new_password": people.PASSWORD}, body["csrf_token"]).json or {}
+    assert body["next"] == "enroll"
+    setup = browser.get("/api/v1/sign-ins/current/authenticator").json or {}
+    assert setup["uri"].startswith("otpauth://totp/Throughgate:")
+    factor = queries.pending_factor(house, user_id)
+    assert factor is not None
+    wanted = {"code": factor.code_of(int(moment().timestamp()) // 30)}
+    house.rollback()
+    body = browser.send("/api/v1/sign-ins/current/authenticator", wanted, body["csrf_token"]).json or {}
+    assert body["next"] == "full"
+    assert len(body["recovery_codes"]) == 10
+    assert browser.get("/api/v1/sign-ins/current/authenticator").status_code == 409
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": "casey\x00", "password": "x", "acknowledged": True},
+        {"name": ["casey"], "password": "x", "acknowledged": True},
+        {"name": "c" * 65, "password": "x", "acknowledged": True},
+        {"name": "casey", "password": "x" * 129, "acknowledged": True},
+        {"name": "casey", "password": 5, "acknowledged": True},
+        {"name": "casey", "password": "x", "acknowledged": 1},
+        {"name": "casey", "password": "x", "acknowledged": False},
+        {"name": "casey", "password": "x"},
+        {},
+        [],
+    ],
+)
+def test_s301_a_malformed_sign_in_is_422_and_says_which_field(browser: Browser, agency: UUID, body: Any) -> None:
+    assert agency
+    answer = browser.send("/api/v1/sign-ins", body)
+    assert answer.status_code == 422
+    assert (answer.json or {})["errors"]
+
+
+# --- people ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_administrator_adds_a_person_whose_code_is_shown_once(
+    browser: Browser, ada: people.Member, code: Callable[[str], str], house: HouseSession
+) -> None:
+    signed_in(browser, ada, code)
+    page = browser.get("/organization/people")
+    assert "Ada Wells" in page.text
+    words = {"display_name": "Nico Vale", "sign_in_name": "nico.vale", "email": "nico@example.org"}
+    answer = browser.post("/organization/people/new", **words)
+    assert answer.status_code == 422
+    assert 'href="#roles"' in answer.text
+    assert 'value="nico.vale"' in answer.text
+    page = browser.post("/organization/people/new", **words, roles="case_manager")
+    one_time = re.search(r"<code class=\"tg-code\">([0-9A-Z-]{19})</code>", page.text)
+    assert one_time is not None
+    nico = queries.by_name(house, "nico.vale")
+    assert nico is not None
+    at = f"/organization/people/{nico.id}"
+    page = browser.get(at)
+    assert "nico@example.org" in page.text
+    assert one_time[1] not in page.text
+    assert people.try_sign_in(house, "nico.vale", one_time[1]).token
+    assert "Nico Vale" in browser.get("/organization/people").text
+
+
+def test_an_administrator_gives_and_takes_roles_unlocks_resets_and_disables(
+    browser: Browser, ada: people.Member, casey: people.Member, code: Callable[[str], str], house: HouseSession
+) -> None:
+    signed_in(browser, ada, code)
+    at = f"/organization/people/{casey.user_id}"
+    assert browser.post(f"{at}/roles", role="case_manager").status_code == 409
+    assert browser.post(f"{at}/roles", role="supervisor").location == at
+    page = browser.get(at)
+    assert "Supervisor" in page.text
+    ends = re.findall(r'action="(/organization/roles/[0-9a-f-]+/end)"', page.text)
+    assert browser.post(ends[0], page=at).location == at
+    assert "Case manager" not in shown(browser.get(at))
+    for _ in range(5):
+        with pytest.raises(commands.SignInRefusedError):
+            people.try_sign_in(house, casey.sign_in_name, "wrong wrong wrong")
+    assert "after five wrong sign-ins" in browser.get(at).text
+    assert browser.post(f"{at}/unlocking", page=at).location == at
+    page = browser.post(f"{at}/reset", page=at)
+    one_time = re.search(r"<code class=\"tg-code\">([0-9A-Z-]{19})</code>", page.text)
+    assert one_time is not None
+    assert browser.post(f"{at}/disabling", because="").status_code == 422
+    assert browser.post(f"{at}/disabling", because="Left the office").location == at
+    assert "Left the office" in browser.get(at).text
+    with pytest.raises(commands.SignInRefusedError):
+        people.try_sign_in(house, casey.sign_in_name, one_time[1])
+
+
+def test_s202_others_do_not_see_the_people_of_an_organization(
+    app: Flask, casey: people.Member, ada: people.Member, code: Callable[[str], str], house: HouseSession
+) -> None:
+    elsewhere = add_organization(house, "Northside Reentry Center", "community")
+    other = people.a_member(house, elsewhere, Role.ADMINISTRATOR)
+    worker = signed_in(Browser(app), casey, code)
+    stranger = signed_in(Browser(app), other, code)
+    for path in ("/organization/people", f"/organization/people/{ada.user_id}", "/organization/people/new"):
+        assert worker.get(path).status_code == 403
+    assert worker.get("/api/v1/organization/people").status_code == 403
+    real, random = (stranger.get(f"/api/v1/organization/people/{one}") for one in (ada.user_id, uuid4()))
+    assert real.status_code == random.status_code == 404
+    assert {**(real.json or {}), "request_id": ""} == {**(random.json or {}), "request_id": ""}
+    assert "Ada Wells" not in stranger.get("/organization/people").text
+
+
+def test_s113_an_old_second_factor_is_asked_again_before_power_is_given(
+    browser: Browser, ada: people.Member, casey: people.Member, code: Callable[[str], str], moment: Moment
+) -> None:
+    signed_in(browser, ada, code)
+    moment.pass_by(minutes=11)
+    words = {"display_name": "Nico Vale", "sign_in_name": "nico.vale", "roles": "case_manager"}
+    answer = browser.post("/organization/people/new", **words)
+    assert answer.location == "/sign-in/second-step?next=/organization/people/new"
+    assert "Enter a code once more" in browser.get(answer.location).text
+    token = (browser.get("/api/v1/sign-ins/current").json or {})["csrf_token"]
+    api = browser.send(f"/api/v1/organization/people/{casey.user_id}/unlocking", {}, token)
+    assert (api.status_code, (api.json or {})["code"]) == (403, "fresh_sign_in_needed")
+    wanted = {"code": code(ada.sign_in_name), "next": "/organization/people/new"}
+    assert browser.post("/sign-in/second-step", **wanted).location == "/organization/people/new"
+    assert "One-time code" in browser.post("/organization/people/new", **words).text
+
+
+def test_people_by_json(browser: Browser, ada: people.Member, casey: people.Member, code: Callable[[str], str]) -> None:
+    signed_in(browser, ada, code)
+    token = (browser.get("/api/v1/sign-ins/current").json or {})["csrf_token"]
+    words = {"display_name": "Nico Vale", "sign_in_name": "nico.vale", "roles": ["case_manager"]}
+    faulty = browser.send("/api/v1/organization/people", words | {"is_admin": True, "organization_id": "x"}, token)
+    assert {one["field"] for one in (faulty.json or {})["errors"]} == {"is_admin", "organization_id"}
+    made = browser.send("/api/v1/organization/people", words, token)
+    assert made.status_code == 201
+    body = made.json or {}
+    assert re.fullmatch(r"[0-9A-Z-]{19}", body["one_time_code"])
+    read = browser.get(made.headers["Location"]).json or {}
+    assert read["sign_in_name"] == "nico.vale"
+    assert "one_time_code" not in read
+    listed = browser.get("/api/v1/organization/people").json or {}
+    assert {one["sign_in_name"] for one in listed["items"]} == {"nico.vale", casey.sign_in_name, ada.sign_in_name}
+    at = f"/api/v1/organization/people/{casey.user_id}"
+    grant = browser.send(f"{at}/roles", {"role": "supervisor"}, token)
+    assert grant.status_code == 201
+    ended = browser.send(f"/api/v1/organization/roles/{(grant.json or {})['id']}/end", {}, token)
+    assert (ended.json or {})["ended_at"]
+    reset = browser.send(f"{at}/reset", {}, token).json or {}
+    assert reset["must_change_password"] is True
+    disabled = browser.send(f"{at}/disabling", {"because": "Left"}, token).json or {}
+    assert disabled["disabled_at"]
+    assert browser.send(f"{at}/unlocking", {}, token).status_code == 409
