@@ -17,6 +17,7 @@ from referrals import start
 from referrals.kernel import web
 from referrals.kernel.keys import KeyRing
 from referrals.kernel.look import Gate
+from referrals.kernel.openapi import install_openapi
 from referrals.kernel.providers import provider_from
 from referrals.settings import Settings
 
@@ -82,6 +83,7 @@ def create_app(
         if door is not None:
             for blueprint in blueprints(door):
                 app.register_blueprint(blueprint)
+    install_openapi(app)
     served = WhiteNoise(app.wsgi_app, allow_all_origins=False, add_headers_function=web.static_headers)
     if app.static_folder is not None:
         served.add_files(app.static_folder, prefix="static/")
