@@ -31,7 +31,11 @@ from referrals.person.models import (
 )
 from referrals.person.queries import assignments_visible_to, known_among, visible_to
 
-_TIES_OF_SIDE = {
+#: Codes that the doors offer as choices.
+__all__ = ["END_REASONS_BY_HAND", "LANGUAGES", "REASONS_BY_HAND"]
+
+#: How colleagues of each side may help.
+TIES_OF_SIDE = {
     Side.AGENCY: ("case_manager", "supervising_officer", "supervisor"),
     Side.COMMUNITY: ("navigator", "supervisor"),
 }
@@ -244,7 +248,7 @@ def assign_to_care_team(
     faults: dict[str, list[str]] = {}
     if not _is_colleague(work.session, work.actor.organization, user_id):
         faults["user_id"] = ["not_a_colleague"]
-    if work.actor.side is None or tie not in _TIES_OF_SIDE[work.actor.side]:
+    if work.actor.side is None or tie not in TIES_OF_SIDE[work.actor.side]:
         faults["tie"] = ["not_a_choice"]
     if reason == "other" and not reason_text:
         faults["reason_text"] = ["required"]

@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from referrals.kernel import crypto
 from referrals.kernel.actor import Actor, Role
-from referrals.kernel.errors import InvalidInputError
+from referrals.kernel.errors import InvalidInputError, NotFoundError
 from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look, look_at, note
 from referrals.person.models import Assignment, Person, folded_words
 from referrals.person.policy import WORKING
@@ -151,6 +151,27 @@ def care_team(
         statement = statement.where(Assignment.until_at.is_(None))
     rows = look(session, actor, statement, records=CARE_TEAM_VIEWED, purpose=purpose, fields=_TEAM)
     return [row for row in rows if row.tie is not NOT_SHARED]
+
+
+def assignment(session: Session, actor: Actor, assignment_id: UUID, *, purpose: str = PURPOSE) -> Sight[Assignment]:
+    """Return one place on a care team.
+
+    Raises:
+        NotFoundError: of nobody the actor may know of, or not shared.
+    """
+    seen = look_at(
+        session,
+        actor,
+        assignments_visible_to(actor),
+        on=Assignment,
+        target=assignment_id,
+        records=CARE_TEAM_VIEWED,
+        purpose=purpose,
+        fields=("participant_id", *_TEAM),
+    )
+    if seen.tie is NOT_SHARED:
+        raise NotFoundError
+    return seen
 
 
 @dataclass(frozen=True, slots=True)

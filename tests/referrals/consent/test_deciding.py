@@ -315,7 +315,7 @@ def test_covering_answers_for_each_category(any_world: World) -> None:
 
 
 class Many:
-    """A few participants, readers and organizations, made once; consents and assignments come and go in each example."""
+    """People, readers and organizations, made once; consents and assignments come and go in each example."""
 
     def __init__(self, world: World) -> None:
         session = world.session

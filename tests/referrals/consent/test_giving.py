@@ -476,7 +476,7 @@ def test_no_column_of_a_signed_consent_changes_even_in_raw_sql(any_world: World,
     give(any_world)
     connection = any_world.session.connection()
     with pytest.raises(DBAPIError, match="never changed"):
-        connection.execute(text(f"UPDATE consent SET {column} = {CHANGES[column]}")  # noqa: S608  # columns of our own)
+        connection.execute(text(f"UPDATE consent SET {column} = {CHANGES[column]}"))  # noqa: S608  # columns of our own
 
 
 def test_how_it_ended_is_said_once_even_in_raw_sql(any_world: World) -> None:

@@ -1,0 +1,468 @@
+"""Both doors to participants: the list, the search, one participant's record, and who helps them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from flask_babel import lazy_gettext as _l
+from marshmallow import fields
+
+from referrals.account.queries import colleagues
+from referrals.account.queries import names as user_names
+from referrals.kernel.actor import Actor, Side
+from referrals.kernel.door import Doors, Shape, asking
+from referrals.kernel.errors import NotPermittedError
+from referrals.kernel.look import NOT_SHARED, refuse
+from referrals.kernel.schema import Takes, day, line, uid, whole
+from referrals.kernel.web import current_actor, place, say, sentence
+from referrals.organization.queries import facilities, facility_names
+from referrals.organization.queries import names as organization_names
+from referrals.person import commands as c
+from referrals.person import policy as p
+from referrals.person import queries as q
+from referrals.program.queries import names as program_names
+
+doors = Doors("person")
+
+
+def _works(actor: Actor) -> bool:
+    return p.works_with_participants(actor, None)
+
+
+place("/participants", _l("Participants"), 10, _works)
+
+
+# --- shapes -----------------------------------------------------------------------------------------------------------
+
+
+class RowShape(Shape):
+    """A participant in a list."""
+
+    id = fields.UUID()
+    called = fields.String()
+    given_name = fields.String()
+    family_name = fields.String()
+    preferred_name = fields.String(allow_none=True)
+    agency_number = fields.String()
+    organization_id = fields.UUID()
+    facility_id = fields.UUID(allow_none=True)
+
+
+class ParticipantShape(RowShape):
+    """A participant, as far as this reader may see them."""
+
+    birth_date = fields.Date()
+    language = fields.String()
+    phone = fields.String(allow_none=True)
+    email = fields.String(allow_none=True)
+    address = fields.String(allow_none=True)
+    added_at = fields.AwareDateTime()
+    version = fields.Integer()
+
+
+class AssignmentShape(Shape):
+    """One place on a care team."""
+
+    id = fields.UUID()
+    organization_id = fields.UUID()
+    user_id = fields.UUID(allow_none=True)
+    program_id = fields.UUID(allow_none=True)
+    facility_id = fields.UUID(allow_none=True)
+    tie = fields.String()
+    reason = fields.String()
+    reason_text = fields.String(allow_none=True)
+    from_at = fields.AwareDateTime()
+    from_by = fields.UUID(allow_none=True)
+    until_at = fields.AwareDateTime(allow_none=True)
+    ended_by = fields.UUID(allow_none=True)
+    ended_because = fields.String(allow_none=True)
+
+
+class Paging(Takes):
+    """Which page of a list."""
+
+    after = uid(required=False)
+    limit = whole(1, 100, required=False)
+
+
+class TeamWords(Takes):
+    """Whether those who helped before are wanted, too."""
+
+    ended = line(3, required=False)
+
+
+class SearchWords(Takes):
+    """A name; an agency number; or a family name with a birth date."""
+
+    name = line(200, required=False)
+    agency_number = line(40, required=False)
+    family_name = line(100, required=False)
+    birth_date = day(required=False)
+
+
+# --- what several pages show ------------------------------------------------------------------------------------------
+
+
+def _choices(prefix: str, codes: Iterable[str]) -> list[tuple[str, str]]:
+    return [(one, sentence(f"{prefix}.{one}")) for one in codes]
+
+
+def _facility_choices(actor: Actor) -> list[tuple[str, str]]:
+    session, _ = asking()
+    return [(str(one.id), one.name) for one in session.scalars(facilities(actor.organization))]
+
+
+def banner(seen: Any, **more: Any) -> dict[str, Any]:
+    """Return what `person_banner` shows of one participant; rooms upstairs add to it."""
+    session, _ = asking()
+    held = seen.facility_id
+    name = held if held is NOT_SHARED else facility_names(session, [held] if held else []).get(held)
+    language = seen.language
+    return {
+        "name": seen.called,
+        "url": f"/participants/{seen.id}",
+        "number": seen.agency_number,
+        "facility": name,
+        "language": language if language is NOT_SHARED else sentence(f"language.{language}"),
+    } | more
+
+
+def crumbs(seen: Any, *more: tuple[str | None, str]) -> list[dict[str, str | None]]:
+    """Return the breadcrumbs down to one participant, and further."""
+    called = sentence("person_page.not_shared") if seen.called is NOT_SHARED else str(seen.called)
+    way = [("/participants", sentence("person_page.participants")), (f"/participants/{seen.id}", called), *more]
+    return [{"url": url, "label": label} for url, label in way]
+
+
+def _seen(target: UUID) -> tuple[Any, dict[str, Any]]:
+    session, actor = asking()
+    seen = q.participant(session, actor, target)
+    return seen, {"it": seen, "person": banner(seen)}
+
+
+def _editable(target: UUID) -> tuple[Any, dict[str, Any]]:
+    """Return what an edit's page shows; only the agency's own writers get that far."""
+    seen, context = _seen(target)
+    actor = current_actor()
+    if seen.organization_id != actor.organization_id or not p.writes_an_agencys_record(actor, None):
+        raise _refused(q.VIEWED)
+    return seen, context
+
+
+def _refused(action: str) -> NotPermittedError:
+    """Put on record that a form was refused, and return what to raise (S-210)."""
+    session, actor = asking()
+    refuse(session, actor, action, row_type="person", target=None, purpose=None, code=NotPermittedError.code)
+    return NotPermittedError()
+
+
+def team_rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return care team entries in words: who, from which organization, how, since when and why."""
+    session, actor = asking()
+    seen = list(rows)
+    users = user_names(session, [one.user_id for one in seen] + [one.from_by for one in seen])
+    programs = program_names(session, [one.program_id for one in seen if one.program_id])
+    places = facility_names(session, [one.facility_id for one in seen if one.facility_id])
+    organizations = organization_names(session, [one.organization_id for one in seen])
+    return [
+        {
+            "id": one.id,
+            "name": users.get(one.user_id) or programs.get(one.program_id) or places.get(one.facility_id),
+            "organization": organizations.get(one.organization_id),
+            "tie": sentence(f"tie.{one.tie}"),
+            "reason": sentence(f"team_reason.{one.reason}"),
+            "reason_text": one.reason_text,
+            "from_at": one.from_at,
+            "from_by": users.get(one.from_by),
+            "until_at": one.until_at,
+            "ended_because": sentence(f"team_end.{one.ended_because}") if one.ended_because else None,
+            "may_end": one.is_in_force and one.organization_id == actor.organization_id,
+        }
+        for one in seen
+    ]
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+@doors.get("/participants", page="person/list.html", shape=RowShape, takes=Paging, many=True)
+def participants(*, after: UUID | None, limit: int | None) -> Mapping[str, Any]:
+    """List the participants within sight, newest first."""
+    session, actor = asking()
+    rows, further = q.participants(session, actor, after=after, limit=limit or 25)
+    found = q.count(session, actor)
+    return {
+        "rows": rows,
+        "next": str(further) if further else None,
+        "after": after,
+        "count": found,
+        "counted_at_most": q.COUNTED_AT_MOST,
+        "facilities": facility_names(session, {one.facility_id for one in rows} - {None, NOT_SHARED}),
+        "may_add": p.writes_an_agencys_record(actor, None),
+    }
+
+
+@doors.search("/participants/search", page="person/search.html", shape=RowShape, takes=SearchWords)
+def search_participants(**words: Any) -> Mapping[str, Any]:
+    """Find participants by name, by number, or by family name with birth date; the words stay out of every address."""
+    session, actor = asking()
+    found = q.search(session, actor, **words)
+    return {"rows": found.rows, "more": found.more, "whole_words": found.whole_words}
+
+
+@doors.get("/participants/<uuid:target>", page="person/show.html", shape=ParticipantShape)
+def participant(target: UUID) -> Mapping[str, Any]:
+    """Show one participant: who they are, how to reach them, and who helps them."""
+    session, actor = asking()
+    seen, context = _seen(target)
+    team = team_rows(q.care_team(session, actor, target))
+    own = seen.organization_id == actor.organization_id
+    recorded_by = organization_names(session, [seen.organization_id])[seen.organization_id]
+    return context | {
+        "person": banner(seen, team=team),
+        "team": team,
+        "recorded_by": recorded_by,
+        "may_write": own and p.writes_an_agencys_record(actor, None),
+        "breadcrumbs": crumbs(seen)[:2],
+    }
+
+
+@doors.get(
+    "/participants/<uuid:target>/care-team",
+    page="person/care_team.html",
+    shape=AssignmentShape,
+    takes=TeamWords,
+    many=True,
+)
+def care_team(target: UUID, *, ended: str | None) -> Mapping[str, Any]:
+    """Show who helps a participant; with `ended=yes`, who did before, too."""
+    session, actor = asking()
+    seen, context = _seen(target)
+    rows = q.care_team(session, actor, target, ended=ended == "yes")
+    way = crumbs(seen, (None, sentence("person_page.care_team")))
+    return context | {"rows": rows, "next": None, "team": team_rows(rows), "ended": ended == "yes", "breadcrumbs": way}
+
+
+# --- acting -----------------------------------------------------------------------------------------------------------
+
+
+def _adding() -> Mapping[str, Any]:
+    actor = current_actor()
+    if not p.writes_an_agencys_record(actor, None):
+        raise _refused(q.LISTED)
+    return {"facilities": _facility_choices(actor), "languages": _choices("language", c.LANGUAGES)}
+
+
+doors.act(
+    "/participants/new",
+    c.add_participant,
+    page="person/new.html",
+    context=_adding,
+    target=lambda _: current_actor().organization,
+    then=lambda row: f"/participants/{row.id}",
+    show=lambda row: q.participant(*asking(), row.id),
+    shape=ParticipantShape,
+    api_rule="/participants",
+    done="person_done.participant_added",
+)
+
+
+def _identity(target: UUID) -> Mapping[str, Any]:
+    seen, context = _editable(target)
+    values = {name: getattr(seen, name) for name in c.ChangeIdentity().fields}
+    return context | {
+        "values": values | {"birth_date": seen.birth_date.isoformat()},
+        "version": seen.version,
+        "languages": _choices("language", c.LANGUAGES),
+        "breadcrumbs": crumbs(seen, (None, sentence("person_page.change_identity"))),
+    }
+
+
+doors.act(
+    "/participants/<uuid:target>/identity",
+    c.change_identity,
+    page="person/identity.html",
+    context=_identity,
+    then=lambda row: f"/participants/{row.id}",
+    show=lambda row: q.participant(*asking(), row.id),
+    shape=ParticipantShape,
+    done="person_done.saved",
+)
+
+
+def _contacts(target: UUID) -> Mapping[str, Any]:
+    seen, context = _editable(target)
+    return context | {
+        "values": {name: getattr(seen, name) for name in c.ChangeContacts().fields},
+        "version": seen.version,
+        "breadcrumbs": crumbs(seen, (None, sentence("person_page.change_contacts"))),
+    }
+
+
+doors.act(
+    "/participants/<uuid:target>/contacts",
+    c.change_contacts,
+    page="person/contacts.html",
+    context=_contacts,
+    then=lambda row: f"/participants/{row.id}",
+    show=lambda row: q.participant(*asking(), row.id),
+    shape=ParticipantShape,
+    done="person_done.saved",
+)
+
+
+def _moving(target: UUID) -> Mapping[str, Any]:
+    seen, context = _editable(target)
+    return context | {
+        "values": {"facility_id": str(seen.facility_id or "")},
+        "version": seen.version,
+        "facilities": _facility_choices(current_actor()),
+        "breadcrumbs": crumbs(seen, (None, sentence("person_page.move_to_facility"))),
+    }
+
+
+doors.act(
+    "/participants/<uuid:target>/facility",
+    c.move_to_facility,
+    page="person/facility.html",
+    context=_moving,
+    then=lambda row: f"/participants/{row.id}",
+    show=lambda row: q.participant(*asking(), row.id),
+    shape=ParticipantShape,
+    done="person_done.saved",
+)
+
+
+def _assigning(target: UUID) -> Mapping[str, Any]:
+    session, actor = asking()
+    seen, context = _seen(target)
+    people = session.scalars(colleagues(actor.organization, *p.WORKING))
+    ties = c.TIES_OF_SIDE[actor.side or Side.COMMUNITY]
+    return context | {
+        "colleagues": [(str(one.id), one.display_name) for one in people],
+        "ties": _choices("tie", ties),
+        "reasons": _choices("team_reason", c.REASONS_BY_HAND),
+        "breadcrumbs": crumbs(
+            seen,
+            (f"/participants/{target}/care-team", sentence("person_page.care_team")),
+            (None, sentence("person_page.assign")),
+        ),
+    }
+
+
+doors.act(
+    "/participants/<uuid:target>/care-team/new",
+    c.assign_to_care_team,
+    page="person/assign.html",
+    context=_assigning,
+    then=lambda row: f"/participants/{row.participant_id}/care-team",
+    show=lambda row: q.assignment(*asking(), row.id),
+    shape=AssignmentShape,
+    api_rule="/participants/<uuid:target>/care-team",
+    done="person_done.assigned",
+)
+
+
+def _ending(target: UUID) -> Mapping[str, Any]:
+    session, actor = asking()
+    one = q.assignment(session, actor, target)
+    seen, context = _seen(one.participant_id)
+    in_force = q.care_team(session, actor, one.participant_id)
+    own = [other for other in in_force if other.organization_id == actor.organization_id]
+    return context | {
+        "entry": team_rows([one])[0],
+        "is_last": one.is_in_force and len(own) == 1,
+        "reasons": _choices("team_end", c.END_REASONS_BY_HAND),
+        "breadcrumbs": crumbs(
+            seen,
+            (f"/participants/{one.participant_id}/care-team", sentence("person_page.care_team")),
+            (None, sentence("person_page.end_assignment")),
+        ),
+    }
+
+
+doors.act(
+    "/assignments/<uuid:target>/end",
+    c.end_assignment,
+    page="person/end_assignment.html",
+    context=_ending,
+    then=lambda row: f"/participants/{row.participant_id}/care-team",
+    show=lambda row: q.assignment(*asking(), row.id),
+    shape=AssignmentShape,
+    done="person_done.assignment_over",
+)
+
+
+say(
+    {
+        "person_page.participants": _l("Participants"),
+        "person_page.not_shared": _l("Not shared"),
+        "person_page.care_team": _l("Care team"),
+        "person_page.assign": _l("Add a colleague"),
+        "person_page.end_assignment": _l("End a place on the care team"),
+        "person_page.change_identity": _l("Correct who they are"),
+        "person_page.change_contacts": _l("Change how to reach them"),
+        "person_page.move_to_facility": _l("Change facility"),
+        "person_done.saved": _l("Saved."),
+        "person_done.participant_added": _l("The participant is on record, and you are on their care team."),
+        "person_done.assigned": _l("Your colleague is on the care team now."),
+        "person_done.assignment_over": _l("They are no longer on the care team. What they did stays on record."),
+        "number_taken": _l("Your agency already has a participant under this number. Search for the number first."),
+        "likely_duplicate": _l(
+            "Your agency already has a participant with this family name and birth date. Search first. If this is "
+            "another person, tick the box below and add them."
+        ),
+        "already_assigned": _l("They are on the care team in this way already."),
+        "assignment_ended": _l("This place on the care team has ended already."),
+        "in_future": _l("This day is in the future. Check the year."),
+        "in_past": _l("This day is over. Choose today or a later day."),
+        "not_your_facility": _l("Choose a facility of your agency that is in use."),
+        "not_a_colleague": _l("Choose a colleague of your own organization who works with participants."),
+        "nothing_to_search": _l("Enter a name, an agency number, or a family name with a birth date."),
+        "tie.case_manager": _l("Case manager"),
+        "tie.supervising_officer": _l("Supervising officer"),
+        "tie.navigator": _l("Navigator"),
+        "tie.intake": _l("Intake list"),
+        "tie.desk": _l("Facility desk"),
+        "tie.supervisor": _l("Supervisor"),
+        "team_reason.new_to_agency": _l("New to the agency"),
+        "team_reason.transfer": _l("Transfer"),
+        "team_reason.caseload_change": _l("Change of caseload"),
+        "team_reason.supervision_began": _l("Supervision began"),
+        "team_reason.referral_sent": _l("A referral was sent"),
+        "team_reason.referral_accepted": _l("A referral was accepted"),
+        "team_reason.session_booked": _l("A session was booked"),
+        "team_reason.covering": _l("Covering for a colleague"),
+        "team_reason.warm_introduction": _l("Warm introduction"),
+        "team_reason.other": _l("Another reason"),
+        "team_end.handed_over": _l("Handed over"),
+        "team_end.transfer": _l("Transfer"),
+        "team_end.supervision_ended": _l("Supervision ended"),
+        "team_end.released": _l("Released"),
+        "team_end.left_organization": _l("Left the organization"),
+        "team_end.referral_ended": _l("The referral ended"),
+        "team_end.visit_over": _l("The visit is over"),
+        "team_end.mistake": _l("A mistake"),
+        "team_end.other": _l("Another reason"),
+        "language.en": _l("English"),
+        "language.es": _l("Spanish"),
+        "language.ar": _l("Arabic"),
+        "language.ase": _l("American Sign Language"),
+        "language.fa": _l("Persian"),
+        "language.fr": _l("French"),
+        "language.hmn": _l("Hmong"),
+        "language.hy": _l("Armenian"),
+        "language.ja": _l("Japanese"),
+        "language.km": _l("Khmer"),
+        "language.ko": _l("Korean"),
+        "language.pa": _l("Punjabi"),
+        "language.pt": _l("Portuguese"),
+        "language.ru": _l("Russian"),
+        "language.tl": _l("Tagalog"),
+        "language.vi": _l("Vietnamese"),
+        "language.zh": _l("Chinese"),
+        "language.other": _l("Another language"),
+    }
+)
