@@ -10,7 +10,21 @@ from sqlalchemy.orm import Session, selectinload
 
 from referrals.kernel.actor import Actor, Role, Side
 from referrals.kernel.errors import NotFoundError
-from referrals.organization.models import Facility, Installation, Location, Organization, Room
+from referrals.organization.models import (
+    AGES,
+    GENDERS,
+    KINDS,
+    PART2,
+    SECURITY,
+    ZONES,
+    Facility,
+    Installation,
+    Location,
+    Organization,
+    Room,
+)
+
+__all__ = ["AGES", "GENDERS", "KINDS", "PART2", "SECURITY", "ZONES"]
 
 #: How many rows a page of a list holds.
 PAGE = 50
@@ -69,6 +83,21 @@ def organizations(*, side: Side | None = None) -> Select[Organization]:
     return statement.order_by(Organization.name, Organization.id)
 
 
+def directory(
+    session: Session, actor: Actor, *, side: str | None = None, after: UUID | None = None, limit: int = PAGE
+) -> tuple[list[Organization], UUID | None]:
+    """Return a page of the organizations that take part, by name, and the id to go on after (None on the last page)."""
+    statement = visible_to(actor).where(Organization.ended_at.is_(None))
+    if side is not None:
+        statement = statement.where(Organization.side == side)
+    if after is not None:
+        last = select(Organization.name).where(Organization.id == after).scalar_subquery()
+        later = or_(Organization.name > last, (Organization.name == last) & (Organization.id > after))
+        statement = statement.where(later)
+    rows = list(session.scalars(statement.order_by(Organization.name, Organization.id).limit(limit + 1)))
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
 def organization(session: Session, organization_id: UUID) -> Organization:
     """Return one organization.
 
@@ -79,6 +108,11 @@ def organization(session: Session, organization_id: UUID) -> Organization:
     if row is None:
         raise NotFoundError
     return row
+
+
+def own_or_none(session: Session, actor: Actor) -> Organization | None:
+    """Return the actor's own organization, if there is one."""
+    return session.get(Organization, actor.organization_id) if actor.organization_id is not None else None
 
 
 def names(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
@@ -129,6 +163,18 @@ def facility_page(
         statement = statement.where(or_(Facility.name > last, (Facility.name == last) & (Facility.id > after)))
     rows = list(session.scalars(statement.limit(limit + 1)))
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def location(session: Session, location_id: UUID) -> Location:
+    """Return one location.
+
+    Raises:
+        NotFoundError: there is none with this id.
+    """
+    row = session.get(Location, location_id)
+    if row is None:
+        raise NotFoundError
+    return row
 
 
 def rooms(session: Session, facility_id: UUID) -> Sequence[Room]:

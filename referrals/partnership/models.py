@@ -208,6 +208,16 @@ class Agreement(Identified):
             return None
         return {self.agency_id: Side.AGENCY, self.community_id: Side.COMMUNITY}.get(organization_id)
 
+    @property
+    def agency_name(self) -> str:
+        """The agency's name. Needs `agency` loaded."""
+        return self.agency.name
+
+    @property
+    def community_name(self) -> str:
+        """The community organization's name. Needs `community` loaded."""
+        return self.community.name
+
     def other_than(self, organization_id: UUID) -> UUID:
         """Return the id of the other party."""
         return self.community_id if organization_id == self.agency_id else self.agency_id

@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session, selectinload
 from referrals.kernel.actor import Actor, Side
 from referrals.kernel.errors import NotFoundError
 from referrals.organization.models import Facility, Organization
-from referrals.partnership.models import Agreement, PartnerRule, RuleAcknowledgment, active_at
+from referrals.partnership.models import PURPOSES, RULE_KINDS, Agreement, PartnerRule, RuleAcknowledgment, active_at
 from referrals.program.models import Program
+
+__all__ = ["PURPOSES", "RULE_KINDS"]
 
 #: How many rows a page of a list holds.
 PAGE = 25
@@ -49,7 +51,21 @@ def agreement(session: Session, actor: Actor, agreement_id: UUID) -> Agreement:
         selectinload(Agreement.community),
         selectinload(Agreement.rules).selectinload(PartnerRule.acknowledgments),
     )
-    row = session.scalars(visible_to(actor).where(Agreement.id == agreement_id).options(*options)).one_or_none()
+    statement = visible_to(actor).where(Agreement.id == agreement_id).options(*options)
+    row = session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
+    if row is None:
+        raise NotFoundError
+    return row
+
+
+def rule(session: Session, actor: Actor, rule_id: UUID) -> PartnerRule:
+    """Return one rule with its agreement and who acknowledged it.
+
+    Raises:
+        NotFoundError: there is none with this id, or the actor's organization is no party.
+    """
+    statement = visible_rules(actor).where(PartnerRule.id == rule_id)
+    row = session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
     if row is None:
         raise NotFoundError
     return row

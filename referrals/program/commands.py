@@ -35,8 +35,12 @@ class Places(fields.List[str]):
             value = value.splitlines()
         elif isinstance(value, list) and all(isinstance(one, str) for one in value):
             value = [part for one in value for part in one.splitlines()]
-        given = [one for one in super()._deserialize(value, attr, data, **kwargs) if one]
-        return once(given)
+        try:
+            given = super()._deserialize(value, attr, data, **kwargs)
+        except ValidationError as fault:  # a form has one field for all of them, so the fault is the list's
+            faults = fault.messages.values() if isinstance(fault.messages, dict) else [fault.messages]
+            raise ValidationError(sorted({code for codes in faults for code in codes})) from None
+        return once(one for one in given if one)
 
 
 def _short(value: str) -> None:
@@ -312,12 +316,12 @@ class RemoveFromIntake(Takes):
     takes=RemoveFromIntake,
     within=q.own,
     allow=[[p.leads_it]],
-    makes=IntakeMember,
+    makes=Program,
     purpose="administration",
 )
-def remove_from_intake(work: Work, program: Program, *, user_id: UUID) -> IntakeMember:
+def remove_from_intake(work: Work, program: Program, *, user_id: UUID) -> Program:
     """Take somebody off the list. A list without anybody leaves the answers to the supervisors."""
     member = program.membership_of(user_id)
     member.end(at=work.now, by=work.actor.user_id)
     work.record(member, ["ended_at", "ended_by"])
-    return member
+    return program

@@ -147,6 +147,11 @@ class Program(Identified):
         organization.require_in_force()
         return cls(organization_id=organization.id, **said)
 
+    @property
+    def organization_name(self) -> str:
+        """The name of who offers it. Needs `organization` loaded."""
+        return self.organization.name
+
     def is_open(self, at: datetime) -> bool:
         """Whether somebody can be referred to it at that instant."""
         return self.closed_at is None or at < self.closed_at

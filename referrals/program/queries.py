@@ -14,7 +14,9 @@ from referrals.account.queries import colleagues
 from referrals.kernel.actor import Actor, Role
 from referrals.kernel.errors import NotFoundError
 from referrals.organization.models import Location, Organization
-from referrals.program.models import IntakeMember, Program, folded
+from referrals.program.models import CAPACITIES, LANGUAGES, SERVICES, IntakeMember, Program, folded
+
+__all__ = ["CAPACITIES", "LANGUAGES", "SERVICES"]
 
 #: How many rows a page of the directory holds.
 PAGE = 25
@@ -58,7 +60,20 @@ def program(session: Session, program_id: UUID) -> Program:
         NotFoundError: there is none with this id.
     """
     options = (selectinload(Program.organization), selectinload(Program.location), selectinload(Program.intake))
-    row = session.scalars(select(Program).where(Program.id == program_id).options(*options)).one_or_none()
+    statement = select(Program).where(Program.id == program_id).options(*options)
+    row = session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
+    if row is None:
+        raise NotFoundError
+    return row
+
+
+def own_program(session: Session, actor: Actor, program_id: UUID) -> Program:
+    """Return one program of the actor's own organization, with its intake list.
+
+    Raises:
+        NotFoundError: there is none with this id, or it is another organization's.
+    """
+    row = session.scalars(own(actor).where(Program.id == program_id)).one_or_none()
     if row is None:
         raise NotFoundError
     return row
