@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy import select
@@ -27,8 +26,7 @@ from referrals.referral.commands import check_state, close_work, facts_now
 from referrals.referral.models import VERBS, EndReason, Outcome, Referral, settle
 from referrals.referral.queries import visible_to
 
-#: A referral names one to five goals.
-GOALS: Final = 5
+__all__ = ["EndReason", "GoalResult", "Outcome"]
 
 
 class WriteReport(Takes):

@@ -117,8 +117,8 @@ def _goals(session: Session, actor: Actor, referral_id: UUID) -> Any:
 
 
 def _nth(goals: Any, number: int) -> str | NotShared:
-    if goals is NOT_SHARED:
-        return NOT_SHARED
+    if isinstance(goals, NotShared):
+        return goals
     return str(goals[number - 1]) if goals and number <= len(goals) else ""
 
 

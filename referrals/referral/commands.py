@@ -55,6 +55,8 @@ from referrals.referral.models import (
     new_reference,
 )
 
+__all__ = ["LANGUAGES", "PERSONS_WISH", "DeclineReason", "QuestionTopic"]
+
 #: Whose wish a referral is.
 ASKED_BY: Final = ("participant", "care_team", "family")
 #: How the participant said yes, or gave a wish.
@@ -316,7 +318,8 @@ def save_draft(
         "backup_hours": backup_hours,
     }
     if referral.recorded is not State.DRAFT:
-        raise _wrong_state(referral)
+        with _named(work):
+            raise referral.wrong_state(referral.recorded, work.now)
     if faults := _content_faults(work, referral, content):
         raise InvalidInputError(faults)
     work.record(referral, referral.write(**content))
@@ -356,7 +359,8 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
     """
     session = work.session
     if referral.recorded is not State.DRAFT:
-        raise _wrong_state(referral)
+        with _named(work):
+            raise referral.wrong_state(referral.recorded, work.now)
     # One participant's sendings queue up here: of two to one program, the second sees the first.
     session.scalars(select(Person.id).where(Person.id == referral.participant_id).with_for_update()).one()
     recipient = session.get_one(Organization, referral.recipient_id, populate_existing=True)
@@ -622,7 +626,8 @@ def _answer_loop(work: Work, referral: Referral, answer: str, words: str | None)
 def post_message(work: Work, referral: Referral, *, audience: str, category: str, message: str) -> Message:
     """Write to the thread: for both sides, or one's own alone. What the other side may not read cannot be chosen (R19)."""
     if referral.sent_at is None:
-        raise _wrong_state(referral)
+        with _named(work):
+            raise referral.wrong_state(referral.recorded, work.now)
     _facts(work, referral)
     if referral.is_done:
         raise ReferralDoneError
@@ -814,14 +819,10 @@ def _named(work: Work) -> Iterator[None]:
     try:
         yield
     except WrongStateError as refusal:
-        winner = refusal.facts.get("by")
-        if winner is not None:
-            refusal.facts["by"] = accounts.names(work.session, [winner]).get(winner)
+        winner = refusal.facts["by"]
+        known = accounts.names(work.session, [winner])
+        refusal.facts["by"] = known.get(winner, "Throughgate") if winner is not None else "Throughgate"
         raise
-
-
-def _wrong_state(referral: Referral) -> WrongStateError:
-    return WrongStateError(state=str(referral.recorded))
 
 
 def _need_words(reason: str, because: str | None) -> None:

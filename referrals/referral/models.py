@@ -692,6 +692,17 @@ class Referral(Identified):
         self.version += 1
         return [*content, "version"]
 
+    def wrong_state(self, seen: State, at: datetime) -> WrongStateError:
+        """Return the refusal that names the status, and who moved it there and when (nobody, if settlement did just now)."""
+        if seen is not self.recorded:
+            return WrongStateError(state=str(seen), by=None, at=at)
+        last = self.steps[-1] if self.steps else None
+        return WrongStateError(
+            state=str(seen),
+            by=self.drafted_by if last is None else last.by,
+            at=self.drafted_at if last is None else last.at,
+        )
+
     def check(self, verb: Verb, facts: Facts, *, at: datetime) -> None:
         """Refuse a verb that does not start from the settled status.
 
@@ -701,10 +712,7 @@ class Referral(Identified):
         """
         seen = settle(self.recorded, facts, at).state
         if seen not in verb.origins:
-            last = self.steps[-1] if self.steps and seen is self.recorded else None
-            raise WrongStateError(
-                state=str(seen), by=None if last is None else last.by, at=at if last is None else last.at
-            )
+            raise self.wrong_state(seen, at)
         if verb.command == "resume_referral" and not facts.sharing:
             raise SharingEndedError
 

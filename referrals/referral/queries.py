@@ -39,6 +39,7 @@ from referrals.partnership import queries as partnerships
 from referrals.partnership.models import Agreement, active_at
 from referrals.person import queries as persons
 from referrals.person.models import Assignment
+from referrals.person.policy import WORKING
 from referrals.program import queries as programs
 from referrals.program.models import Program
 from referrals.referral import policy
@@ -57,6 +58,9 @@ from referrals.referral.models import (
     State,
     settle,
 )
+from referrals.release import queries as releases
+
+__all__ = ["CATEGORIES", "STATES"]
 
 VIEWED: Final = declare_look("referral.viewed", "a referral's page")
 LISTED: Final = declare_look("referral.listed", "the referrals within sight, by whose move it is")
@@ -112,7 +116,7 @@ def within_sight(actor: Actor) -> ColumnElement[bool]:
     """
     if actor.kind == "service":
         return Referral.step_count > 0
-    if actor.user_id is None or actor.organization_id is None:
+    if actor.user_id is None or actor.organization_id is None or not actor.works_as(*WORKING):
         return false()
     own = and_(
         Referral.source_id == actor.organization,
@@ -463,6 +467,26 @@ class View:
     zone: str = "UTC"
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def participant(self) -> str | NotShared:
+        """The participant's name."""
+        return self.names.participant
+
+    @property
+    def source(self) -> str | NotShared:
+        """The source's name."""
+        return self.names.source
+
+    @property
+    def recipient(self) -> str | NotShared:
+        """The recipient's name."""
+        return self.names.recipient
+
+    @property
+    def program(self) -> str | NotShared:
+        """The program's name."""
+        return self.names.program
+
     def __getattr__(self, name: str) -> Any:
         """Give the fields of the look itself, for shapes."""
         if name.startswith("_"):
@@ -497,7 +521,6 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
     settled = settle(row.recorded, stands, at)
     status = _told_status(row, settled, sight, side)
     rows, left_out = _timeline(session, actor, row)
-    zone = session.scalar(select(Organization.time_zone).where(Organization.id == actor.organization_id)) or "UTC"
     people = accounts.names(session, {one.user_id for one in row.helpers if one.user_id is not None})
     return View(
         it=sight,
@@ -514,7 +537,7 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         sendable=sendable_categories(session, row, actor, at) if row.sent_at is not None else (),
         entries_left_out=left_out,
         helpers=tuple(sorted(people.values())),
-        zone=zone,
+        zone=zone_of(session, actor),
     )
 
 
@@ -613,11 +636,18 @@ def in_group(actor: Actor, group: Group, at: datetime) -> ColumnElement[bool]:
     source = Referral.source_id == actor.organization_id
     open_ = state.in_([str(one) for one in OPEN])
     by_state = {str(one): str(means.waiting_on) for one, means in STATES.items() if means.waiting_on is not None}
-    held_by = select(ReferralStep.side).where(
-        ReferralStep.referral_id == Referral.id, ReferralStep.seq == Referral.step_count
-    )
     # A hold waits on the side that put it there; one by settlement on the source, whose consent or agreement it needs.
-    held = case((held_by.scalar_subquery() == str(Party.RECIPIENT), str(Party.RECIPIENT)), else_=str(Party.SOURCE))
+    theirs_to_end = (
+        select(ReferralStep.id)
+        .where(
+            ReferralStep.referral_id == Referral.id,
+            ReferralStep.seq == Referral.step_count,
+            ReferralStep.to_state == str(State.ON_HOLD),
+            ReferralStep.side == str(Party.RECIPIENT),
+        )
+        .exists()
+    )
+    held = case((theirs_to_end, str(Party.RECIPIENT)), else_=str(Party.SOURCE))
     move = case(by_state, value=state, else_=held)
     ours = case((source, str(Party.SOURCE)), else_=str(Party.RECIPIENT))
     owed = loop_owed_by(state)
@@ -646,6 +676,45 @@ def loop_owed_by(state: ColumnElement[str]) -> ColumnElement[str]:
         (taken_back, "nobody"),
         else_=str(Party.SOURCE),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """Who a page is about, as far as this reader may know."""
+
+    id: UUID
+    name: str | NotShared
+    number: str | NotShared
+    release_on: date | None | NotShared
+    days: int | None
+
+
+def banner(session: Session, actor: Actor, participant_id: UUID) -> Banner:
+    """Return the participant's name, number and release date in force."""
+    person = persons.named(session, actor, [participant_id], purpose=PURPOSE).get(participant_id)
+    release = releases.shown_in_force(session, actor, [participant_id], purpose=PURPOSE).get(participant_id)
+    on = None if release is None else release.released_on if release.released_on else release.expected_on
+    if person is None:
+        return Banner(participant_id, NOT_SHARED, NOT_SHARED, NOT_SHARED, None)
+    days = (on - clock(session).date()).days if isinstance(on, date) else None
+    return Banner(participant_id, person.called, person.agency_number, on, days)
+
+
+def zone_of(session: Session, actor: Actor) -> str:
+    """Return the time zone of the actor's organization: people read times as their own clocks show them."""
+    return session.scalar(select(Organization.time_zone).where(Organization.id == actor.organization_id)) or "UTC"
+
+
+def colleagues(session: Session, actor: Actor) -> list[tuple[UUID, str]]:
+    """Return who of the actor's own organization may be named caseworker, by name."""
+    working = accounts.colleagues(actor.organization, *WORKING)
+    return [(one.id, one.display_name) for one in session.scalars(working)]
+
+
+def open_question(view: View) -> Entry | None:
+    """Return the question that waits for its answer, if one does."""
+    asked = [entry for entry in view.timeline if entry.what == "ask_question"]
+    return asked[0] if asked and view.status == State.INFO_REQUESTED else None
 
 
 def count(session: Session, actor: Actor, group: Group, *, at_most: int = 1000) -> int:
@@ -773,8 +842,8 @@ def _timeline(session: Session, actor: Actor, row: Referral) -> tuple[list[Entry
         if row.loop_answers
         else []
     )
-    who = accounts.names(session, {one.by for one in (*kept, *said) if one.by is not None})
-    where = organizations.names(session, {one.organization_id for one in (*kept, *said)})
+    who = accounts.names(session, {one.by for one in kept} | {one.by for one in said})
+    where = organizations.names(session, {one.organization_id for one in kept} | {one.organization_id for one in said})
     entries = [
         Entry(
             what=one.verb,
@@ -858,6 +927,22 @@ def thread(session: Session, actor: Actor, row: Referral) -> list[Said]:
         )
         for one in kept
     ]
+
+
+def message(session: Session, actor: Actor, message_id: UUID) -> tuple[View, Said]:
+    """Return one message with its referral.
+
+    Raises:
+        NotFoundError: not theirs to know of, or none.
+    """
+    about = session.scalar(
+        messages_visible_to(actor).where(Message.id == message_id).with_only_columns(Message.referral_id)
+    )
+    view = referral(session, actor, about if about is not None else message_id)
+    found = [one for one in view.thread if one.id == message_id]
+    if not found:
+        raise NotFoundError
+    return view, found[0]
 
 
 def _may(actor: Actor, row: Referral, stands: Facts, at: datetime) -> frozenset[str]:

@@ -1,0 +1,379 @@
+"""Who reads what: sight, coverage field by field, lists, the timeline, the thread, and `settle` in SQL."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event, select
+
+from referrals.handoff import commands as h
+from referrals.handoff import queries as hq
+from referrals.kernel.actor import Actor
+from referrals.kernel.errors import NotFoundError
+from referrals.kernel.look import NOT_SHARED, Disclosure, looking
+from referrals.kernel.session import HouseSession
+from referrals.partnership.models import Agreement
+from referrals.referral import commands as c
+from referrals.referral import queries as q
+from referrals.referral.models import Referral, settle
+from tests.factories.referral import World, a_consent, a_world, planting
+
+
+@pytest.fixture
+def world(session: HouseSession) -> World:
+    return a_world(session)
+
+
+def see(world: World, actor: Actor, referral_id: UUID) -> q.View:
+    with looking(world.session):
+        return q.referral(world.session, actor, referral_id)
+
+
+def gone(world: World, actor: Actor, referral_id: UUID) -> bool:
+    try:
+        see(world, actor, referral_id)
+    except NotFoundError:
+        return True
+    return False
+
+
+def ids(world: World, actor: Actor, group: q.Group, **narrowed: Any) -> list[UUID]:
+    with looking(world.session):
+        return [card.id for card in q.listed(world.session, actor, group, **narrowed)[0]]
+
+
+def post(world: World, actor: Actor, referral_id: UUID, message: str, **words: Any) -> Any:
+    said = {"audience": "both", "category": "needs", "message": message} | words
+    return world.act(c.post_message, actor, referral_id, **said)
+
+
+# --- sight ------------------------------------------------------------------------------------------------------------
+
+
+def test_who_has_no_business_with_it_gets_the_answer_of_a_random_id(world: World) -> None:
+    referral_id = world.sent()
+    for who in ("stranger", "outside_intake", "agency_administrator", "other_case_manager"):
+        assert gone(world, world.people[who], referral_id), who
+        assert ids(world, world.people[who], q.Group.THEM) == []
+        assert ids(world, world.people[who], q.Group.US) == []
+    for who in ("case_manager", "agency_supervisor", "navigator", "other_navigator", "cbo_supervisor"):
+        assert not gone(world, world.people[who], referral_id), who
+
+
+def test_a_draft_is_read_by_its_author_alone(world: World) -> None:
+    draft_id = world.draft()
+    for who in set(world.people) - {"case_manager"}:
+        with pytest.raises(NotFoundError), looking(world.session):
+            q.draft(world.session, world.people[who], draft_id)
+        assert gone(world, world.people[who], draft_id)
+    with looking(world.session):
+        mine = q.draft(world.session, world.case_manager, draft_id)
+        assert mine.it.goals == ["A place of my own", "See my daughter every week"]
+        assert [card.id for card in q.drafts(world.session, world.case_manager)] == [draft_id]
+        assert q.drafts(world.session, world.agency_supervisor) == []
+
+
+def test_a_draft_that_was_put_away_stays_its_authors(world: World) -> None:
+    draft_id = world.draft()
+    world.act(c.discard_draft, world.case_manager, draft_id)
+    assert gone(world, world.agency_supervisor, draft_id)
+    assert gone(world, world.navigator, draft_id)
+
+
+# --- fields -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_recipient_reads_what_consent_covers_and_each_crossing_is_disclosed(world: World) -> None:
+    view = see(world, world.navigator, world.sent(strengths=None))
+    assert view.it.reason_text == "Needs a bed from the first night on."
+    assert view.it.strengths is None
+    assert view.names.participant == "Maria Núñez"
+    crossed = world.session.scalars(select(Disclosure).where(Disclosure.to_org_id == world.cbo_id)).all()
+    assert {category for one in crossed for category in one.categories} >= {"needs", "identity", "contact", "release"}
+    assert {one.basis_id for one in crossed} == {world.consent_id}
+
+
+def test_what_a_narrower_consent_leaves_out_is_not_shared_empty_or_not(world: World) -> None:
+    referral_id = world.sent()
+    world.withdraw_consent()
+    world.consent_again(categories=["identity", "needs"])
+    view = see(world, world.navigator, referral_id)
+    assert view.it.first_contact is NOT_SHARED
+    assert view.it.unavailable is NOT_SHARED
+    assert view.it.terms_that_matter is NOT_SHARED  # never filled in: a reader cannot tell
+    assert view.it.goals == ["A place of my own", "See my daughter every week"]
+    assert see(world, world.case_manager, referral_id).it.first_contact == "By letter first, through the case manager."
+
+
+def test_a_named_caseworker_reads_under_a_consent_to_the_organization(world: World) -> None:
+    referral_id = world.accepted()
+    assert see(world, world.navigator, referral_id).helpers == ("Ana Díaz",)
+
+
+# --- sharing that ends (R25) ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["consent", "agreement"])
+def test_without_the_worker_the_next_request_already_sees_it(world: World, how: str) -> None:
+    unanswered = world.sent()
+    (world.withdraw_consent if how == "consent" else world.end_agreement)()
+    assert gone(world, world.navigator, unanswered)
+    assert ids(world, world.navigator, q.Group.US) == ids(world, world.navigator, q.Group.CLOSED) == []
+    assert see(world, world.case_manager, unanswered).status == "cancelled"
+    assert ids(world, world.case_manager, q.Group.US) == [unanswered]  # the loop is the source's to close
+
+
+def test_after_acceptance_the_recipient_keeps_its_own_entries_alone(world: World) -> None:
+    referral_id = world.started()
+    mine = post(world, world.navigator, referral_id, "We met.", category="attendance")
+    post(world, world.case_manager, referral_id, "Thank you.")
+    world.withdraw_consent()
+    view = see(world, world.navigator, referral_id)
+    assert view.status == "on_hold"
+    assert view.reference
+    assert {view.it.reason_text, view.it.goals, view.it.service, view.it.asked_by} == {NOT_SHARED}
+    assert {entry.side for entry in view.timeline} == {"recipient"}
+    assert view.entries_left_out
+    assert [one.id for one in view.thread] == [mine.id]
+    assert see(world, world.case_manager, referral_id).status == "on_hold"
+
+
+def test_without_the_return_consent_answers_are_not_shared(world: World) -> None:
+    referral_id = world.sent()
+    world.act(c.decline_referral, world.navigator, referral_id, reason="no_capacity", because="Full until June.")
+    world.withdraw_consent(world.return_consent_id)
+    view = see(world, world.case_manager, referral_id)
+    assert view.status is NOT_SHARED
+    assert view.waiting_on is NOT_SHARED
+    assert [entry.what for entry in view.timeline] == ["send_referral"]
+    assert view.entries_left_out
+    assert see(world, world.navigator, referral_id).status == "declined"
+
+
+def test_a_closing_report_crosses_as_needs(world: World) -> None:
+    referral_id = world.started()
+    words = {
+        "result_1": "achieved",
+        "result_2": "not_tried",
+        "helps_next": "A bus pass.",
+        "persons_view": "It went well.",
+    }
+    world.act(h.write_report, world.navigator, referral_id, **words)
+    with looking(world.session):
+        read = hq.reports(world.session, world.case_manager, referral_id)
+    assert [(goal.goal, goal.result) for goal in read[0].goals] == [
+        ("A place of my own", "achieved"),
+        ("See my daughter every week", "not_tried"),
+    ]
+    world.withdraw_consent(world.return_consent_id)
+    with looking(world.session):
+        hidden = hq.reports(world.session, world.case_manager, referral_id)
+    assert hidden[0].helps_next is NOT_SHARED
+    assert hidden[0].goals[0].result is NOT_SHARED
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+
+def test_each_referral_stands_in_exactly_one_list_of_each_side(world: World) -> None:
+    walk = [
+        (c.acknowledge_referral, "navigator", {}),
+        (c.ask_question, "navigator", {"topic": "needs", "question": "Which?"}),
+        (c.answer_question, "case_manager", {"answer": "This."}),
+        (c.decline_referral, "navigator", {"reason": "not_eligible"}),
+        (c.close_loop, "case_manager", {"answer": "agreed"}),
+    ]
+    told = {"source": [], "recipient": []}  # type: ignore[var-annotated]
+    referral_id = world.sent()
+    for what, who, words in [(None, "", {}), *walk]:
+        if what is not None:
+            world.act(what, world.people[who], referral_id, **words)
+        for side, actor in (("source", world.case_manager), ("recipient", world.navigator)):
+            found = [group for group in q.Group if referral_id in ids(world, actor, group)]
+            assert len(found) == 1
+            told[side].append(str(found[0]))
+            with looking(world.session):
+                assert q.count(world.session, actor, found[0]) == 1
+    assert told["source"] == ["them", "them", "us", "them", "us", "closed"]
+    assert told["recipient"] == ["us", "us", "them", "us", "them", "closed"]
+
+
+def test_a_status_filters_by_what_is_settled(world: World) -> None:
+    referral_id = world.started()
+    assert ids(world, world.case_manager, q.Group.THEM, status="in_progress") == [referral_id]
+    world.withdraw_consent()
+    assert ids(world, world.case_manager, q.Group.US, status="on_hold") == [referral_id]
+    assert ids(world, world.case_manager, q.Group.US, status="in_progress") == []
+
+
+def statements(world: World) -> Any:
+    @contextmanager
+    def counting() -> Iterator[list[str]]:
+        said: list[str] = []
+        engine = world.session.get_bind()
+
+        def keep(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+            said.append(statement)
+
+        event.listen(engine, "before_cursor_execute", keep)
+        try:
+            yield said
+        finally:
+            event.remove(engine, "before_cursor_execute", keep)
+
+    return counting()
+
+
+def test_a_list_takes_the_same_number_of_statements_whatever_its_length(world: World) -> None:
+    made = []
+    counts = []
+    for _round in range(3):
+        referral_id = world.sent()
+        made.append(referral_id)
+        world.act(c.acknowledge_referral, world.navigator, referral_id)
+        world.act(c.cancel_referral, world.case_manager, referral_id, reason="duplicate")
+        with statements(world) as said:
+            found = ids(world, world.case_manager, q.Group.THEM)
+        assert found == made
+        counts.append(len([one for one in said if one.startswith("SELECT")]))
+    assert len(set(counts)) == 1
+    with looking(world.session):
+        first, after = q.listed(world.session, world.case_manager, q.Group.THEM, limit=2)
+    assert [card.id for card in first] == made[:2]
+    assert ids(world, world.case_manager, q.Group.THEM, after=after) == made[2:]
+
+
+# --- the timeline and the thread --------------------------------------------------------------------------------------
+
+
+def test_both_sides_read_the_same_rows(world: World) -> None:
+    referral_id = world.sent()
+    world.act(c.ask_question, world.navigator, referral_id, topic="needs", question="A ground floor?")
+    world.act(c.answer_question, world.case_manager, referral_id, answer="Yes, please.")
+    world.accept(referral_id)
+    told = [
+        [
+            (one.seq, one.what, one.who, one.organization, one.at, one.because)
+            for one in see(world, actor, referral_id).timeline
+        ]
+        for actor in (world.case_manager, world.navigator)
+    ]
+    assert told[0] == told[1]
+    assert [one[1] for one in told[0]] == ["accept_referral", "answer_question", "ask_question", "send_referral"]
+    assert told[0][1][2:4] == ("Lee Okafor", "Valley State Prison")
+
+
+def test_a_message_is_new_once_and_says_who_saw_it(world: World) -> None:
+    referral_id = world.sent()
+    post(world, world.case_manager, referral_id, "She likes mornings.")
+    assert [one.is_new for one in see(world, world.navigator, referral_id).thread] == [True]
+    assert [one.is_new for one in see(world, world.navigator, referral_id).thread] == [False]
+    (said,) = see(world, world.case_manager, referral_id).thread
+    assert (said.words, said.who, said.seen_by, said.is_mine) == (
+        "She likes mornings.",
+        "Lee Okafor",
+        ("Ana Díaz",),
+        True,
+    )
+
+
+def test_an_own_sides_message_never_leaves_it(world: World) -> None:
+    referral_id = world.sent()
+    post(world, world.case_manager, referral_id, "Among us.", audience="own_side")
+    post(world, world.navigator, referral_id, "Among ourselves.", audience="own_side")
+    assert [one.words for one in see(world, world.case_manager, referral_id).thread] == ["Among us."]
+    assert [one.words for one in see(world, world.agency_supervisor, referral_id).thread] == ["Among us."]
+    assert [one.words for one in see(world, world.navigator, referral_id).thread] == ["Among ourselves."]
+
+
+def test_a_struck_message_stays_struck(world: World) -> None:
+    referral_id = world.sent()
+    said = post(world, world.navigator, referral_id, "Monday.", category="attendance")
+    world.act(c.strike_message, world.navigator, said.id, because="It is Tuesday.")
+    (read,) = see(world, world.case_manager, referral_id).thread
+    assert (read.words, read.struck_because) == ("Monday.", "It is Tuesday.")
+    assert read.struck_at is not None
+
+
+def test_a_page_offers_only_what_would_not_be_refused(world: World) -> None:
+    referral_id = world.sent()
+    assert see(world, world.navigator, referral_id).may == {
+        *(
+            "acknowledge_referral",
+            "ask_question",
+            "accept_referral",
+            "decline_referral",
+            "cancel_referral",
+            "post_message",
+        )
+    }
+    assert see(world, world.case_manager, referral_id).may == {"cancel_referral", "post_message"}
+    assert see(world, world.navigator, referral_id).sendable == ("needs", "attendance")
+    assert see(world, world.case_manager, referral_id).sendable == ("identity", "contact", "release", "needs")
+
+
+# --- `settle` in SQL --------------------------------------------------------------------------------------------------
+
+
+def test_settle_in_sql_says_what_it_says_in_python(world: World) -> None:
+    """Random consents and agreements, at instants around every change: one decision, in both languages."""
+    drawn = random.Random(7)
+    referral_id = world.sent()
+    world.withdraw_consent()
+    with planting(world.session):
+        for _number in range(25):
+            terms: dict[str, Any] = {
+                "categories": drawn.sample(["identity", "needs", "contact", "health", "release"], drawn.randint(1, 5)),
+                "purposes": drawn.choice([["referral"], ["service"], ["referral", "service"]]),
+                "effective_at": datetime(2026, 1, drawn.randint(5, 20), 17, tzinfo=UTC),
+                "expires_on": drawn.choice([None, date(2026, drawn.randint(2, 11), drawn.randint(1, 28))]),
+                "expires_event": "referral_closed",
+                "no_later_than": date(2026, drawn.randint(2, 12), drawn.randint(1, 28)),
+                "time_zone": drawn.choice(["America/Los_Angeles", "America/New_York", "Pacific/Guam", "UTC"]),
+                "told_rights": drawn.random() > 0.1,
+                "signed_on": drawn.choice([date(2026, 1, 5), date(2026, 1, 5), None]),
+                "signature": drawn.choice(["Maria", "Maria", "Maria", None]),
+                "method": drawn.choice(["e_signature", "e_signature", "verbal"]),
+                "to_person": drawn.choice([None, None, None, "Somebody outside"]),
+            }
+            if terms["method"] == "verbal":
+                terms |= {"witness_id": world.other_case_manager.me}
+                terms |= {"witness_confirmed_at": drawn.choice([None, datetime(2026, 2, 1, tzinfo=UTC)])}
+            consent = a_consent(world.person_id, world.agency_id, world.cbo_id, world.case_manager.me, **terms)
+            ended = drawn.choice([None, "withdrawn_at", "superseded_at", "event_at", "voided_at"])
+            if ended is not None:
+                setattr(consent, ended, datetime(2026, drawn.randint(2, 11), drawn.randint(1, 28), tzinfo=UTC))
+            world.session.add(consent)
+        world.session.get_one(Agreement, world.agreement_id).ended_at = datetime(2026, 10, 1, tzinfo=UTC)
+    row = world.row(referral_id)
+    moments = [datetime(2026, 1, 1, 7, 59, 59, tzinfo=UTC) + timedelta(hours=11) * n for n in range(0, 800, 3)]
+    seen = set()
+    for at in moments:
+        covered = q.consents.covering(
+            world.session, world.person_id, world.agency_id, world.cbo_id, q.RESTS_ON, q.PURPOSE, at
+        )
+        agreed = q.partnerships.agreement_between(world.session, world.agency_id, world.cbo_id, at)
+        facts = q.Facts(consent=all(covered.values()), agreement=agreed is not None)
+        assert q.facts(world.session, [referral_id], at)[referral_id] == facts, at
+        in_sql = world.session.scalar(
+            select(q.settled_state(at)).select_from(Referral).where(Referral.id == referral_id)
+        )
+        assert in_sql == settle(row.recorded, facts, at).state
+        seen.add((facts.consent, facts.agreement))
+    assert len(seen) >= 3
+
+
+def test_what_is_due_is_what_differs(world: World) -> None:
+    referral_id = world.sent()
+    now = datetime.now(UTC)
+    assert q.due_for_settlement(world.session, now) == []
+    world.withdraw_consent()
+    assert q.due_for_settlement(world.session, datetime.now(UTC)) == [referral_id]
+    c.settle_due(world.session, None, None)
+    assert q.due_for_settlement(world.session, datetime.now(UTC)) == []
