@@ -47,7 +47,7 @@ from referrals.consent.queries import (
     DrawnUp,
     draw_up,
     to_witness,
-    visible_to,
+    within_sight,
 )
 from referrals.kernel.command import Work, command
 from referrals.kernel.errors import InvalidInputError
@@ -55,7 +55,11 @@ from referrals.kernel.orm import CATEGORIES, uuid7
 from referrals.kernel.schema import Nothing, Takes, code, codes, day, line, text, uid, yes_no
 from referrals.organization.models import Organization
 from referrals.person.models import Person
+from referrals.person.policy import WORKING
 from referrals.person.queries import visible_to as people_visible_to
+
+#: Codes that the doors offer as choices.
+__all__ = ["EVENTS_OFFERED", "LANGUAGES", "PURPOSES_OFFERED", "RECIPIENT_ROLES", "WITHDRAWN_HOW", "Asked", "Method"]
 
 
 class AskConsent(Takes):
@@ -307,11 +311,14 @@ def _check_proof(work: Work, participant_id: UUID, proof: Proof) -> None:
 
 
 def _is_staff(work: Work, user_id: UUID) -> bool:
-    return work.session.scalars(colleagues(work.actor.organization).where(User.id == user_id)).first() is not None
+    return (
+        work.session.scalars(colleagues(work.actor.organization, *WORKING).where(User.id == user_id)).first()
+        is not None
+    )
 
 
 def _to_replace(work: Work, participant_id: UUID, replaces_id: UUID, drawn: DrawnUp) -> Consent:
-    statement = visible_to(work.actor).where(Consent.id == replaces_id).with_for_update(of=Consent)
+    statement = within_sight(work.actor).where(Consent.id == replaces_id).with_for_update(of=Consent)
     old = work.session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
     first = drawn.directions[0]
     if (
@@ -386,7 +393,7 @@ def confirm_witness(work: Work, consent: Consent) -> Consent:
     records="consent.withdrawn",
     on=Consent,
     takes=WithdrawConsent,
-    within=visible_to,
+    within=within_sight,
     allow=[[p.works_with_participants, p.is_party_to_it]],
     makes=Consent,
     purpose="administration",
@@ -405,7 +412,7 @@ def withdraw_consent(work: Work, consent: Consent, *, how: str) -> Consent:
     records="consent.error_reported",
     on=Consent,
     takes=Nothing,
-    within=visible_to,
+    within=within_sight,
     allow=[[p.works_with_participants, p.is_party_to_it]],
     makes=Consent,
     purpose="administration",
@@ -420,7 +427,7 @@ def report_consent_error(work: Work, consent: Consent) -> Consent:
     records="consent.voided",
     on=Consent,
     takes=Nothing,
-    within=visible_to,
+    within=within_sight,
     allow=[[p.works_with_participants, p.supervises_its_taking]],
     makes=Consent,
     purpose="administration",

@@ -297,6 +297,8 @@ class Consent(Identified):
             ends.append(self.event_at)
         return min(ends, default=None)
 
+    __shows__ = {"ends_at": None}  # noqa: RUF012  # a class variable of the base
+
     def status(self, at: datetime) -> Status:
         """Return where it stands at an instant."""
         if self.voided_at is not None and self.voided_at <= at:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from unicodedata import normalize
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, false, or_, select
+from sqlalchemy import ColumnElement, Select, and_, false, or_, select
 from sqlalchemy.orm import Session
 
 from referrals.account.models import User
@@ -32,6 +32,7 @@ from referrals.consent.models import (
     EvidencePart,
     Proof,
     Reader,
+    Status,
     faults_of,
     hash_of,
     joined,
@@ -53,6 +54,7 @@ VIEWED: Final = declare_look("consent.viewed", "one consent, as it was signed")
 LISTED: Final = declare_look("consent.listed", "what is shared with whom about a participant")
 DECLINED_LISTED: Final = declare_look("consent.declined_listed", "what a participant said no to")
 TO_WITNESS: Final = declare_look("consent.to_witness_listed", "consents that wait for their witness")
+EVIDENCE_LISTED: Final = declare_look("consent.evidence_listed", "which scans of signed forms there are")
 EVIDENCE_OPENED: Final = declare_look("consent.evidence_opened", "the photo or scan of a signed form")
 
 #: Why consents are read: to know what may be shared.
@@ -67,8 +69,9 @@ _TERMS: Final = (
     *("purposes", "expires_on", "expires_event", "no_later_than", "method", "signed_by", "signed_on", "signed_at"),
     *("effective_at", "language", "wording_version", "time_zone", "witness_id", "witness_confirmed_at", "withdrawn_at"),
     *("withdrawn_by", "withdrawn_how", "superseded_at", "superseded_by_id", "event_at", "voided_at", "taken_by"),
-    *("taken_org_id", "document_hash", "evidence_id", "replaces_id"),
+    *("taken_org_id", "document_hash", "evidence_id", "replaces_id", "error_reported_at", "ends_at"),
 )
+_SCAN: Final = ("participant_id", "media_type", "size", "sha256", "parts", "added_at", "added_by")
 _WORDS: Final = ("name_as_on_form", "description", "document", "signature", "to_person", "interpreter", "place")
 
 
@@ -220,27 +223,34 @@ def _basis(consent: Consent) -> Basis:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def visible_to(actor: Actor) -> Select[Consent]:
-    """Select the consents about participants within sight that concern the actor's organization, or that it took.
+def within_sight(actor: Actor) -> Select[Consent]:
+    """Select the consents about participants within sight that concern the actor's organization, or that it took."""
+    return select(Consent).where(_concerns(actor))
 
-    A consent by word of mouth is also visible to the one who is to witness it.
+
+def visible_to(actor: Actor) -> Select[Consent]:
+    """Select the consents an actor may read: those within sight, and those that name the actor as witness.
+
+    A witness who is not on the care team reads what was agreed in codes; the words are the participant's identity.
     """
-    if actor.organization_id is None or actor.user_id is None:
+    if actor.user_id is None or not actor.works_as(*WORKING):
         return select(Consent).where(false())
+    return select(Consent).where(or_(_concerns(actor), Consent.witness_id == actor.me))
+
+
+def _concerns(actor: Actor) -> ColumnElement[bool]:
+    if actor.organization_id is None:
+        return false()
     mine = actor.organization
     party = or_(Consent.from_org_id == mine, Consent.to_org_id == mine, Consent.taken_org_id == mine)
-    return select(Consent).where(or_(may_know(actor, Consent.participant_id) & party, _waits_for(actor)))
+    return and_(may_know(actor, Consent.participant_id), party)
 
 
 def to_witness(actor: Actor) -> Select[Consent]:
     """Select the consents that name the actor as witness."""
-    if actor.user_id is None:
+    if actor.user_id is None or not actor.works_as(*WORKING):
         return select(Consent).where(false())
     return select(Consent).where(Consent.witness_id == actor.me)
-
-
-def _waits_for(actor: Actor) -> Any:
-    return (Consent.witness_id == actor.me) & Consent.witness_confirmed_at.is_(None)
 
 
 def evidence_visible_to(actor: Actor) -> Select[Evidence]:
@@ -254,8 +264,8 @@ def evidence_visible_to(actor: Actor) -> Select[Evidence]:
 def consents(session: Session, actor: Actor, participant_id: UUID) -> list[Sight[Consent]]:
     """Return the consents about a participant, latest first, whatever became of them."""
     statement = (
-        visible_to(actor)
-        .where(Consent.participant_id == participant_id, may_know(actor, Consent.participant_id))
+        within_sight(actor)
+        .where(Consent.participant_id == participant_id)
         .order_by(Consent.signed_at.desc(), Consent.id.desc())
     )
     return look(session, actor, statement, records=LISTED, purpose=PURPOSE, fields=_TERMS)
@@ -304,6 +314,40 @@ def waiting_for_witness(session: Session, actor: Actor) -> list[Sight[Consent]]:
     statement = to_witness(actor).where(Consent.witness_confirmed_at.is_(None), Consent.withdrawn_at.is_(None))
     return look(
         session, actor, statement.order_by(Consent.signed_at), records=TO_WITNESS, purpose=PURPOSE, fields=_TERMS
+    )
+
+
+def status_of(seen: Sight[Consent], at: datetime) -> Status:
+    """Return where a consent that was read through a look stands at an instant."""
+    return Consent.status(cast("Consent", seen), at)
+
+
+def unused_evidence(session: Session, actor: Actor, participant_id: UUID) -> list[Sight[Evidence]]:
+    """Return the scans about a participant that prove no consent yet, latest first."""
+    used = select(Consent.id).where(Consent.evidence_id == Evidence.id).exists()
+    statement = (
+        evidence_visible_to(actor)
+        .where(Evidence.participant_id == participant_id, ~used)
+        .order_by(Evidence.added_at.desc(), Evidence.id.desc())
+    )
+    return look(session, actor, statement, records=EVIDENCE_LISTED, purpose=PURPOSE, fields=_SCAN)
+
+
+def evidence_facts(session: Session, actor: Actor, evidence_id: UUID) -> Sight[Evidence]:
+    """Return what is known of one scan, without its content.
+
+    Raises:
+        NotFoundError: not theirs to know of, or none.
+    """
+    return look_at(
+        session,
+        actor,
+        evidence_visible_to(actor),
+        on=Evidence,
+        target=evidence_id,
+        records=EVIDENCE_LISTED,
+        purpose=PURPOSE,
+        fields=_SCAN,
     )
 
 

@@ -17,12 +17,16 @@ from referrals.person.queries import visible_to as people_visible_to
 from referrals.release import policy as p
 from referrals.release.models import (
     AUTHORITATIVE,
+    HEARD,
     SOURCES,
     UNKNOWN_BECAUSE,
     AlreadyReleasedError,
     ReleaseDate,
 )
 from referrals.release.queries import in_force
+
+#: Codes that the doors offer as choices.
+__all__ = ["AUTHORITATIVE", "HEARD", "SOURCES", "UNKNOWN_BECAUSE"]
 
 
 class RecordReleaseDate(Takes):

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from referrals.kernel.actor import Actor
-from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look
+from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look, look_at
 from referrals.person.queries import may_know
 from referrals.release.models import AUTHORITATIVE, ReleaseDate
 
@@ -74,6 +74,24 @@ def shown_in_force(
     statement = visible_to(actor).where(ReleaseDate.participant_id.in_(wanted), is_in_force())
     rows = look(session, actor, statement, records=LISTED, purpose=purpose, fields=FIELDS)
     return {row.participant_id: row for row in rows}
+
+
+def statement(session: Session, actor: Actor, row_id: UUID, *, purpose: str = PURPOSE) -> Sight[ReleaseDate]:
+    """Return one statement.
+
+    Raises:
+        NotFoundError: of nobody the actor may know of.
+    """
+    return look_at(
+        session,
+        actor,
+        visible_to(actor),
+        on=ReleaseDate,
+        target=row_id,
+        records=HISTORY_VIEWED,
+        purpose=purpose,
+        fields=FIELDS,
+    )
 
 
 def history(

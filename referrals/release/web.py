@@ -1,0 +1,173 @@
+"""Both doors to release dates: what is in force, all that was said, and saying more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from flask_babel import lazy_gettext as _l
+from marshmallow import fields
+
+from referrals.account.queries import names as user_names
+from referrals.kernel.actor import Side
+from referrals.kernel.door import Doors, Shape, asking
+from referrals.kernel.errors import NotPermittedError
+from referrals.kernel.look import NOT_SHARED, refuse
+from referrals.kernel.record import clock
+from referrals.kernel.web import say, sentence
+from referrals.organization.queries import facilities, facility_names, organization
+from referrals.organization.queries import names as organization_names
+from referrals.person.queries import participant
+from referrals.person.web import banner, crumbs
+from referrals.release import commands as c
+from referrals.release import queries as q
+
+doors = Doors("release")
+
+
+class ReleaseDateShape(Shape):
+    """One statement about a release."""
+
+    id = fields.UUID()
+    participant_id = fields.UUID()
+    organization_id = fields.UUID()
+    expected_on = fields.Date(allow_none=True)
+    unknown_because = fields.String(allow_none=True)
+    released_on = fields.Date(allow_none=True)
+    facility_id = fields.UUID(allow_none=True)
+    source = fields.String()
+    said_by = fields.String(allow_none=True)
+    as_of = fields.Date()
+    is_heard = fields.Boolean()
+    recorded_at = fields.AwareDateTime()
+    recorded_by = fields.UUID()
+
+
+def in_words(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return statements in words: what, who says so and as of when, where, and who wrote it down."""
+    session, _ = asking()
+    seen = list(rows)
+    users = user_names(session, [one.recorded_by for one in seen])
+    organizations = organization_names(session, [one.organization_id for one in seen])
+    places = facility_names(session, [one.facility_id for one in seen if one.facility_id])
+    return [
+        {
+            "expected_on": one.expected_on,
+            "released_on": one.released_on,
+            "unknown": sentence(f"unknown.{one.unknown_because}") if one.unknown_because else None,
+            "facility": places.get(one.facility_id),
+            "source": sentence(f"source.{one.source}"),
+            "said_by": one.said_by,
+            "as_of": one.as_of,
+            "is_heard": one.is_heard,
+            "at": one.recorded_at,
+            "who": users.get(one.recorded_by),
+            "organization": organizations.get(one.organization_id),
+        }
+        for one in seen
+    ]
+
+
+def release_facts(seen: Any, today: date) -> dict[str, Any]:
+    """Return what `person_banner` shows of the statement in force (None: nothing was said yet)."""
+    if seen is None:
+        return {"release_on": None, "days": None, "release_note": None}
+    if seen.expected_on is NOT_SHARED:
+        return {"release_on": NOT_SHARED}
+    on = seen.released_on or seen.expected_on
+    note = sentence(f"unknown.{seen.unknown_because}") if seen.unknown_because else None
+    return {"release_on": on, "days": (on - today).days if on else None, "release_note": note}
+
+
+def _page(target: UUID) -> tuple[Any, dict[str, Any]]:
+    session, actor = asking()
+    seen = participant(session, actor, target)
+    zone = ZoneInfo(organization(session, seen.organization_id).time_zone)
+    rows = q.history(session, actor, target)
+    in_force = q.shown_in_force(session, actor, [target]).get(target)
+    own = seen.organization_id == actor.organization_id and actor.side == Side.AGENCY
+    sources = c.SOURCES if own else c.HEARD
+    return seen, {
+        "it": seen,
+        "person": banner(seen, **release_facts(in_force, clock(session).astimezone(zone).date())),
+        "history": in_words(rows),
+        "sources": [(one, sentence(f"source.{one}")) for one in sources],
+        "authoritative": [(one, sentence(f"source.{one}")) for one in c.AUTHORITATIVE],
+        "unknown": [(one, sentence(f"unknown.{one}")) for one in c.UNKNOWN_BECAUSE],
+        "facilities": [(str(one.id), one.name) for one in session.scalars(facilities(seen.organization_id))],
+        "own": own,
+    }
+
+
+@doors.get("/participants/<uuid:target>/release-date", page=None, shape=ReleaseDateShape, many=True)
+def release_dates(target: UUID) -> Mapping[str, Any]:
+    """List all that was said about a participant's release, latest first."""
+    session, actor = asking()
+    participant(session, actor, target)
+    return {"rows": q.history(session, actor, target), "next": None}
+
+
+def _stating(target: UUID) -> Mapping[str, Any]:
+    seen, context = _page(target)
+    return context | {"breadcrumbs": crumbs(seen, (None, sentence("release_page.date")))}
+
+
+doors.act(
+    "/participants/<uuid:target>/release-date",
+    c.record_release_date,
+    page="release/release_date.html",
+    context=_stating,
+    then=lambda row: f"/participants/{row.participant_id}/release-date",
+    show=lambda row: q.statement(*asking(), row.id),
+    shape=ReleaseDateShape,
+    done="release_done.date",
+)
+
+
+def _releasing(target: UUID) -> Mapping[str, Any]:
+    seen, context = _page(target)
+    if not context["own"]:
+        session, actor = asking()
+        refuse(session, actor, q.HISTORY_VIEWED, row_type="person", target=None, purpose=None, code="not_permitted")
+        raise NotPermittedError
+    up = (f"/participants/{target}/release-date", sentence("release_page.date"))
+    return context | {"breadcrumbs": crumbs(seen, up, (None, sentence("release_page.released")))}
+
+
+doors.act(
+    "/participants/<uuid:target>/release",
+    c.record_release,
+    page="release/release.html",
+    context=_releasing,
+    then=lambda row: f"/participants/{row.participant_id}/release-date",
+    show=lambda row: q.statement(*asking(), row.id),
+    shape=ReleaseDateShape,
+    done="release_done.released",
+)
+
+
+say(
+    {
+        "release_page.date": _l("Release date"),
+        "release_page.released": _l("Record the release"),
+        "release_done.date": _l("The statement is on record. Earlier ones stay in the history."),
+        "release_done.released": _l("The release is on record."),
+        "already_released": _l("The release is on record already, on %(on)s."),
+        "day_or_reason": _l("Give a day, or say why it is unknown; not both."),
+        "only_the_agency": _l("Only the agency that recorded the participant can say this. Choose how you heard it."),
+        "source.agency_record": _l("Agency record"),
+        "source.court": _l("Court"),
+        "source.parole_board": _l("Parole board"),
+        "source.participant_says": _l("The participant says so"),
+        "source.cbo_heard": _l("Heard by a community organization"),
+        "unknown.court_pending": _l("Unknown: a court decision is pending"),
+        "unknown.hearing_pending": _l("Unknown: a hearing is pending"),
+        "unknown.not_yet_calculated": _l("Unknown: not yet calculated"),
+        "unknown.other_case_open": _l("Unknown: another case is open"),
+        "unknown.records_not_received": _l("Unknown: records were not received"),
+        "unknown.other": _l("Unknown: another reason"),
+    }
+)
