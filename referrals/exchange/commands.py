@@ -471,7 +471,7 @@ def _weigh_places(weighed: WeighedService, places: Sequence[Mapping[str, Any]]) 
 def _loaded(schema: Takes, make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
     """Return words as the schema loads them; nothing where what was kept does not pass it (any more)."""
     try:
-        return schema.words(make())
+        return schema.understood(make())
     except (InvalidInputError, LookupError):
         return {}
 
@@ -735,7 +735,7 @@ def _run(
         known = len(report.organizations)
         try:
             data = how.words(row)
-            weighed = how.weigh(how.what.takes.words(data))
+            weighed = how.weigh(how.what.takes.understood(data))
             if weighed.kind != "unchanged" and not report.dry_run:
                 execute(session, how.what, actor=actor, target=target, data=data)
         except AlreadyImportedError:
