@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
 from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from referrals.kernel.actor import Actor, Side
 from referrals.kernel.errors import NotFoundError
@@ -55,6 +56,8 @@ def agreement(session: Session, actor: Actor, agreement_id: UUID) -> Agreement:
     row = session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
     if row is None:
         raise NotFoundError
+    for one in row.rules:
+        set_committed_value(one, "agreement", row)  # loading it the other way round would load it anew, without rules
     return row
 
 

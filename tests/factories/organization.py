@@ -32,6 +32,7 @@ def someone(organization: Organization | None, *roles: Role, user_id: UUID | Non
 
 def last_event(session: Session, action: str | None = None) -> dict[str, Any]:
     """Return the newest event of the log, or the newest of one kind of act, as plain values."""
+    session.rollback()  # what others have committed since this session last read
     statement = select(AuditEvent.body).order_by(AuditEvent.id.desc()).limit(1)
     if action is not None:
         statement = statement.where(AuditEvent.action == action)
