@@ -164,23 +164,21 @@ def _message() -> None:
 def _guards(table: str, dialect: str) -> list[str]:
     """Keep rows as they were written, even against raw SQL. On PostgreSQL `refuse_change()` comes from 0003."""
     if dialect == "postgresql":
+        refuse = "EXECUTE FUNCTION refuse_change()"
         return [
-            f"CREATE TRIGGER {table}_keeps_values BEFORE UPDATE OR DELETE ON {table} "
-            "FOR EACH ROW EXECUTE FUNCTION refuse_change()",
-            f"CREATE TRIGGER {table}_keeps_rows BEFORE TRUNCATE ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
+            f"CREATE TRIGGER {table}_keeps_values BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW {refuse}",
+            f"CREATE TRIGGER {table}_keeps_rows BEFORE TRUNCATE ON {table} FOR EACH STATEMENT {refuse}",
             f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_keeps_values",
             f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_keeps_rows",
         ]
     # INSERT OR REPLACE removes the row in its way without firing the delete trigger, whichever unique index it meets.
-    in_the_way = f"EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id)"
+    in_the_way = "id = NEW.id"
     if table == "referral_step":
-        in_the_way += f" OR EXISTS (SELECT 1 FROM {table} WHERE referral_id = NEW.referral_id AND seq = NEW.seq)"
+        in_the_way += " OR (referral_id = NEW.referral_id AND seq = NEW.seq)"
+    met = f"EXISTS (SELECT 1 FROM {table} WHERE {in_the_way})"  # noqa: S608  # names of this file alone
+    refuse = f"BEGIN SELECT RAISE(ABORT, '{table} is insert-only'); END"
     return [
-        f"CREATE TRIGGER {table}_keeps_rows BEFORE DELETE ON {table} "
-        f"BEGIN SELECT RAISE(ABORT, '{table} is insert-only'); END",
-        f"CREATE TRIGGER {table}_keeps_values BEFORE UPDATE ON {table} "
-        f"BEGIN SELECT RAISE(ABORT, '{table} is insert-only'); END",
-        f"CREATE TRIGGER {table}_keeps_ids BEFORE INSERT ON {table} WHEN {in_the_way} "
-        f"BEGIN SELECT RAISE(ABORT, '{table} is insert-only'); END",
+        f"CREATE TRIGGER {table}_keeps_rows BEFORE DELETE ON {table} {refuse}",
+        f"CREATE TRIGGER {table}_keeps_values BEFORE UPDATE ON {table} {refuse}",
+        f"CREATE TRIGGER {table}_keeps_ids BEFORE INSERT ON {table} WHEN {met} {refuse}",
     ]

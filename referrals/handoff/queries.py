@@ -43,7 +43,7 @@ class Goal:
     number: int
     goal: str | NotShared
     result: str | NotShared
-    comment: str | None | NotShared
+    comment: str | NotShared | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Report:
     referral_id: UUID
     is_addendum: bool
     helps_next: str | NotShared
-    persons_view: str | None | NotShared
+    persons_view: str | NotShared | None
     goals: Sequence[Goal]
     at: datetime
     who: str

@@ -80,7 +80,7 @@ class ReferralAlreadyOpenError(RuleBrokenError):
 
 
 class Part2ConsentNeededError(RuleBrokenError):
-    """The recipient is, or may be, a substance use treatment program under 42 CFR Part 2: a general consent is not enough."""
+    """The recipient is, or may be, a treatment program under 42 CFR Part 2: a general consent is not enough."""
 
     code = "part2_consent_needed"
 
@@ -354,7 +354,7 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
     """Send a draft, if everything it rests on holds at this instant, under lock (R14).
 
     Raises:
-        NoAgreementError, ProgramClosedError, Part2ConsentNeededError, ReferralAlreadyOpenError: what the sender cannot write away.
+        NoAgreementError, ProgramClosedError, Part2ConsentNeededError, ReferralAlreadyOpenError: nothing to write helps.
         InvalidInputError: every field that is missing or that no consent covers, all at once.
     """
     session = work.session
@@ -624,7 +624,7 @@ def _answer_loop(work: Work, referral: Referral, answer: str, words: str | None)
     purpose="referral",
 )
 def post_message(work: Work, referral: Referral, *, audience: str, category: str, message: str) -> Message:
-    """Write to the thread: for both sides, or one's own alone. What the other side may not read cannot be chosen (R19)."""
+    """Write to the thread, for both sides or one's own. What the other side may not read cannot be chosen (R19)."""
     if referral.sent_at is None:
         with _named(work):
             raise referral.wrong_state(referral.recorded, work.now)
@@ -786,7 +786,10 @@ def _facts(work: Work, referral: Referral) -> Facts:
 
 
 def _let_go(work: Work, referral: Referral) -> None:
-    """End what it brought about: assignments once the recipient has no more to do (C10), consents that were to end with it (C7)."""
+    """End what it brought about.
+
+    Assignments once the recipient has no more to do (C10), consents that were to end with it once it is done (C7).
+    """
     if referral.recorded not in TERMINAL or referral.sent_at is None:
         return
     if referral.is_done or State.ACCEPTED not in referral.was_ever:

@@ -1,6 +1,6 @@
 """The referral's state machine as data, and its rows: the referral, its steps, its loop, its thread.
 
-The first half is pure: states, verbs, reason codes, `fold` and `settle`. Rules R1 to R29 are the referral's own numbered rules.
+The first half is pure: states, verbs, reason codes, `fold`, `settle`. R1 to R29 are the referral's numbered rules.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class Party(StrEnum):
 class Standing:
     """What a state means to others.
 
-    `waiting_on` is None where the step itself says whom (a hold) or nobody has to move; `task` and `business` are FHIR R4's
-    `Task.status` and the Gravity guide's `businessStatus` (R27; `in_progress` takes its phase from `handoff`); `unshared` is
-    the state it settles to when sharing ends (R5), None where that changes nothing.
+    `waiting_on` is None where the step itself says whom (a hold) or nobody has to move; `task` and `business` are FHIR
+    R4's `Task.status` and the Gravity guide's `businessStatus` (R27; `in_progress` takes its phase from `handoff`);
+    `unshared` is the state it settles to when sharing ends (R5), None where that changes nothing.
     """
 
     waiting_on: Party | None
@@ -91,7 +91,7 @@ UNDER_WAY: Final = OPEN - {State.DRAFT}
 #: Waiting for an answer; the only ones a deadline ends.
 UNANSWERED: Final = frozenset({State.SENT, State.ACKNOWLEDGED, State.INFO_REQUESTED})
 
-# --- reason codes: closed lists; `other` needs text; none counts against the participant --------------------------------
+# --- reason codes: closed lists; `other` needs text; none counts against the participant ------------------------------
 
 
 class DeclineReason(StrEnum):
@@ -229,7 +229,7 @@ class ErrorReason(StrEnum):
     ENTERED_TWICE = "entered_twice"
 
 
-# --- verbs: the 46 edges (section 3) ------------------------------------------------------------------------------------
+# --- verbs: the 46 edges (section 3) ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,7 @@ class Verb:
     reasons: type[StrEnum] | None = None
 
 
-def _verb(
+def _verb(  # noqa: PLR0917  # one row of the table below, in its columns' order
     command: str, record: str, origins: Iterable[State], to: State, may: str, reasons: type[StrEnum] | None = None
 ) -> Verb:
     return Verb(command, f"referral.{record}", frozenset(origins), to, tuple(may.split()), reasons)
@@ -311,7 +311,7 @@ VERBS: Final[Mapping[str, Verb]] = {
 EDGES: Final = frozenset((origin, verb.command, verb.to) for verb in VERBS.values() for origin in verb.origins)
 _PAIRS: Final = frozenset((origin, to) for origin, _command, to in EDGES)
 
-# --- fold and settle ----------------------------------------------------------------------------------------------------
+# --- fold and settle --------------------------------------------------------------------------------------------------
 
 
 class Step(Protocol):
@@ -330,7 +330,7 @@ def fold(steps: Iterable[Step]) -> State:
     """Return the recorded status: where the last step leads; `draft` before the first.
 
     Raises:
-        BrokenChainError: numbers are not 1, 2, 3 …, a step does not start where the one before it ended, or there is no such edge.
+        BrokenChainError: numbers are not 1, 2, 3 …, a step starts where the last one did not end, or no edge is there.
     """
     state = State.DRAFT
     for number, step in enumerate(steps, 1):
@@ -344,8 +344,8 @@ def fold(steps: Iterable[Step]) -> State:
 class Facts:
     """What happened elsewhere and bears on a referral, as committed now (R5).
 
-    `consent` and `agreement` say whether one holds from source to recipient; `expires_at` is the deadline of whoever's move it
-    is, None where no clock runs.
+    `consent` and `agreement` say whether one holds from source to recipient; `expires_at` is the deadline of whoever's
+    move it is, None where no clock runs.
     """
 
     died_at: datetime | None = None
@@ -361,7 +361,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The status everybody sees; where it differs from the recorded one, the verb and code of the step still to be written."""
+    """The status everybody sees; where it differs from the recorded one, verb and code of the step still to write."""
 
     state: State
     verb: Verb | None = None
@@ -383,24 +383,26 @@ def settle(recorded: State, facts: Facts, now: datetime) -> Settled:
         verb = "discard_draft" if recorded is State.DRAFT else "cancel_referral"
         return Settled(State.CANCELLED, VERBS[verb], CancelReason.DECEASED)
     unshared = STATES[recorded].unshared
-    if not facts.sharing and unshared is not None:
-        if unshared is recorded:
-            return Settled(recorded)
-        if unshared is State.ON_HOLD:
-            hold = HoldReason.AGREEMENT_SUSPENDED if facts.consent else HoldReason.CONSENT_SUSPENDED
-            return Settled(unshared, VERBS["hold_referral"], hold)
-        cancel = CancelReason.AGREEMENT_ENDED if facts.consent else CancelReason.CONSENT_ENDED
-        return Settled(unshared, VERBS["cancel_referral"], cancel)
+    if not facts.sharing and unshared not in {None, recorded}:
+        return _unshared(unshared, facts)
     if recorded in UNANSWERED and facts.expires_at is not None and facts.expires_at <= now:
         return Settled(State.EXPIRED, VERBS["expire_referral"], _LAPSE[recorded])
     return Settled(recorded)
 
 
-# --- rules that refuse --------------------------------------------------------------------------------------------------
+def _unshared(becomes: State, facts: Facts) -> Settled:
+    if becomes is State.ON_HOLD:
+        hold = HoldReason.AGREEMENT_SUSPENDED if facts.consent else HoldReason.CONSENT_SUSPENDED
+        return Settled(becomes, VERBS["hold_referral"], hold)
+    cancel = CancelReason.AGREEMENT_ENDED if facts.consent else CancelReason.CONSENT_ENDED
+    return Settled(becomes, VERBS["cancel_referral"], cancel)
+
+
+# --- rules that refuse ------------------------------------------------------------------------------------------------
 
 
 class WrongStateError(RuleBrokenError):
-    """The referral does not stand where this act starts (R7). Facts: `state`, and who moved it last and when (`by`, `at`)."""
+    """The referral does not stand where this act starts (R7). Facts: `state`, who moved it last (`by`), when (`at`)."""
 
     code = "wrong_state"
 
@@ -429,7 +431,7 @@ class MessageStruckError(RuleBrokenError):
     code = "message_struck"
 
 
-# --- references (section 1) ---------------------------------------------------------------------------------------------
+# --- references (section 1) -------------------------------------------------------------------------------------------
 
 #: Signs that are not mistaken for one another when read aloud or copied by hand.
 REFERENCE_SIGNS: Final = "34679ACDEFGHJKMNPQRTVWXY"
@@ -459,7 +461,7 @@ def _luhn(signs: str, factor: int) -> int:
     return total
 
 
-# --- rows ---------------------------------------------------------------------------------------------------------------
+# --- rows -------------------------------------------------------------------------------------------------------------
 
 
 class ReferralStep(Identified):
@@ -693,7 +695,7 @@ class Referral(Identified):
         return [*content, "version"]
 
     def wrong_state(self, seen: State, at: datetime) -> WrongStateError:
-        """Return the refusal that names the status, and who moved it there and when (nobody, if settlement did just now)."""
+        """Return the refusal that names the status, who moved it there (None: settlement, just now) and when."""
         if seen is not self.recorded:
             return WrongStateError(state=str(seen), by=None, at=at)
         last = self.steps[-1] if self.steps else None

@@ -1,4 +1,4 @@
-"""Who stands where around a referral: read each after "may, if the actor …". Needs the rows that `visible_to` loads."""
+"""Who stands where around a referral; read each after "may, if the actor …". Needs what `visible_to` loads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def works_on_it(actor: Actor, referral: Referral) -> bool:
 
 
 def is_subject(actor: Actor, referral: Referral) -> bool:
-    """Records the participant's own wish: staff of either side who work with them (the participant's own door comes later)."""
+    """Records the participant's own wish: staff of either side who work with them (their own door comes later)."""
     return sends_it(actor, referral) or answers_it(actor, referral) or works_on_it(actor, referral)
 
 

@@ -1,4 +1,4 @@
-"""Which referrals an actor may know of, how they stand now, and reading them: one page, lists, the timeline, the thread."""
+"""Which referrals an actor may know of, how they stand now, and reading them: page, lists, timeline, thread."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ RESTS_ON: Final = ("identity", "needs")
 def within_sight(actor: Actor) -> ColumnElement[bool]:
     """Return the condition that an actor may know of a referral: its author while it is a draft, then both sides.
 
-    At the source, whoever may know of the participant. At the recipient, the program's intake list, the caseworkers named for
-    it (then and now), and their supervisors.
+    At the source, whoever may know of the participant. At the recipient, the program's intake list, the caseworkers
+    named for it (then and now), and their supervisors.
     """
     if actor.kind == "service":
         return Referral.step_count > 0
@@ -685,7 +685,7 @@ class Banner:
     id: UUID
     name: str | NotShared
     number: str | NotShared
-    release_on: date | None | NotShared
+    release_on: date | NotShared | None
     days: int | None
 
 
@@ -693,7 +693,7 @@ def banner(session: Session, actor: Actor, participant_id: UUID) -> Banner:
     """Return the participant's name, number and release date in force."""
     person = persons.named(session, actor, [participant_id], purpose=PURPOSE).get(participant_id)
     release = releases.shown_in_force(session, actor, [participant_id], purpose=PURPOSE).get(participant_id)
-    on = None if release is None else release.released_on if release.released_on else release.expected_on
+    on = None if release is None else release.released_on or release.expected_on
     if person is None:
         return Banner(participant_id, NOT_SHARED, NOT_SHARED, NOT_SHARED, None)
     days = (on - clock(session).date()).days if isinstance(on, date) else None

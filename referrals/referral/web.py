@@ -13,7 +13,7 @@ from referrals.kernel.actor import Actor
 from referrals.kernel.door import Doors, Form, Shape, asking
 from referrals.kernel.look import NOT_SHARED
 from referrals.kernel.schema import Takes, code, uid, whole
-from referrals.kernel.web import in_zone, place, say, sentence
+from referrals.kernel.web import place, say, sentence
 from referrals.person.policy import works_with_participants
 from referrals.referral import commands as c
 from referrals.referral import queries as q
@@ -576,7 +576,7 @@ doors.act(
 def _striking(target: UUID) -> Mapping[str, Any]:
     session, actor = asking()
     about, said = q.message(session, actor, target)
-    return _around(about) | {"said": said, "banner": _banner(about), "target": target}
+    return _around(about) | {"message": said, "banner": _banner(about), "target": target}
 
 
 doors.act(
@@ -672,7 +672,7 @@ say(
         "field.urgency": _l("How soon"),
         "field.urgency_because": _l("Why it is urgent"),
         "field.reason_text": _l("Reason for the referral"),
-        "field.goals": _l("Goals, in the participant’s own words"),
+        "field.goals": _l("Goals, in the participant's own words"),
         "field.strengths": _l("Strengths"),
         "field.accommodations": _l("What the participant needs to take part"),
         "field.language": _l("Language"),
@@ -683,8 +683,8 @@ say(
         "field.contact_phone": _l("Their phone"),
         "field.contact_hours": _l("Their hours"),
         "field.backup_name": _l("Who answers when they are away"),
-        "field.backup_phone": _l("Their backup’s phone"),
-        "field.backup_hours": _l("Their backup’s hours"),
+        "field.backup_phone": _l("Their backup's phone"),
+        "field.backup_hours": _l("Their backup's hours"),
         "field.return_consent": _l("Consent for answers to come back"),
         "field.capacity_because": _l("Why send it although there is no room"),
         "asked_by.participant": _l("The participant asked for it"),
@@ -750,7 +750,7 @@ say(
         "reason.made_by_mistake": _l("It was made by mistake"),
         "reason.not_eligible_after_all": _l("Not eligible after all"),
         "reason.participant_declined": _l("The participant does not want it any more"),
-        "reason.needs_met_elsewhere": _l("The participant’s needs are met elsewhere"),
+        "reason.needs_met_elsewhere": _l("The participant's needs are met elsewhere"),
         "reason.moved_away": _l("The participant moved away"),
         "reason.work_or_family": _l("Work or family"),
         "reason.release_cancelled": _l("The release was canceled"),
@@ -780,7 +780,7 @@ say(
         "detail.wish_how": _l("How the participant said so"),
         "detail.withdrawn": _l("Taken back by who asked"),
         "audience.both": _l("Both sides"),
-        "audience.own_side": _l("Only one’s own side"),
+        "audience.own_side": _l("Only one's own side"),
         "category.identity": _l("Identity: name, birth date, number, language"),
         "category.contact": _l("Contact: phone, e-mail, address"),
         "category.release": _l("Release: facility, date, where they will live, when they are free"),
@@ -841,7 +841,7 @@ say(
         "sharing_ended": _l(
             "The consent or the agreement this rests on does not hold. It can go on only when it holds again."
         ),
-        "loop_not_yours": _l("This acknowledgment is not your side’s to give."),
+        "loop_not_yours": _l("This acknowledgment is not your side's to give."),
         "loop_closed": _l("How it ended was acknowledged before."),
         "message_struck": _l("This message was struck out before."),
         "referral_done": _l(
@@ -849,7 +849,7 @@ say(
         ),
         "referral_already_open": _l("There is an open referral of this participant to this program."),
         "part2_consent_needed": _l(
-            "This program treats, or may treat, substance use. Sending there needs a special consent, which is not offered yet."
+            "This program treats, or may treat, substance use. That needs a special consent, which is not offered yet."
         ),
         "program_closed": _l("This program takes nobody any more. Choose another program."),
         "no_agreement": _l("No active agreement between your organizations covers this program. Ask your supervisor."),

@@ -1,4 +1,4 @@
-"""A small world around one referral: an agency, two community organizations, their people, a program, what was agreed."""
+"""A small world around one referral: an agency, two community organizations, their people, what was agreed."""
 
 from __future__ import annotations
 

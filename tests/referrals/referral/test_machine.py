@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -116,7 +117,7 @@ def test_every_walk_moves_task_status_only_along_the_guides_diagram(chain: list[
         "on-hold": {"in-progress", "on-hold"} | ended,
     }
     codes = [STATES[State(link.to_state)].task for link in chain]
-    for before, after in zip(codes, codes[1:], strict=False):
+    for before, after in pairwise(codes):
         assert (
             after == "entered-in-error"
             or after in along.get(before or "", {"requested", "cancelled"})

@@ -1,4 +1,4 @@
-"""What happens when several people act on one referral at once: one wins, the others read who, and the chain has no gap."""
+"""Several people act on one referral at once: one wins, the others read who, and the chain has no gap."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_twenty_parallel_answers_give_one_winner(world: World, engine: Engine, o
     tried = logged(world) - before
     done = {key: count for key, count in tried.items() if key[1] == "done"}
     assert sum(count for (action, outcome), count in tried.items() if outcome == "refused") == TOGETHER - 1
-    assert set(action for action, _outcome in done) <= {"referral.accepted", "referral.declined"}
+    assert {action for action, _outcome in done} <= {"referral.accepted", "referral.declined"}
 
 
 def _names(world: World) -> list[tuple[Actor, str]]:

@@ -89,7 +89,7 @@ def test_every_walk_keeps_the_rules(world: World, walk: list[str]) -> None:
             try:
                 world.act(what, world.people[who], referral_id, **said)
             except (RefusedError, InvalidInputError) as refused:
-                assert refused.code in {
+                assert refused.code in {  # noqa: PT017  # any move may be refused, with one of these codes
                     *("wrong_state", "not_permitted", "not_found", "closing_report_owed", "closing_report_exists"),
                     *("not_worked_on", "sharing_ended", "loop_not_yours", "loop_closed", "invalid_input"),
                 }

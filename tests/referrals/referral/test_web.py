@@ -1,0 +1,203 @@
+"""Both doors to a referral, as people and programs use them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from referrals.kernel.orm import uuid7
+from referrals.referral import commands as c
+from tests.factories.referral import FULL, World, tomorrow
+
+Open = Callable[[str], Any]
+
+
+def parts(name: str, day: str) -> dict[str, str]:
+    """A day as the three fields of a form."""
+    year, month, number = day.split("-")
+    return {f"{name}-year": year, f"{name}-month": month, f"{name}-day": number}
+
+
+def typed(**other: Any) -> dict[str, Any]:
+    """The draft's form, filled in."""
+    words = {name: value for name, value in (FULL | other).items() if name != "agreed_on" and value is not None}
+    return words | parts("agreed_on", FULL["agreed_on"])
+
+
+def test_a_stranger_and_a_random_id_get_the_same_page(world: World, browser: Open) -> None:
+    referral_id = world.sent()
+    stranger = browser("stranger")
+    for rest in ("", "/answer", "/acceptance", "/outcome", "/draft", "/sending", "/messages", "/closing-report"):
+        answers = [stranger.get(f"/referrals/{one}{rest}") for one in (referral_id, uuid7())]
+        assert [one.status_code for one in answers] == [404, 404], rest
+    told = [stranger.read(f"/referrals/{one}").get_json() for one in (referral_id, uuid7())]
+    assert {key: value for key, value in told[0].items() if key != "request_id"} == {
+        key: value for key, value in told[1].items() if key != "request_id"
+    }
+
+
+def test_the_whole_way_by_pages(world: World, browser: Open) -> None:  # noqa: PLR0915  # it is one way
+    lee, ana = browser("case_manager"), browser("navigator")
+    page = lee.page(f"/participants/{world.person_id}/referrals/new")
+    assert "Bridge Housing" in page
+    assert "Has room" in page
+    assert "more than 14 days old" in page
+    begun = lee.post(f"/participants/{world.person_id}/referrals/new", {"program_id": str(world.program_id)})
+    assert begun.status_code == 303
+    at = begun.location.removesuffix("/draft")
+    assert "Maria Núñez" in lee.page(f"{at}/draft")
+
+    gaps = lee.post(f"{at}/draft", {"version": "1", "reason_text": "Needs a bed."})
+    assert gaps.location == f"{at}/sending"
+    check = lee.page(f"{at}/sending")
+    assert "Before you can send" in check
+    refused = lee.post(f"{at}/sending")
+    assert refused.status_code == 422
+    assert "There is a problem" in refused.get_data(as_text=True)
+
+    assert lee.post(f"{at}/draft", typed() | {"version": "2"}).status_code == 303
+    assert "Before you can send" not in lee.page(f"{at}/sending")
+    sent = lee.post(f"{at}/sending")
+    assert (sent.status_code, sent.location) == (303, at)
+    shown = lee.page(at)
+    assert "The program: they mark it as received" in shown
+    assert "The referral was sent" in shown
+
+    assert "Maria Núñez" in ana.page("/referrals")
+    assert "A place of my own" in ana.page(at)
+    assert "Accept" in ana.page(f"{at}/answer")
+    assert ana.post(f"{at}/receipt").status_code == 303
+    assert ana.post(f"{at}/question", {"topic": "needs", "question": "Which floor?"}).status_code == 303
+    assert "Which floor?" in lee.page(f"{at}/reply")
+    assert lee.post(f"{at}/reply", {"answer": "The ground floor."}).status_code == 303
+    empty = ana.post(f"{at}/acceptance", {"remark": "Glad to."})
+    assert empty.status_code == 422
+    assert "Glad to." in empty.get_data(as_text=True)
+    accept = {"caseworker_id": str(world.navigator.me)} | parts("first_contact_on", tomorrow())
+    assert ana.post(f"{at}/acceptance", accept).status_code == 303
+    assert ana.post(f"{at}/start", {"how": "in_person"} | parts("started_on", "2026-01-06")).status_code == 303
+
+    said = {"audience": "both", "category": "needs", "message": "She likes mornings."}
+    assert lee.post(f"{at}/messages", said).status_code == 303
+    own = {"audience": "own_side", "category": "health", "message": "Only us."}
+    assert lee.post(f"{at}/messages", own).status_code == 303
+    read = ana.page(at)
+    assert "She likes mornings." in read
+    assert "Only us." not in read
+    assert "Shared with" in read
+
+    owed = ana.post(f"{at}/completion", {"outcome": "goals_met"})
+    assert owed.status_code == 409
+    assert "a closing report is owed first" in owed.get_data(as_text=True)
+    report = {"result_1": "achieved", "result_2": "partly", "helps_next": "A bus pass."}
+    assert ana.post(f"{at}/closing-report/new", report).status_code == 303
+    assert ana.post(f"{at}/completion", {"outcome": "goals_met"}).status_code == 303
+    assert "A bus pass." in lee.page(f"{at}/closing-report")
+    assert "Acknowledge how it ended" in lee.page(at)
+    assert lee.post(f"{at}/outcome", {"answer": "agreed", "remark": "Thank you."}).status_code == 303
+    for one in (lee, ana):
+        assert "Nothing more: it has ended" in one.page(at)
+    assert "Completed" in lee.page("/referrals?group=closed")
+
+
+def test_every_page_of_an_open_referral_opens(world: World, browser: Open) -> None:
+    draft_id, referral_id = world.draft(), world.started()
+    lee, ana = browser("case_manager"), browser("navigator")
+    for path in ("/referrals", "/referrals?group=them&status=sent", "/drafts", f"/referrals/{draft_id}/discarding"):
+        lee.page(path)
+    for rest in ("/cancellation", "/messages", "/outcome", "/dispute", "/reply", "/resumption"):
+        lee.page(f"/referrals/{referral_id}{rest}")
+        ana.page(f"/referrals/{referral_id}{rest}")
+    for rest in ("/answer", "/start", "/question", "/refusal", "/closing-report", "/closing-report/new", "/end"):
+        ana.page(f"/referrals/{referral_id}{rest}")
+    said = world.act(
+        c.post_message, world.navigator, referral_id, audience="both", category="attendance", message="Monday."
+    )
+    assert "Monday." in ana.page(f"/messages/{said.id}/striking")
+    assert browser("stranger").get(f"/messages/{said.id}/striking").status_code == 404
+
+
+def test_a_loser_reads_who_answered_and_when_at_both_doors(world: World, browser: Open) -> None:
+    referral_id = world.sent()
+    world.accept(referral_id)
+    bo = browser("other_navigator")
+    page = bo.post(f"/referrals/{referral_id}/refusal", {"reason": "no_capacity"})
+    assert page.status_code == 409
+    assert "Answered or moved on by Ana Díaz at" in page.get_data(as_text=True)
+    told = bo.call(f"/referrals/{referral_id}/refusal", {"reason": "no_capacity"})
+    assert told.status_code == 409
+    body = told.get_json()
+    assert (body["code"], body["facts"]["by"]) == ("wrong_state", "Ana Díaz")
+    at = datetime.fromisoformat(body["facts"]["at"])
+    assert timedelta() <= datetime.now(UTC) - at < timedelta(minutes=5)
+
+
+def test_a_draft_by_json_needs_the_version_that_was_read(world: World, browser: Open) -> None:
+    lee = browser("case_manager")
+    made = lee.call(f"/participants/{world.person_id}/referrals", {"program_id": str(world.program_id)})
+    assert made.status_code == 201
+    at = made.headers["Location"].removeprefix("/api/v1").removesuffix("/draft")
+    tag = lee.read(f"{at}/draft").headers["ETag"]
+    assert lee.call(f"{at}/draft", FULL).status_code == 428
+    assert lee.call(f"{at}/draft", FULL, If_Match='"7"').status_code == 412
+    assert lee.call(f"{at}/draft", FULL, If_Match=tag).status_code == 200
+    sent = lee.call(f"{at}/sending")
+    assert (sent.status_code, sent.get_json()["status"]) == (200, "sent")
+
+
+def test_every_fault_of_a_sending_comes_at_once_by_field(world: World, browser: Open) -> None:
+    referral_id = world.draft(goals=None, terms_that_matter="Curfew.")
+    world.withdraw_consent(world.return_consent_id)
+    told = browser("case_manager").call(f"/referrals/{referral_id}/sending")
+    assert told.status_code == 422
+    assert {(one["field"], one["code"]) for one in told.get_json()["errors"]} == {
+        ("goals", "required"),
+        ("terms_that_matter", "not_covered"),
+        ("return_consent", "return_consent_missing"),
+    }
+
+
+def test_what_is_not_shared_looks_the_same_filled_in_or_not(world: World, browser: Open) -> None:
+    referral_id = world.sent()
+    world.withdraw_consent()
+    world.consent_again(categories=["identity", "needs"])
+    told = browser("navigator").read(f"/referrals/{referral_id}").get_json()
+    assert told["first_contact"] == told["terms_that_matter"] == {"shared": False}
+    assert told["strengths"] == FULL["strengths"]
+    assert told["urgency_because"] is None
+    assert "Not shared" in browser("navigator").page(f"/referrals/{referral_id}")
+
+
+def test_unknown_filters_and_fields_are_refused(world: World, browser: Open) -> None:
+    lee = browser("case_manager")
+    assert lee.read("/referrals?group=everything").status_code == 422
+    assert lee.read("/referrals?sort=name").status_code == 422
+    assert lee.read("/referrals?limit=5000").status_code == 422
+    assert (
+        lee.call(f"/referrals/{world.sent()}/cancellation", {"reason": "duplicate", "force": True}).status_code == 422
+    )
+
+
+def test_lists_are_paged_by_key(world: World, browser: Open) -> None:
+    made = []
+    for _round in range(3):
+        referral_id = world.sent()
+        world.act(c.acknowledge_referral, world.navigator, referral_id)
+        world.act(c.cancel_referral, world.case_manager, referral_id, reason="duplicate")
+        made.append(str(referral_id))
+    ana = browser("navigator")
+    first = ana.read("/referrals?group=us&limit=2").get_json()
+    second = ana.read(f"/referrals?group=us&limit=2&after={first['next']}").get_json()
+    assert [one["id"] for one in first["items"] + second["items"]] == made
+    assert second["next"] is None
+
+
+@pytest.mark.parametrize("who", ["case_manager", "navigator"])
+def test_nothing_personal_stands_in_a_url(world: World, browser: Open, who: str) -> None:
+    page = browser(who).page(f"/referrals/{world.sent()}")
+    links = [part.split('"')[0] for part in page.split('href="')[1:]]
+    assert links
+    assert not [link for link in links if "Maria" in link or "V48213" in link or "N%C3%BA%C3%B1ez" in link]
