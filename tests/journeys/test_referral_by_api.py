@@ -17,6 +17,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from referrals.kernel.orm import uuid7
+from tests.journeys.places import Place, agree, open_for_referrals, peopled
 
 #: Where the demonstration's organizations are: the days of a referral are days there.
 ZONE = ZoneInfo("America/Los_Angeles")
@@ -450,6 +451,51 @@ def test_an_expired_agreement_stops_sending_and_takes_back_what_was_not_accepted
     assert maria.read(f"/referrals/{sent}")["status"] == "cancelled"
     answer = dana.post(f"/referrals/{sent}/acceptance", {"caseworker_id": dana.me, "first_contact_on": today(740)})
     assert (answer.status_code, code_of(answer)) == (404, "not_found")
+
+
+def test_a_consent_for_another_recipient_does_not_carry(front: Any, api: Api) -> None:
+    maria, walsh = api("maria"), api("walsh")
+    with front.session() as session:
+        other = front.partner(session, "Second Start")
+    second = peopled(front, other, "navigator", "supervisor")
+    supervisor = second.people["supervisor"]
+    words = {"name": "Tools and trades", "categories": ["employment"], "languages": ["en"]}
+    program = supervisor.do("/programs", words)
+    open_for_referrals(second, program)
+    ours = Place(maria.organization, ZONE, {"supervisor": walsh})
+    agree(ours, second)
+    referral_id = drafted(maria, person_named(maria, "Whitfield")["id"], program["id"])
+    before = front.counts()
+
+    found = faults(maria.post(f"/referrals/{referral_id}/sending"))
+
+    carried = {"reason_text", "goals", "strengths", "accommodations", "language", "first_contact", "unavailable"}
+    assert {code for codes in found.values() for code in codes} == {"not_covered", "return_consent_missing"}
+    assert carried <= set(found), "every field whose category no consent carries to this recipient"
+    assert changed(before, front.counts()) == {}
+    assert second.people["navigator"].get(f"/referrals/{referral_id}").status_code == 404
+
+
+def test_a_withdrawal_bites_on_the_next_request(front: Any, api: Api, sent: str) -> None:
+    maria, dana = api("maria"), api("dana")
+    person_id = dana.read(f"/referrals/{sent}")["participant_id"]
+    given = [
+        one for one in maria.every(f"/participants/{person_id}/consents") if one["from_org_id"] == maria.organization
+    ]
+    assert given
+    for one in given:
+        maria.do(f"/consents/{one['id']}/withdrawal", {"how": "told_staff"})
+    before = front.counts()
+    assert dana.get(f"/referrals/{sent}").status_code == 404
+    # Her assignment ends with the step that settlement owes, within five minutes; until then the page says nothing.
+    page = dana.get(f"/participants/{person_id}").get_data(as_text=True)
+    for words in ("Whitfield", "Darnell", "Dee", "NR-20411", "1988"):
+        assert words not in page
+    assert dana.do("/search", {"words": "Whitfield"})["items"] == []
+    words = {"caseworker_id": dana.me, "first_contact_on": today(2)}
+    assert code_of(dana.post(f"/referrals/{sent}/acceptance", words)) == "not_found"
+    assert changed(before, front.counts()) == {}
+    assert maria.read(f"/referrals/{sent}")["status"] == "cancelled"
 
 
 def test_a_program_gone_while_a_draft_is_written_cannot_be_sent_to(api: Api, draft: tuple[str, str]) -> None:
