@@ -186,10 +186,13 @@ def import_() -> None:
 @import_.command("facilities")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
-def import_facilities(file: Path, dry_run: bool) -> None:
+@click.option("--organization", help="Id or name of the agency all of them belong to. Else each jurisdiction has its own.")
+def import_facilities(file: Path, dry_run: bool, organization: str | None) -> None:
     """Bring in facilities from a CSV file."""
     with opened() as (_, _engine, session):
-        report = exchange.import_facilities(session, system("cli"), file, dry_run=dry_run, progress=True)
+        report = exchange.import_facilities(
+            session, system("cli"), file, dry_run=dry_run, progress=True, organization=organization
+        )
     click.echo(report.told())
     raise SystemExit(1 if report.failed else 0)
 
