@@ -6,6 +6,7 @@ invented.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -75,7 +76,10 @@ def seed(session: Session) -> bool:
 
 
 def code(session: Session, name: str) -> str:
-    """Return a second-factor code that works now for a demonstration account."""
+    """Return a second-factor code that works now for a demonstration account; after two in 30 seconds it waits for one."""
+    wait = account_queries.demo_code_ready_in(session, name, clock(session))
+    session.rollback()
+    time.sleep(wait)
     return account_queries.demo_code(session, name, clock(session))
 
 

@@ -271,6 +271,9 @@ def sign_in(work: Work, _installation: Installation, *, name: str, password: str
         work.record(user, ["password_hash"])
     if q.factor_of(work.session, user.id) is None:
         _start_factor(work, user)
+    address = work.session.info.pop("address", None)
+    if address is not None:  # the door knows it; only whoever may open the log's detail learns it
+        work.seal(None, address=address)
     work.actor = q.actor_for(user, made, work.actor.source, step=m.SECOND_FACTOR)
     return made
 

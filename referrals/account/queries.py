@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import cast
 from uuid import UUID
 
 from sqlalchemy import Select, exists, func, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, joinedload, selectinload
 
 from referrals.account.models import (
     ATTEMPTS_WITHIN,
@@ -312,7 +312,7 @@ class Holder:
 
 
 def holder(session: Session, token: str, source: Source) -> Holder | None:
-    """Return who holds this token now, in three statements; None when it opens nothing (any more).
+    """Return who holds this token now, in two statements; None when it opens nothing (any more).
 
     Over are sign-ins that ended, were left idle or are half a day old, and those of disabled users and organizations
     that take part no more.
@@ -326,7 +326,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
         .join(SignInUse, SignInUse.sign_in_id == SignIn.id)
         .join(User, User.id == SignIn.user_id)
         .where(SignIn.token_hash == token_hash(token))
-        .options(selectinload(User.grants), selectinload(User.organization))
+        .options(selectinload(User.grants), joinedload(User.organization))
     )
     found = session.execute(statement).one_or_none()
     if found is None:
@@ -358,9 +358,19 @@ def demo_code(session: Session, sign_in_name: str, at: datetime) -> str:
     Raises:
         NotFoundError: no such account, or it has no second factor yet.
     """
+    factor, present = _demo_factor(session, sign_in_name, at)
+    return factor.code_of(min(max(present, (factor.last_step or 0) + 1), present + 1))
+
+
+def demo_code_ready_in(session: Session, sign_in_name: str, at: datetime) -> float:
+    """Return the seconds until `demo_code()` has a code that was not used yet: 0 unless two were, within 30 seconds."""
+    factor, present = _demo_factor(session, sign_in_name, at)
+    return max(0.0, (factor.last_step or 0) * 30 - at.timestamp()) if (factor.last_step or 0) > present else 0.0
+
+
+def _demo_factor(session: Session, sign_in_name: str, at: datetime) -> tuple[SecondFactor, int]:
     found = by_name(session, sign_in_name)
     factor = factor_of(session, found.id) if found is not None else None
     if factor is None:
         raise NotFoundError
-    present = int(at.timestamp()) // int(timedelta(seconds=30).total_seconds())
-    return factor.code_of(min(max(present, (factor.last_step or 0) + 1), present + 1))
+    return factor, int(at.timestamp()) // 30

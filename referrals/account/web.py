@@ -147,7 +147,7 @@ def _ask(page: str, *, form: Form | None = None, status: int = 200, **around: An
 def _typed(faults: Mapping[str, Sequence[str]], *secret: str) -> Form:
     """Return the form as it was typed, without its secrets, with its faults in words."""
     kept = {name: value for name, value in request.form.items() if name not in secret}
-    return Form(kept, {name: [sentence(code) for code in codes] for name, codes in faults.items()})
+    return Form(kept, {name: [sentence(f"{code}.{name}") for code in codes] for name, codes in faults.items()})
 
 
 def _form(what: Command[Any, Any]) -> dict[str, Any]:
@@ -160,6 +160,7 @@ def _begin(given: Mapping[str, Any]) -> str:
     if words["acknowledged"]:
         c.check_ahead(db.session(), name=words["name"], password=words["password"])
     target = installation(db.session()).id
+    db.session().info["address"] = request.remote_addr
     made = execute(db.session(), c.sign_in, actor=nobody(source()), target=target, data=given)
     return cast("str", made.token)
 
@@ -816,6 +817,15 @@ ROLE_NAMES: dict[str, Words] = {
 say(
     {
         "acknowledge_first": _l("Confirm that you read the notice."),
+        "required.acknowledged": _l("Confirm that you read the notice."),
+        "required.name": _l("Enter your sign-in name."),
+        "required.password": _l("Enter your password."),
+        "required.code": _l("Enter the code."),
+        "required.new_password": _l("Enter the new password."),
+        "required.present_password": _l("Enter your present password."),
+        "required.display_name": _l("Enter the person's name."),
+        "required.sign_in_name": _l("Enter a name to sign in with."),
+        "required.roles": _l("Choose what the person works as."),
         "sign_in_refused": _l(
             "We could not sign you in. Check your name and password. Five wrong tries in 15 minutes lock an account; "
             "your organization's administrator unlocks it."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from referrals.account import commands, models, queries
 from referrals.account.models import FailedAttempt, RecoveryCode, SecondFactor, SignIn, SignInUse, User
+from referrals.kernel import crypto
 from referrals.kernel.actor import Actor, Role, Source, nobody, system
 from referrals.kernel.command import Command, execute
 from referrals.kernel.errors import (
@@ -284,6 +286,19 @@ def test_s104_a_code_works_once_also_at_another_sign_in(house: Session, agency: 
     people.give_code(house, first, code)
     with pytest.raises(models.CodeRefusedError):
         people.give_code(house, second, code)
+
+
+def test_s906_after_two_codes_the_demo_waits_for_the_next(house: Session, agency: UUID, now: Moment) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    now.pass_by(minutes=5)
+    for _ in range(2):
+        assert queries.demo_code_ready_in(house, casey.sign_in_name, now()) == 0
+        people.sign_in_fully(house, casey)
+    wait = queries.demo_code_ready_in(house, casey.sign_in_name, now())
+    assert 0 < wait <= 30
+    now.pass_by(seconds=wait + 0.01)
+    assert queries.demo_code_ready_in(house, casey.sign_in_name, now()) == 0
+    assert people.sign_in_fully(house, casey).token
 
 
 def test_s104_a_code_three_steps_old_is_refused(house: Session, agency: UUID, now: Moment) -> None:
@@ -835,6 +850,17 @@ def test_s601_each_act_of_coming_in_and_leaving_is_on_record_once_for_each_row(h
     names = json.dumps(told)
     for secret in (casey.sign_in_name, "Sam Rivers", casey.token):
         assert secret not in names
+
+
+def test_the_address_of_a_sign_in_is_sealed_into_its_event(house: Session, agency: UUID) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    house.info["address"] = "203.0.113.77"
+    people.try_sign_in(house, casey.sign_in_name)
+    told = [one for one in events(house) if one["action"] == "account.signed_in"][-1]
+    assert "203.0.113.77" not in json.dumps(told)
+    envelope = base64.b64decode(told["sealed"][0]["ct"])
+    assert crypto.open_detail(house, None, envelope, UUID(told["id"])) == {"address": "203.0.113.77"}
+    assert "address" not in house.info
 
 
 def test_a_role_or_a_sign_in_is_not_written_past_the_commands(house: Session, agency: UUID) -> None:
