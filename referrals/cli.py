@@ -22,7 +22,6 @@ from referrals import start
 from referrals.account import commands as accounts
 from referrals.account import queries as account_queries
 from referrals.app import gates
-
 from referrals.exchange import commands as exchange
 from referrals.kernel import job
 from referrals.kernel.actor import system
@@ -186,7 +185,9 @@ def import_() -> None:
 @import_.command("facilities")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
-@click.option("--organization", help="Id or name of the agency all of them belong to. Else each jurisdiction has its own.")
+@click.option(
+    "--organization", help="Id or name of the agency all of them belong to. Else each jurisdiction has its own."
+)
 def import_facilities(file: Path, dry_run: bool, organization: str | None) -> None:
     """Bring in facilities from a CSV file."""
     with opened() as (_, _engine, session):
