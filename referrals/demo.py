@@ -1,7 +1,7 @@
 """The demonstration: two sides, a few made-up people, one referral on its way. Development only (S-906).
 
-Everything is made by the commands that people use, so it is as complete and as recorded as the real thing. All names are
-invented.
+Everything is made by the commands that people use, so it is as complete and as recorded as the real thing. All names
+are invented.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def seed(session: Session) -> bool:
 
 
 def code(session: Session, name: str) -> str:
-    """Return a second-factor code that works now for a demonstration account; after two in 30 seconds it waits for one."""
+    """Return a second-factor code that works now for a demonstration account; after two in 30 seconds, wait for one."""
     wait = account_queries.demo_code_ready_in(session, name, clock(session))
     session.rollback()
     time.sleep(wait)
