@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Select, and_, false, or_, select
 from sqlalchemy.orm import Session
 
-from referrals.account.models import User
+from referrals.account.models import RoleGrant, User
 from referrals.account.queries import colleagues
 from referrals.account.queries import names as user_names
 from referrals.consent.models import (
@@ -315,6 +315,17 @@ def waiting_for_witness(session: Session, actor: Actor) -> list[Sight[Consent]]:
     return look(
         session, actor, statement.order_by(Consent.signed_at), records=TO_WITNESS, purpose=PURPOSE, fields=_TERMS
     )
+
+
+def staff_of(session: Session, organizations: Iterable[UUID]) -> Sequence[User]:
+    """Return who may be named as a recipient at any of these organizations, by name, in one statement."""
+    works = RoleGrant.ended_at.is_(None) & RoleGrant.role.in_([str(role) for role in WORKING])
+    statement = select(User).where(
+        User.organization_id.in_(set(organizations)),
+        User.disabled_at.is_(None),
+        select(RoleGrant.id).where(RoleGrant.user_id == User.id, works).exists(),
+    )
+    return session.scalars(statement.order_by(User.display_name, User.id)).all()
 
 
 def status_of(seen: Sight[Consent], at: datetime) -> Status:

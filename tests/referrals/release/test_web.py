@@ -1,0 +1,77 @@
+"""Release dates through both doors of the real application."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from referrals.kernel.actor import Role
+from referrals.kernel.providers import FileProvider
+from referrals.kernel.session import HouseSession
+from tests.factories.account import a_member
+from tests.factories.browser import Visitor, an_app
+from tests.factories.organization import a_community_organization, an_agency
+from tests.factories.partnership import an_agreement
+from tests.factories.person import a_participant, as_if_referred
+
+
+class House:
+    def __init__(self, session: HouseSession, url: str, provider: FileProvider) -> None:
+        agency, community = an_agency(session), a_community_organization(session)
+        an_agreement(session, agency, community)
+        casey = a_member(session, agency.id, Role.CASE_MANAGER, name="Casey Morgan")
+        nia = a_member(session, community.id, Role.NAVIGATOR, name="Nia Brooks")
+        self.person = a_participant(session, casey.actor(session)).id
+        as_if_referred(session, self.person, community.id, user_id=nia.user_id)
+        app = an_app(url, provider, session)
+        self.casey, self.nia = Visitor(app, session, casey), Visitor(app, session, nia)
+        self.here = f"/participants/{self.person}/release-date"
+
+
+@pytest.fixture
+def house(session: HouseSession, sqlite_url: str, provider: FileProvider) -> House:
+    return House(session, sqlite_url, provider)
+
+
+def as_fields(name: str, days: int) -> dict[str, str]:
+    day = datetime.now(UTC) + timedelta(days=days)
+    return {f"{name}-year": str(day.year), f"{name}-month": str(day.month), f"{name}-day": str(day.day)}
+
+
+def test_a_day_is_recorded_shown_and_kept_in_the_history(house: House) -> None:
+    words = as_fields("expected_on", 30) | as_fields("as_of", -2) | {"source": "agency_record", "said_by": "Records"}
+    assert house.casey.form(house.here, words).status_code == 303
+    unknown = {"unknown_because": "court_pending", "source": "court"} | as_fields("as_of", -1)
+    assert house.casey.form(house.here, unknown).status_code == 303
+    page = house.casey.page(house.here)
+    assert ("Unknown: a court decision is pending" in page, "Records" in page, "Casey Morgan" in page) == (True,) * 3
+    rows = house.casey.json(house.here).json["items"]
+    assert [row["source"] for row in rows] == ["court", "agency_record"]
+
+
+def test_a_faulty_statement_says_what_to_mend(house: House) -> None:
+    answer = house.casey.form(house.here, as_fields("as_of", 3) | {"source": "court"})
+    assert answer.status_code == 422
+    assert "Give a day, or say why it is unknown" in answer.text
+    assert 'href="#as_of"' in answer.text
+
+
+def test_what_a_navigator_hears_is_theirs_and_changes_nothing_in_force(house: House) -> None:
+    assert "Agency record" not in house.nia.page(house.here)
+    heard = {"expected_on": "2030-01-02", "as_of": "2026-01-02", "source": "agency_record"}
+    refused = house.nia.json(house.here, heard)
+    assert (refused.status_code, refused.json["errors"][0]["code"]) == (422, "only_the_agency")
+    told = house.nia.json(house.here, heard | {"source": "cbo_heard"})
+    assert (told.status_code, told.json["is_heard"], told.json["expected_on"]) == (201, True, "2030-01-02")
+    assert house.casey.json(house.here).json["items"] == []
+
+
+def test_a_release_is_recorded_once_by_the_agency_alone(house: House) -> None:
+    there = f"/participants/{house.person}/release"
+    assert house.nia.get(there).status_code == 403
+    words = as_fields("released_on", -1) | as_fields("as_of", -1) | {"source": "agency_record"}
+    assert house.casey.form(there, words).status_code == 303
+    assert "Released" in house.casey.page(house.here)
+    again = house.casey.form(there, words)
+    assert (again.status_code, "on record already" in again.text) == (409, True)
