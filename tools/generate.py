@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import os
 import sys
@@ -329,6 +330,7 @@ DECLARED: Final[dict[str, tuple[str, str, str]]] = {
 }
 
 
+@functools.cache
 def cryptography_used() -> dict[str, set[str]]:
     """Return what each module of the service takes from the libraries of cryptography, found in its syntax tree."""
     found: dict[str, set[str]] = {}
