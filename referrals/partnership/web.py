@@ -17,7 +17,7 @@ from referrals.kernel.errors import NotFoundError
 from referrals.kernel.look import refuse
 from referrals.kernel.orm import CATEGORIES
 from referrals.kernel.record import clock
-from referrals.kernel.web import current_actor, place, say, sentence
+from referrals.kernel.web import current_actor, place, say
 from referrals.organization import queries as organizations
 from referrals.organization.web import After, labels, may, one_of, said
 from referrals.partnership import commands as c
@@ -201,7 +201,7 @@ def _own(_ids: Mapping[str, UUID]) -> UUID:
 def _choices(agency_id: UUID, community_id: UUID) -> dict[str, Any]:
     session, _actor = asking()
     return {
-        "categories": [(one, sentence(f"category.{one}"), sentence(f"category_hint.{one}")) for one in CATEGORIES],
+        "categories": labels("category", CATEGORIES),
         "purposes": labels("purpose", q.PURPOSES),
         "facilities": [(str(one.id), one.name) for one in q.facility_choices(session, agency_id)],
         "programs": [(str(one.id), one.name) for one in q.program_choices(session, community_id)],
@@ -374,31 +374,18 @@ say(
         "purpose.evaluation": _l("Learning what works"),
         "purpose.own_request": _l("The participant's own request"),
         "purpose.legal_proceeding": _l("A legal proceeding"),
-        "category.identity": _l("Who the person is"),
-        "category.contact": _l("How to reach them"),
-        "category.release": _l("Facility and release"),
-        "category.supervision": _l("Supervision"),
+        "category.identity": _l("Identity: name, birth date, number, language"),
+        "category.contact": _l("Contact: phone, e-mail, address"),
+        "category.release": _l("Release: facility, date, where they will live, when they are free"),
+        "category.supervision": _l("Supervision: officer, conditions, reporting"),
         "category.needs": _l("Needs and goals"),
-        "category.attendance": _l("Attendance and agreed steps"),
+        "category.attendance": _l("Attendance, answers and outcomes"),
         "category.session_content": _l("What was said in sessions"),
         "category.health": _l("Health"),
         "category.substance_use": _l("Substance use treatment"),
         "category.victim_safety": _l("Safety of others"),
         "category.legal": _l("Legal matters"),
-        "category.boundary": _l("Boundaries"),
+        "category.boundary": _l("Boundaries and limits"),
         "category.family": _l("Family and supporters"),
-        "category_hint.identity": _l("Names, date of birth, agency number, language"),
-        "category_hint.contact": _l("Phone, e-mail, addresses, how first contact is wished"),
-        "category_hint.release": _l("Facility, release date, where they will live"),
-        "category_hint.supervision": _l("Level, officer, conditions, reporting"),
-        "category_hint.needs": _l("Why they are referred, goals, strengths, plan, closing report"),
-        "category_hint.attendance": _l("Answers and outcomes of referrals, meetings attended or missed"),
-        "category_hint.session_content": _l("Notes and letters; never to a whole agency"),
-        "category_hint.health": _l("Physical and mental health, medication, disability"),
-        "category_hint.substance_use": _l("Protected by 42 CFR Part 2"),
-        "category_hint.victim_safety": _l("Protected persons, orders, safety plans"),
-        "category_hint.legal": _l("Case numbers, court dates, lawyer"),
-        "category_hint.boundary": _l("Limits on contact, and what they ask of the reader"),
-        "category_hint.family": _l("Names and contact of family, each with their own yes"),
     }
 )

@@ -89,9 +89,10 @@ class Filters(Takes):
 
 
 def language_name(one: str) -> str:
-    """Return a language's name in the reader's language."""
+    """Return a language's name in the reader's language; where Unicode's list lacks it, from a sentence of ours."""
     locale = get_locale()
-    return str(locale.languages.get(one, one)) if locale is not None else one
+    known = locale.languages.get(one) if locale is not None else None
+    return str(known) if known else sentence(f"language.{one}")
 
 
 def languages() -> list[tuple[str, str]]:
@@ -349,6 +350,9 @@ say(
         "no_places_with_capacity": _l("If there is room, there is at least one open place; or leave this open."),
         "places_without_capacity": _l("If there are open places, choose “There is room” above."),
         "has_room": _l("Has room now"),
+        "language.cmn": _l("Mandarin"),
+        "language.mam": _l("Mam"),
+        "language.ase": _l("American Sign Language"),
         "capacity.capacity": _l("There is room"),
         "capacity.waitlist": _l("Waiting list"),
         "capacity.additional_assessment_required": _l("Depends on an assessment"),
