@@ -7,7 +7,7 @@ nothing of its own, so an event lives and dies with the act it records. Any erro
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
@@ -50,14 +50,24 @@ def append(target: Session | Connection, event: Event) -> None:
     SQLAlchemy's `IntegrityError` when its id, or the revision of the object that it changes, is in the log already.
     After any error the caller rolls back: there is no act without its event.
     """
+    append_all(target, [event])
+
+
+def append_all(target: Session | Connection, events: Sequence[Event]) -> None:
+    """Write the events of one act or look, in this order and with two statements whatever their number; as `append`."""
+    rows: list[Mapping[str, object]] = []
+    subjects: list[Mapping[str, object]] = []
+    for event in events:
+        body = event.encode()
+        copies = _copies(event)
+        rows.append({"body": body, "leaf_hash": leaf_hash(body), **copies})
+        subjects += [
+            {"subject": uuid.UUID(subject), "event_id": copies["event_id"], "type": type_}
+            for subject, type_ in event.subjects().items()
+        ]
     connection = target.connection() if isinstance(target, Session) else target
-    body = event.encode()
-    connection.execute(_INSERT_EVENT, {"body": body, "leaf_hash": leaf_hash(body), **_copies(event)})
-    event_id = uuid.UUID(event.id)
-    subjects = [
-        {"subject": uuid.UUID(subject), "event_id": event_id, "type": type_}
-        for subject, type_ in event.subjects().items()
-    ]
+    if rows:
+        connection.execute(_INSERT_EVENT, rows)
     if subjects:
         connection.execute(_INSERT_SUBJECT, subjects)
 

@@ -163,8 +163,6 @@ def append_events(session: Session, events: Sequence[Event]) -> None:
         newest = log.newest_at(connection)
         if newest is not None and events and newest - clock(session) > CLOCK_TOLERANCE:
             raise UnavailableError(reason="clock")
-        for one in events:
-            for whole in split(one):
-                log.append(connection, whole)
+        log.append_all(connection, [whole for one in events for whole in split(one)])
     except DBAPIError as fault:
         raise UnavailableError(reason="log") from fault
