@@ -69,7 +69,9 @@ def _closing(target: UUID) -> dict[str, Any]:
         "zone": view.zone,
         "status": sentence(f"status.{view.status}") if view.status is not NOT_SHARED else view.status,
         "status_kind": "neutral",
-        "other": view.source if view.source is not NOT_SHARED else str(_l("the other organization")),
+        "audience": [view.source if view.source is not NOT_SHARED else str(_l("the other organization"))]
+        if "needs" in view.sendable
+        else [],
         "results": [(str(one), sentence(f"goal.{one}")) for one in c.GoalResult],
         "outcomes": [(str(one), sentence(f"outcome.{one}")) for one in c.Outcome],
         "reasons": [(str(one), sentence(f"reason.{one}")) for one in c.EndReason],

@@ -565,6 +565,7 @@ def draft(session: Session, actor: Actor, referral_id: UUID) -> View:
         thread=(),
         may=frozenset({"save_draft", "send_referral", "discard_draft"}),
         sendable=(),
+        zone=zone_of(session, actor),
         extra=_before_sending(session, row),
     )
 
@@ -698,6 +699,12 @@ def banner(session: Session, actor: Actor, participant_id: UUID) -> Banner:
         return Banner(participant_id, NOT_SHARED, NOT_SHARED, NOT_SHARED, None)
     days = (on - clock(session).date()).days if isinstance(on, date) else None
     return Banner(participant_id, person.called, person.agency_number, on, days)
+
+
+def known_before(session: Session, actor: Actor, view: View) -> dict[str, Any]:
+    """Return what a new draft need not ask: the participant's language, and who is asking."""
+    person = persons.participant(session, actor, view.it.participant_id, purpose=PURPOSE)
+    return {"language": person.language, "contact_name": accounts.names(session, [actor.user_id]).get(actor.me, "")}
 
 
 def zone_of(session: Session, actor: Actor) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Any
 from uuid import UUID
 
+from flask_babel import format_date
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
@@ -231,6 +233,7 @@ def _banner(view: q.View) -> Mapping[str, Any]:
 def _around(view: q.View) -> dict[str, Any]:
     """Return what every page about one referral shows, in words."""
     other = view.names.recipient if view.side == "source" else view.names.source
+    told = other if other is not NOT_SHARED else _l("the other organization")
     return {
         "view": view,
         "zone": view.zone,
@@ -239,7 +242,8 @@ def _around(view: q.View) -> dict[str, Any]:
         "next_words": _next_words(view),
         "entries": [_told(entry, view) for entry in view.timeline],
         "content": _content(view),
-        "other": other if other is not NOT_SHARED else str(_l("the other organization")),
+        "other": str(told),
+        "audience": [str(told)] if ("needs" if view.side == "source" else "attendance") in view.sendable else [],
         "own": view.names.source if view.side == "source" else view.names.recipient,
         "categories": _options("category", view.sendable),
         "all_categories": _options("category", q.CATEGORIES),
@@ -318,7 +322,7 @@ _LISTS = {"ask_question": "topic", "complete_referral": "outcome"}
 def _detail(name: str, value: Any) -> str:
     if name in {"how", "wish_how"} or value is True:
         return sentence(f"given.{'yes' if value is True else value}")
-    return str(value)
+    return str(format_date(date.fromisoformat(value), "long")) if name.endswith("_on") else str(value)
 
 
 def _content(view: q.View) -> list[dict[str, Any]]:
@@ -329,6 +333,8 @@ def _content(view: q.View) -> list[dict[str, Any]]:
         if value is not None and value is not NOT_SHARED and name in _CODED:
             kind = _CODED[name]
             value = [_word(kind, one) for one in value] if isinstance(value, list) else _word(kind, value)
+        elif isinstance(value, date):
+            value = format_date(value, "long")
         rows.append({"label": sentence(f"field.{name}"), "value": value})
     return rows
 
@@ -389,14 +395,16 @@ def _writing(target: UUID) -> Mapping[str, Any]:
     session, actor = asking()
     view = q.draft(session, actor, target)
     program = view.extra["program"]
-    goals = view.it.goals or []
+    values = {name: getattr(view.it, name) or "" for name in q.CONTENT}
+    if view.it.version == 1:  # nothing was written yet: what is known is not asked again
+        values |= q.known_before(session, actor, view)
     return {
         "view": view,
         "banner": _banner(view),
         "program": program,
         "stale": view.extra["stale"],
         "zone": view.zone,
-        "values": {name: getattr(view.it, name) or "" for name in q.CONTENT} | {"goals": goals},
+        "values": values,
         "version": view.it.version,
         "recipient": view.extra["recipient"].name,
         "services": _options("service", program.categories or ()),
@@ -404,7 +412,7 @@ def _writing(target: UUID) -> Mapping[str, Any]:
         "given": _options("given", c.GIVEN_HOW),
         "urgency": _options("urgency", c.URGENCY),
         "accommodations": _options("accommodation", c.ACCOMMODATIONS),
-        "languages": _options("language", c.LANGUAGES),
+        "spoken": _options("language", c.LANGUAGES),
     }
 
 
