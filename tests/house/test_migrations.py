@@ -28,7 +28,8 @@ GUARDED: Final = {
     "0003": {"disclosure"},
     "0009": {"consent", "declined_consent", "evidence", "evidence_part"},
     "0010": {"release_date"},
-    "0011": {"referral_step"},
+    "0011": {"loop_answer", "referral_step"},
+    "0012": {"closing_report", "goal_outcome"},
 }
 
 
