@@ -2,8 +2,9 @@
 
 `look()` selects within what the actor may know of, lets the gates (consent first) decide each category of each row,
 shows only the fields it was asked for, and records who saw what, in which categories, for which purpose, on which
-basis. Where a value crosses from one organization to another it also writes the `Disclosure`, in the same
-transaction. All looks of one request share one transaction, committed by `finish()` before the first byte leaves (L1).
+basis. Where a value crosses from one organization to another it also writes the `Disclosure`, together with the event.
+All looks of one request are recorded by `finish()`, in one transaction committed before the first byte leaves (L1). On
+SQLite, which has one writer, that transaction begins only then: a page that is being made keeps nobody from writing.
 
 Gates are handed in from upstairs (`create_app`, `cli`): they only narrow, and a look with none refuses to run (C12).
 """
@@ -37,6 +38,7 @@ from referrals.kernel.record import (
     row_names,
     start_writing,
     subject_refs,
+    turn_to_writing,
 )
 
 T = TypeVar("T", bound=Identified)
@@ -328,14 +330,15 @@ def finish(session: Session) -> None:
     if looking is None:
         return
     try:
+        if not looking.entries and not looking.notes and not looking.seen:
+            session.rollback()
+            return
         refs = subject_refs(
             session, {p for e in looking.entries.values() for row in e.rows if (p := about(row)) is not None}
         )
         events = [_event(session, looking, entry, refs) for entry in looking.entries.values()]
-        events += [_noted(session, looking, told) for told in looking.notes]
-        if not events and not looking.seen:
-            session.rollback()
-            return
+        turn_to_writing(session)
+        events += [_noted(session, looking, told) for told in looking.notes]  # sealing them may write a count
         append_events(session, events)
         session.add_all(d for entry in looking.entries.values() for d in _disclosures(looking, entry))
         _keep_seen(session, looking.seen)
@@ -391,11 +394,7 @@ def _looking(session: Session, actor: Actor, records: str | None) -> Looking:
         raise UnrecordedWriteError("a command does not look: it acts within what it may know of")
     current = cast("Looking | None", session.info.get("looking"))
     if current is None:
-        try:
-            start_writing(session)
-        except (OperationalError, InterfaceError) as busy:
-            session.rollback()
-            raise UnavailableError from busy
+        session.rollback()  # what was read before the first look was read without a record
         current = Looking(actor, clock(session))
         session.info["looking"] = current
     return current

@@ -43,6 +43,17 @@ def start_writing(session: Session) -> None:
     session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
 
 
+def turn_to_writing(session: Session) -> None:
+    """Write down, from here on, what was read before. Rows stay as they were read.
+
+    SQLite has one writer and no way from a reading transaction into a writing one once somebody else has written: what
+    was read is let go, and the lock taken only now. PostgreSQL goes on in the same transaction.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        commit(session)  # a rollback would expire what the answer still shows
+        session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+
+
 def commit(session: Session) -> None:
     """Commit what an act, a look or a job recorded. Called by `execute()`, `look()` and the job claim alone."""
     session.info["committing"] = True

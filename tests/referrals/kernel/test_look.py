@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import json
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -501,6 +501,23 @@ def test_what_somebody_has_seen_is_kept_once_with_the_look(
         mark_seen(session, insider, [("person", uuid4())], already=[])
         raise ZeroDivisionError
     assert len(session.scalars(select(Seen)).all()) == 2
+
+
+def test_while_a_page_is_being_made_others_can_write(
+    session: HouseSession,
+    open_on: Callable[[Engine], HouseSession],
+    insider: Actor,
+    person: Person,
+    before: int,
+) -> None:
+    with looking(session):
+        seen = view(session, insider, person, "given_name", "called")
+        with open_on(session.get_bind()) as other:  # type: ignore[arg-type]
+            other.info["gates"] = session.info["gates"]
+            with looking(other):
+                view(other, insider, person, "given_name")
+    assert (seen.given_name, seen.called) == ("Rosa", "Rosa Núñez")
+    assert [one["action"] for one in bodies(session, before)] == [VIEWED, VIEWED]
 
 
 def test_rows_stay_readable_after_the_record_without_another_query(
