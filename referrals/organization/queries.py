@@ -115,9 +115,9 @@ def own_or_none(session: Session, actor: Actor) -> Organization | None:
     return session.get(Organization, actor.organization_id) if actor.organization_id is not None else None
 
 
-def names(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
+def names(session: Session, ids: Iterable[UUID | None]) -> dict[UUID, str]:
     """Return the names of these organizations, in one query."""
-    wanted = set(ids)
+    wanted = {one for one in ids if one is not None}
     if not wanted:
         return {}
     found = session.execute(select(Organization.id, Organization.name).where(Organization.id.in_(wanted)))
@@ -144,9 +144,9 @@ def facility(session: Session, facility_id: UUID) -> Facility:
     return row
 
 
-def facility_names(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
+def facility_names(session: Session, ids: Iterable[UUID | None]) -> dict[UUID, str]:
     """Return the names of these facilities, in one query."""
-    wanted = set(ids)
+    wanted = {one for one in ids if one is not None}
     if not wanted:
         return {}
     found = session.execute(select(Facility.id, Facility.name).where(Facility.id.in_(wanted)))

@@ -142,9 +142,9 @@ def offered_by(session: Session, organization_id: UUID) -> Sequence[Program]:
     return session.scalars(statement).all()
 
 
-def names(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
+def names(session: Session, ids: Iterable[UUID | None]) -> dict[UUID, str]:
     """Return the names of these programs, in one query."""
-    wanted = set(ids)
+    wanted = {one for one in ids if one is not None}
     if not wanted:
         return {}
     return dict(session.execute(select(Program.id, Program.name).where(Program.id.in_(wanted))).all())

@@ -19,6 +19,7 @@ from referrals.partnership import queries as q
 from tests.factories.organization import a_community_organization, a_facility, an_agency, someone
 from tests.factories.partnership import a_proposal, a_rule, an_agreement
 from tests.factories.program import a_program
+from tests.referrals.program.test_queries import statements
 
 
 def test_strangers_and_random_ids_find_the_same_nothing(session: HouseSession) -> None:
@@ -96,6 +97,30 @@ def test_pages_go_from_the_newest_and_neither_skip_nor_repeat(session: HouseSess
         seen += [row.id for row in page]
     assert seen == rows[::-1]
     assert after is None
+
+
+def test_one_agreement_or_many_take_the_same_number_of_statements(session: HouseSession) -> None:
+    agency = an_agency(session)
+    actor = someone(agency, Role.CASE_MANAGER)
+    target = None
+    counts = []
+    for batch in (1, 9):
+        for number in range(batch):
+            community = a_community_organization(session, f"Organization {batch}-{number}")
+            agreement = an_agreement(session, agency, community)
+            target = target or agreement.id
+            rule = a_rule(session, q.agreement(session, actor, target), agency)
+            assert rule.holds
+        session.expunge_all()
+        with statements(session) as seen:
+            rows, _ = q.page(session, actor)
+            names = [(row.agency.name, row.community.name) for row in rows]
+            assert target is not None
+            whole = q.agreement(session, actor, target)
+            kept = [len(one.acknowledgments) for one in whole.rules]
+        counts.append((len(names), len(kept), len(seen)))
+    assert [(rows, rules) for rows, rules, _ in counts] == [(1, 1), (10, 10)]
+    assert counts[0][2] == counts[1][2]
 
 
 def test_what_a_proposal_may_name_is_what_each_side_has(session: HouseSession) -> None:

@@ -216,9 +216,7 @@ def test_a_renewal_in_the_same_days_is_refused_with_what_to_do(
     assert "runs in the same days" in rosa.post(here, terms="1").text
 
 
-def test_the_list_takes_as_many_statements_for_many_as_for_few(
-    visit: Visits, session: HouseSession, agency: Organization
-) -> None:
+def test_pages_of_the_list_follow_each_other(visit: Visits, session: HouseSession, agency: Organization) -> None:
     for number in range(27):
         a_proposal(session, agency, a_community_organization(session, f"Organization {number:02}"))
     reader = visit(agency, Role.CASE_MANAGER)
