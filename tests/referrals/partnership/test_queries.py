@@ -14,6 +14,7 @@ from referrals.kernel.command import execute
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.record import clock
 from referrals.kernel.session import HouseSession
+from referrals.organization.queries import organization
 from referrals.partnership import commands as c
 from referrals.partnership import queries as q
 from tests.factories.organization import a_community_organization, a_facility, an_agency, someone
@@ -105,6 +106,7 @@ def test_one_agreement_or_many_take_the_same_number_of_statements(session: House
     target = None
     counts = []
     for batch in (1, 9):
+        agency = organization(session, actor.organization)
         for number in range(batch):
             community = a_community_organization(session, f"Organization {batch}-{number}")
             agreement = an_agreement(session, agency, community)
