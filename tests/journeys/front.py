@@ -1,7 +1,7 @@
 """People who speak to the real application in JSON alone.
 
 Everything goes through the JSON door: signing in with both factors, the cookie, the CSRF header. Nothing here reaches
-around a door, except to add the first person of an organization as the operator does, to read the log, and to count rows.
+around a door, except to add an organization's first person as the operator does, to read the log, and to count rows.
 """
 
 from __future__ import annotations
