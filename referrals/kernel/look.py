@@ -203,6 +203,8 @@ class Looking:
     at: datetime
     seen: list[dict[str, Any]] = field(default_factory=list)
     entries: dict[tuple[str, str, Basis, UUID | None, UUID | None, str], _Entry] = field(default_factory=dict)
+    #: What the gates said so far: one request, one instant, one answer to each question.
+    decided: dict[tuple[str, Scope], Decision] = field(default_factory=dict)
     notes: list[_Note] = field(default_factory=list)
 
 
@@ -231,8 +233,20 @@ def look(
     Raises:
         UnrecordedWriteError: a name that is not declared, or no gate was handed in.
     """
-    looking = _looking(session, actor, records)
+    _looking(session, actor, records)  # refuses what is not declared before anything is read
     rows = list(session.scalars(statement).unique())
+    return look_over(session, actor, rows, records=records, purpose=purpose, fields=fields)
+
+
+def look_over(
+    session: Session, actor: Actor, rows: Sequence[T], *, records: str, purpose: str, fields: Sequence[str]
+) -> list[Sight[T]]:
+    """Read rows as `look()` does that a rule needed first: just selected, within what the actor may know of.
+
+    Raises:
+        UnrecordedWriteError: as `look()`.
+    """
+    looking = _looking(session, actor, records)
     return _show(session, looking, rows, records=records, purpose=purpose, fields=fields)
 
 
@@ -394,7 +408,6 @@ def _looking(session: Session, actor: Actor, records: str | None) -> Looking:
         raise UnrecordedWriteError("a command does not look: it acts within what it may know of")
     current = cast("Looking | None", session.info.get("looking"))
     if current is None:
-        session.rollback()  # what was read before the first look was read without a record
         current = Looking(actor, clock(session))
         session.info["looking"] = current
     return current
@@ -431,15 +444,17 @@ def _show(
 def _decide(
     session: Session, looking: Looking, gates: Sequence[Gate], scopes: frozenset[Scope], purpose: str
 ) -> dict[Scope, Decision]:
-    decided: dict[Scope, Decision] = {}
-    open_scopes = scopes
-    for gate in gates:
+    decided = {scope: known for scope in scopes if (known := looking.decided.get((purpose, scope))) is not None}
+    asked = scopes - decided.keys()
+    open_scopes = asked
+    for gate in gates if asked else ():
         answers = gate(session, looking.actor, open_scopes, purpose=purpose, at=looking.at)
         for scope in open_scopes:
             decision = answers[scope]
             if scope not in decided or isinstance(decision, Withheld):
                 decided[scope] = decision
         open_scopes = frozenset(s for s in open_scopes if isinstance(decided[s], Basis))
+    looking.decided |= {(purpose, scope): decided[scope] for scope in asked}
     return decided
 
 

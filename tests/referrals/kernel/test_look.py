@@ -35,6 +35,7 @@ from referrals.kernel.look import (
     forget,
     look,
     look_at,
+    look_over,
     looking,
     mark_seen,
     note,
@@ -249,6 +250,7 @@ def test_every_gate_narrows_and_is_asked_once_however_many_rows(
     seen = look(session, outsider, select(Letter), records=LISTED, purpose="referral", fields=["body"])
     assert [one.body for one in seen] == [NOT_SHARED] * 30
     assert (len(rule.asked), len(second.asked)) == (1, 1)
+    forget(session)  # the next request asks anew
     third = Rule()
     rule.withheld = frozenset({"needs"})
     session.info["gates"] = [rule, third]
@@ -501,6 +503,32 @@ def test_what_somebody_has_seen_is_kept_once_with_the_look(
         mark_seen(session, insider, [("person", uuid4())], already=[])
         raise ZeroDivisionError
     assert len(session.scalars(select(Seen)).all()) == 2
+
+
+def test_one_request_asks_each_question_once_and_looks_over_rows_that_were_read_for_a_rule(
+    session: HouseSession, insider: Actor, person: Person, before: int, rule: Rule
+) -> None:
+    letters(session, person, 2)
+    skip = len(bodies(session, before)) + before
+    with looking(session):
+        view(session, insider, person, "given_name")
+        rows = session.scalars(select(Letter)).all()
+        first = look_over(session, insider, rows, records=LISTED, purpose="referral", fields=["body"])
+        look_over(session, insider, rows, records=LISTED, purpose="referral", fields=["body"])
+        view(session, insider, person, "given_name", purpose="service")
+    assert sorted(one.body for one in first) == ["letter 0", "letter 1"]
+    assert [sorted(scope.category for scope in asked) for asked in rule.asked] == [
+        ["identity"],
+        ["needs"],
+        ["identity"],
+    ]
+    assert [(one["action"], one["count"], one["purpose"]) for one in bodies(session, skip)] == [
+        (VIEWED, 1, "referral"),
+        (LISTED, 2, "referral"),
+        (VIEWED, 1, "service"),
+    ]
+    with pytest.raises(UnrecordedWriteError, match="no declared look"):
+        look_over(session, insider, rows, records="person.gossiped", purpose="referral", fields=["body"])
 
 
 def test_while_a_page_is_being_made_others_can_write(
