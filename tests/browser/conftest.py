@@ -64,6 +64,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and report.when == "call":
         for one in getattr(getattr(item, "funcargs", {}).get("visitor"), "opened", []):
             report.sections.append((one.page.url, one.page.locator("body").aria_snapshot()))
+        if (service := getattr(item, "funcargs", {}).get("service")) is not None:
+            report.sections.append(("the service", "\n".join(service.log.read_text().splitlines()[-60:])))
     return report
 
 
@@ -113,10 +115,11 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, scratch: Path) -> Iterator[Service]:
     """Start the service as `./dev run` does."""
     pytest_socket.enable_socket()
-    home = tmp_path_factory.mktemp("service")
+    home = scratch / "service"
+    home.mkdir()
     keys = tmp_path_factory.mktemp("service-keys") / "keys.json"
     port = free_port()
     env = {name: value for name, value in os.environ.items() if not name.startswith("THROUGHGATE_")} | {
