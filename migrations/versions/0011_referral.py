@@ -49,6 +49,7 @@ def _referral() -> None:
         sa.Column("drafted_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("drafted_by", sa.Uuid(), nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True)),
+        sa.Column("done_at", sa.DateTime(timezone=True)),
         sa.Column("asked_by", sa.String()),
         sa.Column("agreed_on", sa.Date()),
         sa.Column("agreed_how", sa.String()),
@@ -87,8 +88,8 @@ def _referral() -> None:
         sa.UniqueConstraint("reference", name="uq_referral_reference"),
         sa.UniqueConstraint("open_for", name="uq_referral_open_for"),
     )
-    op.create_index("ix_referral_source_id_sent_at", "referral", ["source_id", "sent_at"])
-    op.create_index("ix_referral_recipient_id_sent_at", "referral", ["recipient_id", "sent_at"])
+    op.create_index("ix_referral_source_id_done_at_id", "referral", ["source_id", "done_at", "id"])
+    op.create_index("ix_referral_recipient_id_done_at_id", "referral", ["recipient_id", "done_at", "id"])
     op.create_index("ix_referral_participant_id", "referral", ["participant_id"])
     op.create_index("ix_referral_program_id", "referral", ["program_id"])
 

@@ -607,6 +607,7 @@ def _answer_loop(work: Work, referral: Referral, answer: str, words: str | None)
         answer, at=work.now, by=work.actor.me, organization_id=work.actor.organization, words=words
     )
     work.add(said)
+    work.record(referral, ["done_at"])
     work.to = _other_side(work, referral)
     return said
 
@@ -764,7 +765,7 @@ def _check_state(work: Work, referral: Referral, verb: Verb) -> None:
 def _put(work: Work, referral: Referral, *steps: ReferralStep) -> None:
     for step in steps:
         work.add(step)
-    work.record(referral, ["step_count", "open_for", "sent_at"])
+    work.record(referral, ["step_count", "open_for", "sent_at", "done_at"])
 
 
 def _facts(work: Work, referral: Referral) -> Facts:

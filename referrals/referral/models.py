@@ -554,8 +554,8 @@ class Referral(Identified):
     __recorders__ = {"answer": "recipient_id"}  # noqa: RUF012  # the house's contract
     __shows__ = {"goal_count": "needs", "answer": "attendance"}  # noqa: RUF012  # the house's contract
     __table_args__ = (
-        Index(None, "source_id", "sent_at"),
-        Index(None, "recipient_id", "sent_at"),
+        Index(None, "source_id", "done_at", "id"),
+        Index(None, "recipient_id", "done_at", "id"),
         Index(None, "participant_id"),
     )
 
@@ -567,6 +567,8 @@ class Referral(Identified):
     drafted_at: Mapped[datetime] = public()
     drafted_by: Mapped[UUID] = public()
     sent_at: Mapped[datetime | None] = public()
+    #: When it was done: ended, and nobody owes the loop any more (R3). Lists of what is left to do go by it.
+    done_at: Mapped[datetime | None] = public()
     asked_by: Mapped[str | None] = personal(category="identity")
     agreed_on: Mapped[date | None] = personal(category="identity")
     agreed_how: Mapped[str | None] = personal(category="identity")
@@ -788,6 +790,7 @@ class Referral(Identified):
             self.open_for = f"{self.participant_id}:{self.program_id}"
         elif verb.to in TERMINAL:
             self.open_for = None
+            self.done_at = at if self.is_done else None
         return step
 
     def answer_loop(
@@ -815,4 +818,6 @@ class Referral(Identified):
             words=words,
         )
         set_committed_value(self, "loop_answers", [*self.loop_answers, said])
+        if self.is_done:
+            self.done_at = at
         return said

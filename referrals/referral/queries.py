@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Select, Text, and_, case, false, func, literal, not_, or_, select
 from sqlalchemy import cast as as_type
-from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, selectinload
 
 from referrals.account import queries as accounts
 from referrals.consent import queries as consents
@@ -29,7 +29,9 @@ from referrals.kernel.look import (
     declare_look,
     look,
     look_at,
+    look_over,
     mark_seen,
+    refuse,
 )
 from referrals.kernel.orm import CATEGORIES
 from referrals.kernel.record import clock
@@ -511,12 +513,12 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
     at = clock(session)
     statement = visible_to(actor).where(still_readable(actor, at))
     found = session.scalars(statement.where(Referral.id == referral_id)).one_or_none()
-    side = Party.SYSTEM if found is None else found.side_of(actor.organization_id)
+    if found is None:
+        refuse(session, actor, VIEWED, row_type="referral", target=referral_id, purpose=PURPOSE)
+        raise NotFoundError
+    row, side = found, found.side_of(actor.organization_id)
     fields = (*_PAGE, "answer") if side is Party.SOURCE else _PAGE
-    sight = look_at(
-        session, actor, statement, on=Referral, target=referral_id, records=VIEWED, purpose=PURPOSE, fields=fields
-    )
-    row = cast("Referral", found)
+    sight = look_over(session, actor, [row], records=VIEWED, purpose=PURPOSE, fields=fields)[0]
     stands = facts(session, [row.id], at)[row.id]
     settled = settle(row.recorded, stands, at)
     status = _told_status(row, settled, sight, side)
@@ -613,70 +615,71 @@ def listed(
     Open loops that the actor's side owes wait on it, too.
     """
     at = clock(session)
-    statement = visible_to(actor).where(
-        Referral.sent_at.is_not(None), still_readable(actor, at), in_group(actor, group, at)
-    )
-    if status is not None:
-        statement = statement.where(settled_state(at) == status)
-    if participant_id is not None:
-        statement = statement.where(Referral.participant_id == participant_id)
+    found: list[tuple[Any, UUID]] = []
+    for ours in (Party.SOURCE, Party.RECIPIENT):
+        statement = _in_list(actor, ours, group, at)
+        if status is not None:
+            statement = statement.where(settled_state(at) == status)
+        if participant_id is not None:
+            statement = statement.where(Referral.participant_id == participant_id)
+        if group is Group.CLOSED:
+            ordered = statement.order_by(Referral.done_at.desc(), Referral.id.desc())
+            if after is not None:
+                ended = select(Referral.done_at).where(Referral.id == after).scalar_subquery()
+                earlier = or_(Referral.done_at < ended, and_(Referral.done_at == ended, Referral.id < after))
+                ordered = ordered.where(earlier)
+        else:
+            ordered = statement.order_by(Referral.id)
+            ordered = ordered if after is None else ordered.where(Referral.id > after)
+        found += [(done_at, row_id) for done_at, row_id in session.execute(ordered.limit(limit + 1))]
     if group is Group.CLOSED:
-        statement = statement.order_by(Referral.id.desc())
-        statement = statement if after is None else statement.where(Referral.id < after)
+        found.sort(reverse=True)
     else:
-        statement = statement.order_by(Referral.id)
-        statement = statement if after is None else statement.where(Referral.id > after)
-    ids = list(session.scalars(statement.with_only_columns(Referral.id).limit(limit + 1)))
-    cards = _cards(session, actor, statement.limit(limit))
-    return cards, ids[limit - 1] if len(ids) > limit else None
+        found.sort(key=lambda one: one[1])
+    ids = [row_id for _done_at, row_id in found[:limit]]
+    cards = {card.id: card for card in _cards(session, actor, visible_to(actor).where(Referral.id.in_(ids)))}
+    return [cards[one] for one in ids if one in cards], ids[-1] if len(found) > limit else None
 
 
-def in_group(actor: Actor, group: Group, at: datetime) -> ColumnElement[bool]:
-    """Return the condition that a referral stands in one of a side's three lists: every one stands in exactly one."""
-    state = settled_state(at)
-    source = Referral.source_id == actor.organization_id
-    open_ = state.in_([str(one) for one in OPEN])
-    by_state = {str(one): str(means.waiting_on) for one, means in STATES.items() if means.waiting_on is not None}
-    # A hold waits on the side that put it there; one by settlement on the source, whose consent or agreement it needs.
-    theirs_to_end = (
-        select(ReferralStep.id)
-        .where(
-            ReferralStep.referral_id == Referral.id,
-            ReferralStep.seq == Referral.step_count,
-            ReferralStep.to_state == str(State.ON_HOLD),
-            ReferralStep.side == str(Party.RECIPIENT),
-        )
-        .exists()
+def _in_list(actor: Actor, ours: Party, group: Group, at: datetime) -> Select[datetime | None, UUID]:
+    """Select when done and which, of the referrals that stand in one of the three lists of one's side.
+
+    Each stands in exactly one. What is done is closed; whose move the rest is, the last step says, together with what
+    happened elsewhere: without sharing it is the source's, whose consent or agreement it needs, or whose loop (R5).
+    """
+    mine = Referral.source_id if ours is Party.SOURCE else Referral.recipient_id
+    statement = select(Referral.done_at, Referral.id).where(
+        mine == actor.organization_id, Referral.sent_at.is_not(None), within_sight(actor), still_readable(actor, at)
     )
-    held = case((theirs_to_end, str(Party.RECIPIENT)), else_=str(Party.SOURCE))
-    move = case(by_state, value=state, else_=held)
-    ours = case((source, str(Party.SOURCE)), else_=str(Party.RECIPIENT))
-    owed = loop_owed_by(state)
-    waits = or_(and_(open_, move == ours), and_(not_(open_), owed == ours))
-    if group is Group.US:
-        return waits
-    theirs = or_(and_(open_, move != ours), and_(not_(open_), owed != "nobody", owed != ours))
-    return theirs if group is Group.THEM else not_(or_(waits, theirs))
+    if group is Group.CLOSED:
+        return statement.where(Referral.done_at.is_not(None))
+    source, recipient = str(Party.SOURCE), str(Party.RECIPIENT)
+    last = aliased(ReferralStep)
+    acted = (
+        select(ReferralStep.id).where(ReferralStep.referral_id == Referral.id, ReferralStep.side == recipient).exists()
+    )
+    taken_back = and_(last.to_state == str(State.CANCELLED), last.side == source, acted)
+    held_there = and_(last.to_state == str(State.ON_HOLD), last.side == recipient)
+    waits_there = [str(state) for state, means in STATES.items() if means.waiting_on is Party.RECIPIENT]
+    move = case(
+        (or_(taken_back, held_there), recipient),
+        (last.to_state.not_in(waits_there), source),
+        (sharing_holds(at), recipient),
+        else_=source,
+    )
+    return statement.join(last, and_(last.referral_id == Referral.id, last.seq == Referral.step_count)).where(
+        Referral.done_at.is_(None), (move == ours) if group is Group.US else (move != ours)
+    )
 
 
-def loop_owed_by(state: ColumnElement[str]) -> ColumnElement[str]:
-    """Return in SQL who still owes the loop of an ended referral: source, recipient or nobody (R22)."""
-    steps = select(ReferralStep.id).where(ReferralStep.referral_id == Referral.id)
-    acted = steps.where(ReferralStep.side == str(Party.RECIPIENT)).exists()
-    taken_back = steps.where(
-        ReferralStep.seq == Referral.step_count,
-        ReferralStep.to_state == str(State.CANCELLED),
-        ReferralStep.side == str(Party.SOURCE),
-    ).exists()
-    closed = (
-        select(LoopAnswer.id).where(LoopAnswer.referral_id == Referral.id, LoopAnswer.answer != "disputed").exists()
-    )
-    return case(
-        (or_(closed, state == str(State.ENTERED_IN_ERROR)), "nobody"),
-        (and_(taken_back, acted), str(Party.RECIPIENT)),
-        (taken_back, "nobody"),
-        else_=str(Party.SOURCE),
-    )
+def count(session: Session, actor: Actor, group: Group, *, at_most: int = 1000) -> int:
+    """Return how many referrals stand in a list, counting no further than one beyond `at_most`."""
+    at = clock(session)
+    total = 0
+    for ours in (Party.SOURCE, Party.RECIPIENT):
+        inner = _in_list(actor, ours, group, at).limit(at_most + 1 - total).subquery()
+        total += session.scalar(select(func.count()).select_from(inner)) or 0
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -724,27 +727,10 @@ def open_question(view: View) -> Entry | None:
     return asked[0] if asked and view.status == State.INFO_REQUESTED else None
 
 
-def count(session: Session, actor: Actor, group: Group, *, at_most: int = 1000) -> int:
-    """Return how many referrals stand in a list, counting no further than one beyond `at_most`."""
-    at = clock(session)
-    inner = (
-        select(Referral.id)
-        .where(
-            within_sight(actor),
-            Referral.sent_at.is_not(None),
-            still_readable(actor, at),
-            in_group(actor, group, at),
-        )
-        .limit(at_most + 1)
-        .subquery()
-    )
-    return session.scalar(select(func.count()).select_from(inner)) or 0
-
-
 def _cards(session: Session, actor: Actor, statement: Select[Referral]) -> list[Card]:
     at = clock(session)
     rows = {row.id: row for row in session.scalars(statement)}
-    seen = look(session, actor, statement, records=LISTED, purpose=PURPOSE, fields=(*_ROW, "answer"))
+    seen = look_over(session, actor, list(rows.values()), records=LISTED, purpose=PURPOSE, fields=(*_ROW, "answer"))
     stands = facts(session, rows, at)
     names = _names(session, actor, [(rows[sight.id], sight) for sight in seen])
     cards = []

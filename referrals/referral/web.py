@@ -859,8 +859,6 @@ say(
         "part2_consent_needed": _l(
             "This program treats, or may treat, substance use. That needs a special consent, which is not offered yet."
         ),
-        "program_closed": _l("This program takes nobody any more. Choose another program."),
-        "no_agreement": _l("No active agreement between your organizations covers this program. Ask your supervisor."),
         "nothing_due": _l("There is nothing to settle."),
         "not_covered": _l(
             "No consent lets this go to the other side. Ask the participant for consent, or leave it empty."
@@ -871,9 +869,6 @@ say(
         ),
         "not_offered": _l("The program does not offer this service. Choose one of its services."),
         "none_and_more": _l("Choose either nothing or what is needed, not both."),
-        "not_a_colleague": _l("Choose somebody of your organization who works with participants."),
-        "in_past": _l("Choose today or a later day."),
-        "in_future": _l("Choose today or an earlier day."),
         "referral_sent": _l("The referral was sent. The program has it now."),
         "draft_discarded": _l("The draft was discarded."),
         "referral_acknowledged": _l("Marked as received. The sender can see it."),

@@ -57,6 +57,7 @@ def now_settled(world: World, referral_id: UUID) -> tuple[State, State, Facts, i
     assert recorded is row.recorded
     assert [step.seq for step in row.steps] == list(range(1, row.step_count + 1))
     assert (row.open_for is None) is (recorded in TERMINAL)
+    assert (row.done_at is not None) is row.is_done
     assert recorded not in TERMINAL or row.is_done is (row.loop_owed_by is None or row.is_loop_closed)
     return recorded, settle(recorded, facts, at).state, facts, row.step_count
 
