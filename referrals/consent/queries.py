@@ -45,8 +45,9 @@ from referrals.kernel.errors import InvalidInputError
 from referrals.kernel.look import NOT_SHARED, Basis, Decision, Scope, Sight, Withheld, declare_look, look, look_at
 from referrals.kernel.orm import CATEGORIES
 from referrals.organization.models import Organization
+from referrals.organization.queries import organizations
 from referrals.partnership.models import Agreement
-from referrals.partnership.queries import agreement_between, agreements_among
+from referrals.partnership.queries import agreement_between, agreements_among, partners
 from referrals.person.policy import WORKING
 from referrals.person.queries import known_among, may_know
 
@@ -315,6 +316,12 @@ def waiting_for_witness(session: Session, actor: Actor) -> list[Sight[Consent]]:
     return look(
         session, actor, statement.order_by(Consent.signed_at), records=TO_WITNESS, purpose=PURPOSE, fields=_TERMS
     )
+
+
+def partners_now(session: Session, actor: Actor, at: datetime) -> Sequence[Organization]:
+    """Return the organizations that an agreement in force joins to the actor's, by name."""
+    joined = organizations().where(Organization.id.in_(partners(actor.organization, at)))
+    return session.scalars(joined).all()
 
 
 def staff_of(session: Session, organizations: Iterable[UUID]) -> Sequence[User]:

@@ -15,7 +15,7 @@ from referrals.account.queries import colleagues
 from referrals.account.queries import names as user_names
 from referrals.consent import commands as c
 from referrals.consent import queries as q
-from referrals.kernel.actor import Actor
+from referrals.kernel.actor import Actor, Side
 from referrals.kernel.door import (
     OPERATIONS,
     Doors,
@@ -33,8 +33,6 @@ from referrals.kernel.record import clock
 from referrals.kernel.schema import Takes
 from referrals.kernel.web import API, login_app, say, sentence
 from referrals.organization.queries import names as organization_names
-from referrals.organization.queries import organizations
-from referrals.partnership.queries import partners
 from referrals.person.policy import WORKING
 from referrals.person.queries import participant
 from referrals.person.web import banner, crumbs
@@ -152,7 +150,9 @@ def in_words(rows: Iterable[Any]) -> list[dict[str, Any]]:
         {
             "id": one.id,
             "from": organizations_named.get(one.from_org_id),
-            "to": _recipient(one, organizations_named, users),
+            "whom": (whom := _recipient(one, organizations_named, users))[0],
+            "there": whom[1],
+            "to": ", ".join(part for part in whom if part),
             "from_org_id": one.from_org_id,
             "to_org_id": one.to_org_id,
             "categories": list(one.categories),
@@ -182,28 +182,34 @@ def in_words(rows: Iterable[Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _recipient(one: Any, organizations_named: Mapping[UUID, str], users: Mapping[UUID, str]) -> str:
+def _recipient(one: Any, organizations_named: Mapping[UUID, str], users: Mapping[UUID, str]) -> tuple[str, str | None]:
+    """Return whom a consent names, and the organization beside it when that is not all of it."""
     there = organizations_named.get(one.to_org_id, "")
     if one.to_user_id is not None:
-        return f"{users.get(one.to_user_id, '')}, {there}"
-    return f"{sentence(f'recipient_role.{one.to_role}')}, {there}" if one.to_role else there
+        return users.get(one.to_user_id, ""), there
+    return (sentence(f"recipient_role.{one.to_role}"), there) if one.to_role else (there, None)
 
 
 def _grid(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what crosses now: a row for each category that does, a column for each direction and recipient."""
     active = [one for one in entries if one["status"] == "active"]
-    columns = list(dict.fromkeys((one["from"], one["to"]) for one in active))
+    columns = list(dict.fromkeys((one["from"], one["whom"], one["there"]) for one in active))
     rows = [
         {
             "label": sentence(f"category.{category}"),
             "cells": [
-                any(category in one["categories"] for one in active if (one["from"], one["to"]) == column)
+                any(
+                    category in one["categories"]
+                    for one in active
+                    if (one["from"], one["whom"], one["there"]) == column
+                )
                 for column in columns
             ],
         }
         for category in CATEGORIES
     ]
-    return {"columns": columns, "rows": [row for row in rows if any(row["cells"])]}
+    heads = [{"from": one[0], "whom": one[1], "there": one[2]} for one in columns]
+    return {"columns": heads, "rows": [row for row in rows if any(row["cells"])]}
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -327,9 +333,7 @@ def _asking(target: UUID) -> dict[str, Any]:
     """Return what the question page needs; nothing in it is chosen beforehand (C1)."""
     session, actor = asking()
     seen = participant(session, actor, target)
-    there = list(session.scalars(organizations()))
-    joined = set(session.scalars(partners(actor.organization, clock(session))))
-    partners_now = [one for one in there if one.id in joined]
+    partners_now = q.partners_now(session, actor, clock(session))
     named = {one.id: one.name for one in partners_now}
     people = [(str(one.id), f"{one.display_name}, {named[one.organization_id]}") for one in q.staff_of(session, named)]
     language = "es" if seen.language == "es" else "en"
@@ -341,10 +345,11 @@ def _asking(target: UUID) -> dict[str, Any]:
         "roles": _choices("recipient_role", c.RECIPIENT_ROLES),
         "own_roles": _choices("recipient_role", _own_roles(actor)),
         "own_people": [(str(one.id), one.display_name) for one in _own_people(actor)],
-        "categories": [one for one in q.choices("en") if one[0] != "substance_use"],
+        "categories": _categories(toward_agency=actor.side != Side.AGENCY),
+        "back_categories": _categories(toward_agency=actor.side == Side.AGENCY),
         "purposes": [(one, words) for one, words in q.wording("en")["purposes"].items() if one in c.PURPOSES_OFFERED],
         "events": _choices("consent_event", c.EVENTS_OFFERED),
-        "languages": _choices("language", c.LANGUAGES),
+        "spoken": _choices("language", c.LANGUAGES),
         "from_org_id": str(actor.organization),
         "own_name": organization_names(session, [actor.organization])[actor.organization],
         "name": "" if seen.given_name is NOT_SHARED else f"{seen.given_name} {seen.family_name}",
@@ -358,10 +363,16 @@ def _asking(target: UUID) -> dict[str, Any]:
     }
 
 
+def _categories(*, toward_agency: bool) -> list[tuple[str, str]]:
+    """Return what may be chosen: no substance use (C9), and toward an agency nothing said in sessions (C2)."""
+    shut = {"substance_use", "session_content"} if toward_agency else {"substance_use"}
+    return [one for one in q.choices("en") if one[0] not in shut]
+
+
 def _own_roles(actor: Actor) -> list[str]:
     """Return the roles that may be named as a recipient on the actor's own side."""
     agency = ("case_manager", "supervising_officer", "supervisor")
-    return list(agency if actor.side == "agency" else ("navigator", "supervisor"))
+    return list(agency if actor.side == Side.AGENCY else ("navigator", "supervisor"))
 
 
 def _own_people(actor: Actor) -> Sequence[Any]:

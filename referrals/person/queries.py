@@ -8,7 +8,7 @@ from datetime import date
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, Subquery, and_, false, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from referrals.kernel import crypto
@@ -51,17 +51,19 @@ def may_know(actor: Actor, participant_id: ColumnElement[UUID] | InstrumentedAtt
     Held by the actor, by a program on whose intake list they stand, or, for a supervisor, by anybody of their
     organization. Roles that do not work with participants know of nobody.
     """
+    held = aliased(Assignment)
+    return select(held.id).where(held.participant_id == participant_id, _holds(actor, held)).exists()
+
+
+def _holds(actor: Actor, held: type[Assignment]) -> ColumnElement[bool]:
+    """Return the condition that an assignment is in force and the actor's: own, by an intake list, or as supervisor."""
     if actor.user_id is None or actor.organization_id is None or not actor.works_as(*WORKING):
         return false()
-    held = aliased(Assignment)
     own = held.organization_id == actor.organization
-    holders = [
-        and_(own, held.user_id == actor.me),
-        held.program_id.in_(intake_programs(actor.me)),
-    ]
+    holders = [and_(own, held.user_id == actor.me), held.program_id.in_(intake_programs(actor.me))]
     if actor.works_as(Role.SUPERVISOR):
         holders.append(own)
-    return select(held.id).where(held.participant_id == participant_id, held.until_at.is_(None), or_(*holders)).exists()
+    return and_(held.until_at.is_(None), or_(*holders))
 
 
 def assigned(actor: Actor) -> ColumnElement[bool]:
@@ -72,6 +74,17 @@ def assigned(actor: Actor) -> ColumnElement[bool]:
 def visible_to(actor: Actor) -> Select[Person]:
     """Select the participants an actor may know of."""
     return select(Person).where(assigned(actor))
+
+
+def _listed(actor: Actor) -> Select[Person]:
+    """Select the same as `visible_to`, for reading many: from the assignments of a caseload, not by asking each row.
+
+    A supervisor's organization may hold most of the rows, so there each row is asked, and a page is soon full.
+    """
+    if actor.works_as(Role.SUPERVISOR):
+        return visible_to(actor)
+    held = aliased(Assignment)
+    return select(Person).where(Person.id.in_(select(held.participant_id).where(_holds(actor, held))))
 
 
 def assignments_visible_to(actor: Actor) -> Select[Assignment]:
@@ -86,21 +99,29 @@ def known_among(session: Session, actor: Actor, participants: Iterable[UUID]) ->
 
 def participants(
     session: Session, actor: Actor, *, after: UUID | None = None, limit: int = 25, purpose: str = PURPOSE
-) -> tuple[list[Sight[Person]], UUID | None]:
-    """Return one page of the participants within sight, newest first, and the id after which the next page begins."""
-    statement = visible_to(actor).order_by(Person.id.desc()).limit(limit + 1)
+) -> tuple[list[Sight[Person]], UUID | None, int]:
+    """Return one page of the participants within sight, newest first, where the next begins, and how many there are.
+
+    The count goes no further than one beyond `COUNTED_AT_MOST`; past the last page it is 0.
+    """
+    newest = _listed(actor).order_by(Person.id.desc()).limit(limit + 1)
     if after is not None:
-        statement = statement.where(Person.id < after)
-    ids = list(session.scalars(statement.with_only_columns(Person.id)))
-    page = statement.where(Person.id.in_(ids[:limit])) if ids else statement
+        newest = newest.where(Person.id < after)
+    counted = select(func.count()).select_from(_at_most(actor)).scalar_subquery()
+    found = list(session.execute(newest.with_only_columns(Person.id, counted)))
+    ids = [row[0] for row in found]
+    page = _listed(actor).where(Person.id.in_(ids[:limit])).order_by(Person.id.desc())
     rows = look(session, actor, page, records=LISTED, purpose=purpose, fields=_ROW)
-    return rows, (ids[limit - 1] if len(ids) > limit else None)
+    return rows, (ids[limit - 1] if len(ids) > limit else None), (found[0][1] if found else 0)
+
+
+def _at_most(actor: Actor) -> Subquery:
+    return _listed(actor).with_only_columns(Person.id).limit(COUNTED_AT_MOST + 1).subquery()
 
 
 def count(session: Session, actor: Actor) -> int:
     """Return how many participants are within sight, counting no further than one beyond `COUNTED_AT_MOST`."""
-    inner = visible_to(actor).with_only_columns(Person.id).limit(COUNTED_AT_MOST + 1).subquery()
-    found = session.scalar(select(func.count()).select_from(inner)) or 0
+    found = session.scalar(select(func.count()).select_from(_at_most(actor))) or 0
     note(session, actor, records=COUNTED, purpose=PURPOSE, count=found)
     return found
 
@@ -251,10 +272,10 @@ def _matched(
     birth_date: date | None,
 ) -> tuple[list[Person], bool]:
     """Return candidates within sight whose opened values match, newest first."""
-    newest = visible_to(actor).order_by(Person.id.desc())
+    newest = _listed(actor).order_by(Person.id.desc())
     narrowed = newest
     if agency_number:
-        agencies = session.scalars(visible_to(actor).with_only_columns(Person.organization_id).distinct()).all()
+        agencies = session.scalars(_listed(actor).with_only_columns(Person.organization_id).distinct()).all()
         narrowed = narrowed.where(
             or_(
                 false(),
@@ -266,7 +287,7 @@ def _matched(
     whole_words = False
     wanted = folded_words(name or "")
     if wanted and narrowed is newest:
-        within = visible_to(actor).with_only_columns(Person.id).limit(OPENED_AT_MOST + 1).subquery()
+        within = _listed(actor).with_only_columns(Person.id).limit(OPENED_AT_MOST + 1).subquery()
         whole_words = (session.scalar(select(func.count()).select_from(within)) or 0) > OPENED_AT_MOST
         if whole_words:
             narrowed = narrowed.where(_by_name(session, wanted))

@@ -191,8 +191,7 @@ def team_rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
 def participants(*, after: UUID | None, limit: int | None) -> Mapping[str, Any]:
     """List the participants within sight, newest first."""
     session, actor = asking()
-    rows, further = q.participants(session, actor, after=after, limit=limit or 25)
-    found = q.count(session, actor)
+    rows, further, found = q.participants(session, actor, after=after, limit=limit or 25)
     return {
         "rows": rows,
         "next": str(further) if further else None,
@@ -221,7 +220,7 @@ def participant(target: UUID) -> Mapping[str, Any]:
     own = seen.organization_id == actor.organization_id
     recorded_by = organization_names(session, [seen.organization_id])[seen.organization_id]
     return context | {
-        "person": banner(seen, team=team),
+        "person": context["person"] | {"team": team},
         "team": team,
         "recorded_by": recorded_by,
         "may_write": own and p.writes_an_agencys_record(actor, None),
@@ -252,7 +251,7 @@ def _adding() -> Mapping[str, Any]:
     actor = current_actor()
     if not p.writes_an_agencys_record(actor, None):
         raise _refused(q.LISTED)
-    return {"facilities": _facility_choices(actor), "languages": _choices("language", c.LANGUAGES)}
+    return {"facilities": _facility_choices(actor), "spoken": _choices("language", c.LANGUAGES)}
 
 
 doors.act(
@@ -275,7 +274,7 @@ def _identity(target: UUID) -> Mapping[str, Any]:
     return context | {
         "values": values | {"birth_date": seen.birth_date.isoformat()},
         "version": seen.version,
-        "languages": _choices("language", c.LANGUAGES),
+        "spoken": _choices("language", c.LANGUAGES),
         "breadcrumbs": crumbs(seen, (None, sentence("person_page.change_identity"))),
     }
 

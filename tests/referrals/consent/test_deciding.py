@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from referrals.kernel.actor import Actor, Role
 from referrals.kernel.command import execute
 from referrals.kernel.look import NOT_SHARED, Basis, Disclosure, Scope, Withheld
 from referrals.kernel.orm import CATEGORIES
+from referrals.kernel.record import start_writing
 from referrals.kernel.session import HouseSession
 from referrals.partnership import commands as partnerships
 from referrals.person import queries as people
@@ -512,6 +514,34 @@ def test_reading_consents_costs_the_same_for_one_and_many(world: World) -> None:
     for _ in range(5):
         both_ways(session, world.manager, world.person.id, world.community.id)
     assert cost() == few
+
+
+def test_no_withdrawal_commits_while_an_act_rests_on_the_consent(
+    any_world: World, engine: Engine, open_on: Callable[[Engine], HouseSession]
+) -> None:
+    world, session = any_world, any_world.session
+    consent = a_consent(session, world.manager, world.person.id, world.community.id)
+    ends = (world.person.id, world.agency.id, world.community.id)
+    start_writing(session)
+    resting = queries.covering(session, *ends, ["needs"], "referral", world.now, lock=True)
+    assert resting["needs"] is not None
+    done = threading.Event()
+
+    def take_back() -> None:
+        with open_on(engine) as other:
+            other.info["clock"] = lambda: world.now
+            withdrawn(other, world.navigator, consent.id)
+        done.set()
+
+    waiting = threading.Thread(target=take_back)
+    waiting.start()
+    assert not done.wait(0.5)
+    session.rollback()
+    waiting.join(20)
+    assert done.is_set()
+    start_writing(session)
+    assert queries.covering(session, *ends, ["needs"], "referral", world.now, lock=True) == {"needs": None}
+    session.rollback()
 
 
 def test_losing_the_assignment_closes_the_next_request(world: World) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import Engine, event
 
 from referrals.kernel.actor import Role
 from referrals.kernel.providers import FileProvider
@@ -19,7 +20,7 @@ from tests.factories.browser import Visitor, an_app
 from tests.factories.consent import PDF
 from tests.factories.organization import a_community_organization, an_agency
 from tests.factories.partnership import an_agreement
-from tests.factories.person import a_participant, as_if_referred
+from tests.factories.person import a_participant, as_if_referred, details
 
 
 class House:
@@ -108,7 +109,7 @@ def test_the_words_are_read_in_full_before_they_are_signed(house: House) -> None
         (str(house.community.id), ("attendance",)),
     }
     grid = house.casey.page(house.here)
-    assert "Open Door Center to Case managers, Sierra Department of Corrections" in grid
+    assert "Open Door Center<br>to Case managers<br>Sierra Department of Corrections" in grid
 
 
 def test_a_question_left_open_is_asked_again_with_all_that_was_typed(house: House) -> None:
@@ -204,6 +205,47 @@ def test_a_mistake_is_reported_and_voided_by_a_supervisor(house: House) -> None:
     assert house.casey.json(f"{there}/void", {}).status_code == 403
     assert boss.form(f"{there}/void", {}, there).status_code == 303
     assert boss.json(there).json["status"] == "void"
+
+
+def test_pages_cost_the_same_whatever_they_show(house: House) -> None:
+    paths = (
+        "/participants",
+        f"/participants/{house.person}",
+        f"/participants/{house.person}/care-team",
+        f"/participants/{house.person}/release-date",
+        house.here,
+        f"{house.here}/new",
+    )
+
+    def costs(visitor: Visitor) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for path in paths:
+            visitor.page(path)  # keys are warm then, as in service
+            said: list[str] = []
+
+            def keep(_connection: Any, _cursor: Any, statement: str, *_rest: Any, said: list[str] = said) -> None:
+                if not statement.startswith("BEGIN"):
+                    said.append(statement)
+
+            event.listen(Engine, "before_cursor_execute", keep)
+            try:
+                visitor.page(path)
+            finally:
+                event.remove(Engine, "before_cursor_execute", keep)
+            found[path] = len(said)
+        return found
+
+    house.signed(back="yes", back_categories=["attendance"], back_to_role="case_manager")
+    release = {"expected_on": "2030-01-02", "as_of": "2026-01-02", "source": "agency_record"}
+    house.casey.json(f"/participants/{house.person}/release-date", release)
+    few = [costs(one) for one in (house.casey, house.nia)]
+    for _ in range(4):
+        house.signed(back="yes", back_categories=["attendance"], back_to_role="case_manager")
+        house.casey.json(f"/participants/{house.person}/release-date", release)
+        house.casey.json("/participants", details(although_alike=True))
+    assert [costs(one) for one in (house.casey, house.nia)] == few
+    most = {path: 12 if path == "/participants" else 20 for path in paths}
+    assert not [(path, count) for one in few for path, count in one.items() if count > most[path]]
 
 
 def test_both_doors_tell_a_stranger_the_same_as_a_random_id(house: House) -> None:

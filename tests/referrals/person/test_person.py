@@ -211,7 +211,7 @@ def test_administrators_and_auditors_see_nobody_even_if_assigned(world: World) -
     for actor in (an_administrator(session, world.agency.id), an_auditor(session, world.agency.id)):
         as_if_referred(session, person.id, world.agency.id, user_id=actor.me)
         assert not sees(world, actor, person)
-        assert world.looked(queries.participants, actor) == ([], None)
+        assert world.looked(queries.participants, actor) == ([], None, 0)
         assert world.looked(queries.count, actor) == 0
 
 
@@ -229,9 +229,10 @@ def test_an_intake_list_opens_its_participants_to_who_is_on_it(world: World) -> 
 
 def test_the_list_and_its_count_go_by_pages(world: World) -> None:
     people = [add(world, family_name=f"Name{number}") for number in range(5)]
-    first, after = world.looked(queries.participants, world.manager, limit=2)
-    second, after = world.looked(queries.participants, world.manager, after=after, limit=2)
-    third, end = world.looked(queries.participants, world.manager, after=after, limit=2)
+    first, after, count = world.looked(queries.participants, world.manager, limit=2)
+    second, after, again = world.looked(queries.participants, world.manager, after=after, limit=2)
+    third, end, _ = world.looked(queries.participants, world.manager, after=after, limit=2)
+    assert (count, again) == (5, 5)
     assert [one.id for one in (*first, *second, *third)] == [one.id for one in reversed(people)]
     assert end is None
     assert world.looked(queries.count, world.manager) == 5
