@@ -25,7 +25,7 @@ from referrals.kernel.record import clock
 from referrals.kernel.schema import Nothing, Takes, code, codes, day, line, many, text, uid
 from referrals.organization.models import Organization
 from referrals.partnership import queries as partnerships
-from referrals.partnership.models import NoAgreementError
+from referrals.partnership.models import Agreement, NoAgreementError, active_at
 from referrals.person import queries as persons
 from referrals.person.commands import assign, end_assignments
 from referrals.person.models import LANGUAGES, Person
@@ -89,6 +89,12 @@ class ReferralDoneError(RuleBrokenError):
     """It has ended and its loop is closed: nothing more is written to it."""
 
     code = "referral_done"
+
+
+class AnswersNotSharedError(RuleBrokenError):
+    """The recipient's answers do not come back now, so there is no outcome to acknowledge: the loop waits (R25)."""
+
+    code = "answers_not_shared"
 
 
 class NothingDueError(RuleBrokenError):
@@ -368,6 +374,9 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
     agreement = partnerships.agreement_between(session, referral.source_id, referral.recipient_id, work.now)
     if agreement is None or not agreement.covers_program(program.id) or q.PURPOSE not in agreement.purposes:
         raise NoAgreementError
+    still = select(Agreement.id).where(Agreement.id == agreement.id, active_at(work.now))
+    if session.scalars(still.with_for_update(read=True, of=Agreement)).one_or_none() is None:
+        raise NoAgreementError  # somebody ended it while this waited
     program.require_open()
     if recipient.part2_program != "no":
         raise Part2ConsentNeededError
@@ -603,6 +612,8 @@ def _answer_loop(work: Work, referral: Referral, answer: str, words: str | None)
     facts = _facts(work, referral)
     if (due := referral.write_settlement(facts, at=work.now)) is not None:
         _put(work, referral, due)
+    if q.is_outcome_hidden(work.session, referral, work.actor, work.now):
+        raise AnswersNotSharedError
     said = referral.answer_loop(
         answer, at=work.now, by=work.actor.me, organization_id=work.actor.organization, words=words
     )

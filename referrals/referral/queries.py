@@ -351,6 +351,13 @@ def faults_of(
     return faults
 
 
+def is_outcome_hidden(session: Session, referral: Referral, actor: Actor, at: datetime) -> bool:
+    """Whether the recipient ended it and its answers do not come back to the actor's side (R25)."""
+    if referral.side_of(actor.organization_id) is not Party.SOURCE or referral.steps[-1].side != Party.RECIPIENT:
+        return False
+    return RETURNED not in coverage(session, referral, at).back
+
+
 def sendable_categories(session: Session, referral: Referral, actor: Actor, at: datetime) -> tuple[str, ...]:
     """Return the categories that what the actor writes may have if the other side is to read it (R19)."""
     covered = coverage(session, referral, at)
@@ -535,7 +542,7 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         loop_owed_by=row.loop_owed_by,
         timeline=rows,
         thread=thread(session, actor, row),
-        may=_may(actor, row, stands, at),
+        may=_may(actor, row, stands, at) - ({"close_loop", "dispute_outcome"} if status is NOT_SHARED else set()),
         sendable=sendable_categories(session, row, actor, at) if row.sent_at is not None else (),
         entries_left_out=left_out,
         helpers=tuple(sorted(people.values())),

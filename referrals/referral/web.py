@@ -157,16 +157,21 @@ class ListWords(Takes):
 
     group = code(q.Group, default=q.Group.US)
     status = code(q.STATES, required=False)
+    participant_id = uid(required=False)
     after = uid(required=False)
     limit = whole(1, 100, required=False)
 
 
 @doors.get("/referrals", page="referral/list.html", shape=CardShape, takes=ListWords, many=True)
-def referrals(*, group: str, status: str | None, after: UUID | None, limit: int | None) -> Mapping[str, Any]:
+def referrals(
+    *, group: str, status: str | None, participant_id: UUID | None, after: UUID | None, limit: int | None
+) -> Mapping[str, Any]:
     """List the referrals that wait on us, on them, or are closed."""
     session, actor = asking()
     chosen = q.Group(group)
-    rows, following = q.listed(session, actor, chosen, status=status, after=after, limit=limit or 25)
+    rows, following = q.listed(
+        session, actor, chosen, status=status, participant_id=participant_id, after=after, limit=limit or 25
+    )
     return {
         "rows": rows,
         "next": following,
@@ -174,13 +179,14 @@ def referrals(*, group: str, status: str | None, after: UUID | None, limit: int 
         "status": status,
         "statuses": _options("status", [one for one in q.STATES if one != "draft"]),
         "zone": q.zone_of(session, actor),
-        "next_url": _list_url(group, status, following, limit) if following is not None else None,
+        "next_url": _list_url(group, status, participant_id, following, limit) if following is not None else None,
+        "one_person": f"&participant_id={participant_id}" if participant_id is not None else "",
         "is_first": after is None,
     }
 
 
-def _list_url(group: str, status: str | None, after: UUID, limit: int | None) -> str:
-    asked = {"group": group, "status": status, "after": after, "limit": limit}
+def _list_url(group: str, status: str | None, participant_id: UUID | None, after: UUID, limit: int | None) -> str:
+    asked = {"group": group, "status": status, "participant_id": participant_id, "after": after, "limit": limit}
     return "/referrals?" + "&".join(f"{name}={value}" for name, value in asked.items() if value is not None)
 
 
@@ -858,6 +864,9 @@ say(
         "referral_already_open": _l("There is an open referral of this participant to this program."),
         "part2_consent_needed": _l(
             "This program treats, or may treat, substance use. That needs a special consent, which is not offered yet."
+        ),
+        "answers_not_shared": _l(
+            "Answers are not shared with your organization now, so there is no outcome to acknowledge yet."
         ),
         "nothing_due": _l("There is nothing to settle."),
         "not_covered": _l(
