@@ -58,9 +58,13 @@ class Mouse:
         """Follow an entry of the main navigation."""
         entry = self.page.get_by_role("navigation", name="Main").get_by_role("link", name=place)
         if not entry.is_visible():  # a phone folds the menu
-            self.activate(self.page.get_by_text("Menu", exact=True))
+            self.unfold("Menu")
         with self._leaving():
             self.activate(entry)
+
+    def unfold(self, words: str) -> None:
+        """Open what is folded under these words."""
+        self.activate(self.page.get_by_text(words, exact=True))
 
     def fill(self, name: str, words: str, **where: Any) -> None:
         """Type into a text field."""

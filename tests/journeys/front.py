@@ -170,12 +170,16 @@ class Front:
 
     def join(self, organization_id: str, name: str, full_name: str, *roles: str) -> Caller:
         """Let the operator add somebody, who then comes in through the JSON door."""
+        return self.arrive(name, self.invite(organization_id, name, full_name, *roles))
+
+    def invite(self, organization_id: str, name: str, full_name: str, *roles: str) -> str:
+        """Let the operator add somebody, and return their one-time code."""
         with self.session() as session:
             words = {"sign_in_name": name, "display_name": full_name, "roles": list(roles)}
             made = execute(session, accounts.add_user, actor=system("cli"), target=UUID(organization_id), data=words)
             one_time = made.shown_code
         assert one_time is not None
-        return self.arrive(name, one_time)
+        return one_time
 
     def arrive(self, name: str, one_time: str) -> Caller:
         """Come in for the first time: one-time code, password, authenticator."""

@@ -1,0 +1,332 @@
+"""Every page that a GET shows: accessible, titled, at home on a phone, without a word to the console.
+
+The normal run takes each page once, role and width varied in turn; each role at each width of each page is `long`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from referrals import demo
+from tests.browser.conftest import DESK, PHONE
+from tests.browser.hands import Mouse
+from tests.journeys.front import shown_by_an_app
+from tests.journeys.places import SHARED, Place, consent
+
+#: Everybody of the demonstration: both sides, each role.
+EVERYBODY = [one.name for one in demo.ACCOUNTS]
+#: GET addresses that are no pages of their own, each with its reason.
+NO_PAGES = {
+    "/health": "a word for monitors",
+    "/": "leads on",
+    "/static/<path:filename>": "files",
+    "/api/v1/openapi.json": "for machines",
+    "/sign-in": "leads on who is signed in; looked at without a sign-in below",
+    "/sign-in/second-step": "looked at while coming in, below",
+    "/sign-in/new-password": "looked at while coming in, below",
+    "/sign-in/enroll": "looked at while coming in, below",
+    "/account/authenticator/new": "leads on unless an authenticator is being replaced",
+    "/evidence/<uuid:target>": "hands out a file",
+}
+#: Which referral each step's page is about; any other is about the one that was just sent.
+REFERRAL_FOR = {
+    "draft": "draft",
+    "sending": "draft",
+    "discarding": "draft",
+    "reply": "asked",
+    "start": "accepted",
+    "completion": "working",
+    "end": "working",
+    "closing-report/new": "working",
+    "resumption": "working",
+    "closing-report": "ended",
+    "closing-report/addendum": "ended",
+    "outcome": "ended",
+    "dispute": "ended",
+}
+TITLE = re.compile(r"^(Error: )?\S.* – Throughgate$")  # noqa: RUF001  # the dash that stands there
+ZONE = ZoneInfo(demo.ZONE)
+
+
+def day(ahead: int = 0) -> str:
+    """A day at the demonstration's place."""
+    return (datetime.now(ZONE).date() + timedelta(days=ahead)).isoformat()
+
+
+@pytest.fixture(scope="session")
+def people(service: Any) -> dict[str, Any]:
+    """Everybody, signed in through the JSON door; a browser may borrow their cookie."""
+    front = service.front()
+    signed_in = {name: front.sign_in(name) for name in EVERYBODY}
+    for name, one in signed_in.items():
+        cookie = one.http.get_cookie("__Host-sid", domain="127.0.0.1")
+        service.signed_in[name] = [
+            {
+                "name": "__Host-sid",
+                "value": cookie.value,
+                "domain": "127.0.0.1",
+                "path": "/",
+                "secure": True,
+                "httpOnly": True,
+            }
+        ]
+    return signed_in
+
+
+@pytest.fixture(scope="session")
+def things(people: dict[str, Any]) -> dict[str, str]:
+    """Something of each kind to look at: a participant, referrals at every stage, and what stands around them."""
+    maria, dana, walsh = people["maria"], people["dana"], people["walsh"]
+    persons = {one["called"]: one["id"] for one in maria.every("/participants")}
+    dee, jose, linh = (
+        next(key for name, key in persons.items() if name.startswith(one)) for one in ("Dee", "José", "L")
+    )
+    programs = {one["name"][:3]: one["id"] for one in maria.every("/programs")}
+    open_ones = maria.every("/referrals?group=them")
+    sent = next(one["id"] for one in open_ones if one["participant_id"] == dee)
+    asked = next(one["id"] for one in open_ones if one["participant_id"] == jose)
+    dana.do(f"/referrals/{asked}/question", {"topic": "needs", "question": "What work did he do before?"})
+    agency = Place(maria.organization, ZONE, {})
+    name = "Linh Tran"
+    maria.do(f"/participants/{linh}/consents", consent(agency, dana.organization, name) | {"categories": SHARED})
+
+    def on_its_way(person: str, program: str, *, far: int) -> str:
+        draft = maria.do(f"/participants/{person}/referrals", {"program_id": programs[program]})["id"]
+        at = f"/referrals/{draft}"
+        maria.do(f"{at}/draft", _content(program), If_Match=maria.get(f"{at}/draft").headers["ETag"])
+        steps = [
+            (maria, "sending", {}),
+            (dana, "acceptance", {"caseworker_id": dana.me, "first_contact_on": day(2)}),
+            (dana, "start", {"started_on": day(), "how": "phone"}),
+            (dana, "closing-report", {"result_1": "achieved", "helps_next": "A ride."}),
+            (dana, "completion", {"outcome": "goals_met"}),
+        ]
+        for who, step, words in steps[:far]:
+            who.do(f"{at}/{step}", words)
+        return str(draft)
+
+    message = maria.do(
+        f"/referrals/{sent}/messages",
+        {"audience": "both", "category": "needs", "message": "He asked about a bus pass."},
+    )
+    agreement = maria.every("/partnerships")[0]["id"]
+    facility = maria.every(f"/organizations/{maria.organization}/facilities")[0]["id"]
+    return {
+        "participants": dee,
+        "sent": sent,
+        "asked": asked,
+        "accepted": on_its_way(dee, "Day", far=2),
+        "working": on_its_way(jose, "Hom", far=3),
+        "ended": on_its_way(linh, "Hom", far=5),
+        "draft": on_its_way(linh, "Day", far=0),
+        "messages": message["id"],
+        "consents": maria.every(f"/participants/{dee}/consents")[0]["id"],
+        "organizations": dana.organization,
+        "facilities": facility,
+        "rooms": maria.every(f"/facilities/{facility}/rooms")[0]["id"],
+        "locations": dana.every(f"/organizations/{dana.organization}/locations")[0]["id"],
+        "programs": programs["Hom"],
+        "partnerships": agreement,
+        "partner-rules": maria.every(f"/partnerships/{agreement}/rules")[0]["id"],
+        "assignments": walsh.every(f"/participants/{dee}/care-team")[0]["id"],
+        "organization": maria.me,
+        "oversight": people["noor"].every("/oversight/events?action=referral.sent")[0]["id"],
+    }
+
+
+def _content(program: str) -> dict[str, Any]:
+    return {
+        "asked_by": "participant",
+        "agreed_on": day(),
+        "agreed_how": "in_person",
+        "service": "housing" if program == "Hom" else "employment",
+        "urgency": "soon",
+        "reason_text": "Wants a place to begin from.",
+        "goals": ["A key of my own"],
+        "accommodations": ["none"],
+        "language": "en",
+        "first_contact": "By letter first.",
+        "contact_name": "Maria Delgado",
+        "contact_phone": "+1 209 555 0101",
+        "contact_hours": "Weekdays 8 to 4",
+        "backup_name": "Erin Walsh",
+        "backup_phone": "+1 209 555 0102",
+        "backup_hours": "Weekdays 8 to 4",
+    }
+
+
+@pytest.fixture(scope="session")
+def pages(service: Any, people: dict[str, Any], things: dict[str, str]) -> dict[str, list[str]]:
+    """Each page's address with those whom it answers with 200; nobody's page would be a page too many."""
+    app = service.front().app
+    rules = sorted(
+        {rule.rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ()) and _is_page(rule.rule)}
+    )
+    return {path: [name for name in EVERYBODY if _answers(people[name], path)] for path in map(_filled(things), rules)}
+
+
+def _is_page(rule: str) -> bool:
+    return rule not in NO_PAGES and not rule.startswith("/api/v1/")
+
+
+def _filled(things: dict[str, str]) -> Callable[[str], str]:
+    def fill(rule: str) -> str:
+        if "<uuid:target>" not in rule:
+            return rule
+        before, _, after = rule.partition("/<uuid:target>")
+        kind = before.strip("/").split("/")[0]
+        if kind == "referrals":
+            kind = REFERRAL_FOR.get(after.strip("/"), "sent")
+        return rule.replace("<uuid:target>", things[kind])
+
+    return fill
+
+
+def _answers(one: Any, path: str) -> bool:
+    answer = one.http.get(path, base_url="https://127.0.0.1", environ_base={"REMOTE_ADDR": one.address})
+    assert answer.status_code in {200, 403, 404, 409}, f"{path}: {answer.status_code}"
+    return bool(answer.status_code == 200)
+
+
+def faults_of(visitor: Any, path: str) -> Iterator[str]:
+    """What is wrong with the page that stands there."""
+    page = visitor.page
+    yield from visitor.violations()
+    if visitor.is_too_wide():
+        yield f"{path}: scrolls sideways at {page.viewport_size['width']} px"
+    title, headings = page.title(), page.get_by_role("heading", level=1).all_inner_texts()
+    if not TITLE.match(title):
+        yield f"{path}: the title is {title!r}"
+    if len(headings) != 1:
+        yield f"{path}: {len(headings)} first headings"
+    elif not title.removeprefix("Error: ").startswith(headings[0]):
+        yield f"{path}: the title {title!r} does not begin with the heading {headings[0]!r}"
+    if page.get_by_role("main").count() != 1 or not page.evaluate("document.documentElement.lang"):
+        yield f"{path}: no main part, or no language"
+
+
+def test_every_page_is_somebodys(pages: dict[str, list[str]]) -> None:
+    assert [path for path, names in pages.items() if not names] == []
+    assert len(pages) > 60  # the URL map of this release; fewer would mean that the rules were not read
+
+
+def test_every_page_once(visitor: Callable[..., Any], pages: dict[str, list[str]]) -> None:
+    found: list[str] = []
+    windows: dict[tuple[str, int], Any] = {}
+    turns = itertools.cycle([(0, PHONE), (1, DESK), (2, PHONE), (0, DESK), (1, PHONE), (2, DESK)])
+    for (path, names), (turn, width) in zip(pages.items(), turns, strict=False):
+        if not names:
+            continue
+        name = names[turn % len(names)]
+        if (name, width) not in windows:
+            windows[name, width] = visitor(width=width).come_back(name)
+        one = windows[name, width]
+        one.go(path)
+        found += [f"{fault} (as {name})" for fault in faults_of(one, path)]
+    assert found == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize("name", EVERYBODY)
+def test_every_page_as_everybody(
+    visitor: Callable[..., Any], pages: dict[str, list[str]], name: str, width: int
+) -> None:
+    one = visitor(width=width).come_back(name)
+    found: list[str] = []
+    for path, names in pages.items():
+        answer = one.page.goto(one.service.url + path)
+        assert (answer.status == 200) == (name in names), path
+        found += faults_of(one, path)
+    assert found == []
+
+
+#: Forms that cannot be sent empty, with who fills them in.
+FORMS = {
+    "/participants/new": "maria",
+    "/participants/{participants}/consents/new": "maria",
+    "/participants/{participants}/release-date": "maria",
+    "/participants/{participants}/referrals/new": "maria",
+    "/referrals/{sent}/acceptance": "dana",
+    "/referrals/{sent}/refusal": "dana",
+    "/referrals/{working}/closing-report/new": "dana",
+    "/organization/people/new": "kai",
+    "/partnerships/{partnerships}/rules/new": "walsh",
+}
+
+
+def test_forms_that_were_sent_empty_say_what_to_do(
+    visitor: Callable[..., Any], people: dict[str, Any], things: dict[str, str]
+) -> None:
+    assert people
+    found: list[str] = []
+    for (template, name), width in zip(FORMS.items(), itertools.cycle([PHONE, DESK]), strict=False):
+        path = template.format(**things)
+        one = visitor(width=width).come_back(name)
+        one.go(path)
+        main = one.page.get_by_role("main")
+        for text in main.get_by_role("textbox").all():
+            text.fill("")
+        with one.page.expect_navigation():
+            main.get_by_role("button").last.click()
+        found += faults_of(one, path)
+        if not one.page.title().startswith("Error: "):
+            found.append(f"{path}: the title does not say that something is wrong: {one.page.title()}")
+        summary = main.get_by_role("alert")
+        if summary.count() != 1:
+            found.append(f"{path}: {summary.count()} summaries of what is wrong")
+            continue
+        for link in summary.get_by_role("link").all():
+            goal = str(link.get_attribute("href")).removeprefix("#")
+            if not one.page.evaluate("id => Boolean(document.getElementById(id))", goal):
+                found.append(f"{path}: the summary leads to {goal!r}, which is not on the page")
+    assert found == []
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_a_newcomer_comes_in(visitor: Callable[..., Any], service: Any, people: dict[str, Any], width: int) -> None:
+    name = f"new.comer{width}"
+    one_time = service.front().invite(people["lee"].organization, name, "New Comer", "case_manager")
+    one = visitor(width=width)
+    hand = Mouse(one)
+    found: list[str] = []
+    one.go("/sign-in")
+    found += faults_of(one, "/sign-in")
+    hand.press("Sign in")
+    assert one.page.title().startswith("Error: ")
+    found += faults_of(one, "/sign-in, sent empty")
+    hand.tick("I have read this notice")
+    hand.fill("Sign-in name", name)
+    one.page.get_by_label("Password").fill(one_time)
+    hand.press("Sign in")
+    found += faults_of(one, "/sign-in/new-password")
+    one.page.get_by_label("New password").fill(demo.PASSWORD)
+    hand.press("Save password")
+    found += faults_of(one, "/sign-in/enroll")
+    key = re.search(r"(?:[A-Z2-7]{4} ){7}[A-Z2-7]{4}", one.page.get_by_role("main").inner_text())
+    assert key is not None
+    hand.fill("Six digits from your app", shown_by_an_app(key[0], datetime.now(UTC)))
+    hand.press("Confirm code")
+    assert hand.heading() == "Your recovery codes"
+    found += faults_of(one, "recovery codes")
+    hand.follow("I have kept them")
+    assert hand.heading() == "Home"
+    if width == PHONE:
+        hand.unfold("Menu")
+    hand.press("Sign out")
+    assert hand.reads("You are signed out, here and on every other device.")
+    found += faults_of(one, "signed out")
+    hand.tick("I have read this notice")
+    hand.fill("Sign-in name", name)
+    one.page.get_by_label("Password").fill(demo.PASSWORD)
+    hand.press("Sign in")
+    found += faults_of(one, "/sign-in/second-step")
+    assert found == []
