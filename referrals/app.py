@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from flask import Flask
 from whitenoise import WhiteNoise
@@ -70,7 +70,8 @@ def create_app(
     settings = settings or surroundings.load()
     provider = provider_from(settings.keys, os.environ)
     app = web.House("referrals", template_folder=str(web.ROOT / "templates"))
-    app.config["SECRET_KEY"] = provider.secret_key()
+    apart = settings.secret_key is not None and settings.keys != "env"
+    app.config["SECRET_KEY"] = cast("str", settings.secret_key).encode() if apart else provider.secret_key()
     app.config["HOUSE_ENGINE_OPTIONS"] = engine_options or {}
     installed = web.Installed(settings, KeyRing(provider), gates(), clock)
     web.install(app, installed, account.load_sign_in)

@@ -113,6 +113,10 @@ def check() -> None:
 def migrate() -> None:
     """Bring the database to this release, and make its house keys if it has none."""
     settings = read_settings()
+    try:
+        provider_from(settings.keys, os.environ)  # before anything is made: the first thing it needs are keys
+    except KeyProblemError as problem:
+        raise click.ClickException(problem.remedy) from problem
     if (file := surroundings.sqlite_path(settings.database_url)) is not None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = make_engine(settings.database_url)

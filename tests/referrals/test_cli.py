@@ -1,0 +1,154 @@
+"""The operator's command line: a new installation made by it alone, and each refusal with what to do."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from referrals.cli import main
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def place(scratch: Path, tmp_path: Path) -> dict[str, str]:
+    """Settings of a production installation in folders of its own."""
+    database = scratch / f"cli-{tmp_path.name}-{os.getpid()}"
+    database.mkdir(mode=0o700)
+    (tmp_path / "keys").mkdir(mode=0o700)
+    return {
+        "THROUGHGATE_ENV": "production",
+        "THROUGHGATE_DATABASE_URL": f"sqlite:///{database / 'throughgate.db'}",
+        "THROUGHGATE_KEYS": str(tmp_path / "keys" / "keys.json"),
+        "THROUGHGATE_PUBLIC_URL": "https://throughgate.example.org",
+        "THROUGHGATE_RATE_URL": "redis://127.0.0.1:6379",
+    }
+
+
+@pytest.fixture
+def run(place: dict[str, str]) -> Run:
+    """Run one command; `also` changes settings."""
+
+    def call(*arguments: str, also: dict[str, str] | None = None) -> Result:
+        return CliRunner().invoke(main, arguments, env=place | (also or {}))
+
+    return call
+
+
+@pytest.fixture
+def installed(run: Run) -> Run:
+    """The same, after keys and migrations were made."""
+    assert run("keys", "create").exit_code == 0
+    assert run("migrate").exit_code == 0
+    return run
+
+
+def engine_of(place: dict[str, str]) -> Engine:
+    return create_engine(place["THROUGHGATE_DATABASE_URL"], poolclass=NullPool)
+
+
+def test_before_anything_is_made_each_command_says_what_is_missing(run: Run) -> None:
+    told = run("migrate")
+    assert told.exit_code != 0
+    assert run("keys", "create").exit_code == 0
+    told = run("check")
+    assert told.exit_code == 1
+    assert "Run: throughgate migrate" in told.output
+
+
+def test_a_key_file_is_private_and_never_overwritten(run: Run, place: dict[str, str]) -> None:
+    assert run("keys", "create").exit_code == 0
+    keys = Path(place["THROUGHGATE_KEYS"])
+    before = keys.read_bytes()
+    assert keys.stat().st_mode & 0o777 == 0o600
+    again = run("keys", "create")
+    assert again.exit_code != 0
+    assert "not overwritten" in again.output
+    assert keys.read_bytes() == before
+
+
+def test_a_fresh_installation_holds_and_migrating_again_changes_nothing(installed: Run, place: dict[str, str]) -> None:
+    assert installed("check").exit_code == 0
+    assert installed("migrate").exit_code == 0
+    with engine_of(place).connect() as connection:
+        keys = connection.execute(text("SELECT count(*) FROM data_key")).scalar_one()
+        purposes = connection.execute(text("SELECT count(DISTINCT purpose) FROM data_key")).scalar_one()
+    assert keys == purposes > 0
+
+
+def test_setup_gives_the_first_administrator_a_code_and_happens_once(installed: Run, place: dict[str, str]) -> None:
+    words = ("setup", "--agency", "Test County", "--name", "Ann Admin", "--sign-in-name", "ann")
+    first = installed(*words)
+    assert first.exit_code == 0
+    found = re.search(r"shown once\): (\S+)", first.output)
+    assert found is not None
+    database = Path(place["THROUGHGATE_DATABASE_URL"].removeprefix("sqlite:///"))
+    assert found[1].encode() not in database.read_bytes()
+    second = installed(*words)
+    assert second.exit_code != 0
+    assert "Refused" in second.output
+
+
+@pytest.mark.parametrize("command", ["seed", "accounts"])
+def test_s901_production_knows_no_demonstration(installed: Run, command: str) -> None:
+    told = installed("demo", command)
+    assert told.exit_code != 0
+    assert "development only" in told.output
+
+
+def test_s901_production_does_not_start_on_a_demonstrations_database(installed: Run, place: dict[str, str]) -> None:
+    with engine_of(place).begin() as connection:
+        connection.execute(text("UPDATE installation SET demo = 1, installed_at = '2026-01-01 00:00:00.000000'"))
+    told = installed("worker", "--once")
+    assert told.exit_code != 0
+    assert "demonstration accounts" in str(told.exception)
+
+
+def test_s901_a_key_file_that_others_can_read_stops_the_start(installed: Run, place: dict[str, str]) -> None:
+    Path(place["THROUGHGATE_KEYS"]).chmod(0o644)
+    told = installed("check")
+    assert told.exit_code == 1
+    assert "chmod 600" in told.output
+
+
+def test_keys_beside_the_database_stop_the_start(installed: Run, place: dict[str, str]) -> None:
+    beside = Path(place["THROUGHGATE_DATABASE_URL"].removeprefix("sqlite:///")).with_name("keys.json")
+    shutil.copy2(place["THROUGHGATE_KEYS"], beside)
+    told = installed("check", also={"THROUGHGATE_KEYS": str(beside)})
+    assert told.exit_code == 1
+
+
+def test_another_installations_keys_stop_the_start(installed: Run, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "keys.json"
+    assert installed("keys", "create", str(other)).exit_code == 0
+    told = installed("check", also={"THROUGHGATE_KEYS": str(other)})
+    assert told.exit_code == 1
+
+
+def test_a_guard_of_the_log_that_is_gone_stops_the_start(installed: Run, place: dict[str, str]) -> None:
+    with engine_of(place).begin() as connection:
+        name = connection.execute(
+            text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_event' LIMIT 1")
+        ).scalar_one()
+        connection.execute(text(f"DROP TRIGGER {name}"))
+    told = installed("check")
+    assert told.exit_code == 1
+    assert "audit_event" in told.output
+
+
+def test_the_worker_runs_what_is_due_and_ends(installed: Run) -> None:
+    assert installed("worker", "--once").exit_code == 0
+
+
+def test_unlocking_nobody_says_so(installed: Run) -> None:
+    told = installed("unlock", "nobody")
+    assert told.exit_code != 0
+    assert "no account named nobody" in told.output

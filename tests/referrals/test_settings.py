@@ -1,0 +1,65 @@
+"""Settings: what is missing, misspelled or unsafe is refused by name, with what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from referrals.settings import SettingsError, load, sqlite_path
+
+DEVELOPMENT = {
+    "THROUGHGATE_ENV": "development",
+    "THROUGHGATE_DATABASE_URL": "sqlite:////srv/throughgate/t.db",
+    "THROUGHGATE_KEYS": "/etc/throughgate/keys.json",
+}
+PRODUCTION = DEVELOPMENT | {
+    "THROUGHGATE_ENV": "production",
+    "THROUGHGATE_PUBLIC_URL": "https://throughgate.example.org",
+    "THROUGHGATE_RATE_URL": "redis://127.0.0.1:6379",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "named", "remedy"),
+    [
+        ({"THROUGHGATE_DATABASE_URL": ""}, "THROUGHGATE_DATABASE_URL is missing", "Set it"),
+        ({"THROUGHGATE_KEYS": ""}, "THROUGHGATE_KEYS is missing", "throughgate keys create"),
+        ({"THROUGHGATE_ENV": "prod"}, "THROUGHGATE_ENV is 'prod'", "development or production"),
+        ({"THROUGHGATE_SECRETKEY": "x"}, "Unknown setting: THROUGHGATE_SECRETKEY", "Remove it, or correct its name"),
+        ({"THROUGHGATE_PUBLIC_URL": "http://t.example.org"}, "THROUGHGATE_PUBLIC_URL", "https://"),
+        ({"THROUGHGATE_RATE_URL": "memory://"}, "THROUGHGATE_RATE_URL", "redis://"),
+        ({"THROUGHGATE_FAST_PASSWORDS": "1"}, "THROUGHGATE_FAST_PASSWORDS is a test aid", "Remove it"),
+        ({"THROUGHGATE_DEMO_FOLDER": "/srv"}, "THROUGHGATE_DEMO_FOLDER is a test aid", "Remove it"),
+        ({"THROUGHGATE_TRUSTED_PROXIES": "two"}, "TRUSTED_PROXIES", ""),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
+)
+def test_s901_what_is_wrong_is_refused_by_name_with_its_remedy(change: dict[str, str], named: str, remedy: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(PRODUCTION | change)
+    assert named in str(refused.value)
+    assert remedy in str(refused.value)
+
+
+def test_s906_test_aids_are_for_development() -> None:
+    assert load(DEVELOPMENT | {"THROUGHGATE_FAST_PASSWORDS": "1"}).fast_passwords
+
+
+def test_production_without_an_environment_named_is_the_default() -> None:
+    settings = load({name: value for name, value in PRODUCTION.items() if name != "THROUGHGATE_ENV"})
+    assert settings.env == "production"
+    assert settings.hosts == ["throughgate.example.org"]
+
+
+def test_what_is_shown_holds_no_secret() -> None:
+    shown = load(PRODUCTION | {"THROUGHGATE_SECRET_KEY": "canary-of-a-secret"}).shown()
+    assert shown["secret_key"] == "set"
+    assert "canary" not in str(shown)
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [("sqlite:////srv/t.db", "/srv/t.db"), ("sqlite:///:memory:", None), ("postgresql://h/d", None)],
+)
+def test_only_a_file_of_sqlite_has_a_path(url: str, path: str | None) -> None:
+    found = sqlite_path(url)
+    assert (None if found is None else str(found)) == path
