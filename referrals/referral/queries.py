@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, Text, and_, case, false, func, literal, not_, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, case, false, func, literal, not_, or_, select, true
 from sqlalchemy import cast as as_type
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, selectinload
 
@@ -31,6 +31,7 @@ from referrals.kernel.look import (
     look_at,
     look_over,
     mark_seen,
+    note,
     refuse,
 )
 from referrals.kernel.orm import CATEGORIES
@@ -66,6 +67,7 @@ __all__ = ["CATEGORIES", "STATES"]
 
 VIEWED: Final = declare_look("referral.viewed", "a referral's page")
 LISTED: Final = declare_look("referral.listed", "the referrals within sight, by whose move it is")
+COUNTED: Final = declare_look("referral.counted", "how many referrals stand in one list")
 DRAFT_VIEWED: Final = declare_look("referral.draft_viewed", "one's own draft of a referral")
 TIMELINE_VIEWED: Final = declare_look("referral.timeline_viewed", "what happened to a referral, step by step")
 THREAD_VIEWED: Final = declare_look("referral.thread_viewed", "the messages of a referral's thread")
@@ -117,7 +119,7 @@ def within_sight(actor: Actor) -> ColumnElement[bool]:
     named for it (then and now), and their supervisors.
     """
     if actor.kind == "service":
-        return Referral.step_count > 0
+        return true()
     if actor.user_id is None or actor.organization_id is None or not actor.works_as(*WORKING):
         return false()
     own = and_(
@@ -686,6 +688,7 @@ def count(session: Session, actor: Actor, group: Group, *, at_most: int = 1000) 
     for ours in (Party.SOURCE, Party.RECIPIENT):
         inner = _in_list(actor, ours, group, at).limit(at_most + 1 - total).subquery()
         total += session.scalar(select(func.count()).select_from(inner)) or 0
+    note(session, actor, records=COUNTED, purpose=PURPOSE, count=total)
     return total
 
 
@@ -842,7 +845,10 @@ def _timeline(session: Session, actor: Actor, row: Referral) -> tuple[list[Entry
         if row.loop_answers
         else []
     )
-    who = accounts.names(session, {one.by for one in kept} | {one.by for one in said})
+    named = {
+        one.seq: UUID(one.details["caseworker_id"]) for one in kept if one.details and "caseworker_id" in one.details
+    }
+    who = accounts.names(session, {one.by for one in kept} | {one.by for one in said} | set(named.values()))
     where = organizations.names(session, {one.organization_id for one in kept} | {one.organization_id for one in said})
     entries = [
         Entry(
@@ -856,7 +862,7 @@ def _timeline(session: Session, actor: Actor, row: Referral) -> tuple[list[Entry
             became=one.became,
             why=one.why,
             because=one.because,
-            details=one.details,
+            details=one.details | {"caseworker": who.get(named[one.seq], "")} if one.seq in named else one.details,
             seq=one.seq,
         )
         for one in kept

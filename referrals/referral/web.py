@@ -206,7 +206,7 @@ def referral(target: UUID) -> Mapping[str, Any]:
     """Show one referral: how it stands, what happens next, the thread, the timeline."""
     session, actor = asking()
     view = q.referral(session, actor, target)
-    return _around(view) | {"it": view, "banner": _banner(view), "forms": Form()}
+    return _around(view) | {"it": view, "banner": _banner(view), "forms": [Form(), Form(), Form()]}
 
 
 @doors.get("/referrals/<uuid:target>/answer", page="referral/answer.html", shape=None)
@@ -246,7 +246,7 @@ def _around(view: q.View) -> dict[str, Any]:
         "status": _word("status", view.status),
         "status_kind": _KINDS.get(str(view.status), "neutral"),
         "next_words": _next_words(view),
-        "entries": [_told(entry, view) for entry in view.timeline],
+        "entries": [_told(entry) for entry in view.timeline],
         "content": _content(view),
         "other": str(told),
         "audience": [str(told)] if ("needs" if view.side == "source" else "attendance") in view.sendable else [],
@@ -293,7 +293,7 @@ def _options(kind: str, codes: Iterable[str]) -> list[tuple[str, str]]:
     return [(str(one), sentence(f"{kind}.{one}")) for one in codes]
 
 
-def _told(entry: q.Entry, view: q.View) -> Mapping[str, Any]:
+def _told(entry: q.Entry) -> Mapping[str, Any]:
     """Return a timeline entry in words."""
     said: list[str] = []
     if entry.why is NOT_SHARED or entry.because is NOT_SHARED:
@@ -310,8 +310,6 @@ def _told(entry: q.Entry, view: q.View) -> Mapping[str, Any]:
                 for name, value in details.items()
                 if name != "caseworker_id"
             ]
-        if entry.what == "accept_referral" and view.helpers:
-            said.append(f"{sentence('detail.caseworker_id')}: {', '.join(view.helpers)}")
     return {
         "what": sentence(f"verb.{entry.what}" if entry.side != "system" else f"settled.{entry.what}"),
         "at": entry.at,
@@ -786,7 +784,7 @@ say(
         "reason.wrong_person": _l("The wrong person"),
         "reason.wrong_program": _l("The wrong program"),
         "reason.entered_twice": _l("Entered twice"),
-        "detail.caseworker_id": _l("Caseworker"),
+        "detail.caseworker": _l("Caseworker"),
         "detail.first_contact_on": _l("First contact"),
         "detail.started_on": _l("Began on"),
         "detail.how": _l("How"),
