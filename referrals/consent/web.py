@@ -8,6 +8,7 @@ from uuid import UUID
 
 from flask import Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
@@ -336,7 +337,6 @@ def _asking(target: UUID) -> dict[str, Any]:
     partners_now = q.partners_now(session, actor, clock(session))
     named = {one.id: one.name for one in partners_now}
     people = [(str(one.id), f"{one.display_name}, {named[one.organization_id]}") for one in q.staff_of(session, named)]
-    language = "es" if seen.language == "es" else "en"
     return {
         "it": seen,
         "person": banner(seen),
@@ -347,13 +347,14 @@ def _asking(target: UUID) -> dict[str, Any]:
         "own_people": [(str(one.id), one.display_name) for one in _own_people(actor)],
         "categories": _categories(toward_agency=actor.side != Side.AGENCY),
         "back_categories": _categories(toward_agency=actor.side == Side.AGENCY),
-        "purposes": [(one, words) for one, words in q.wording("en")["purposes"].items() if one in c.PURPOSES_OFFERED],
+        "purposes": [
+            (one, words) for one, words in q.wording(_language())["purposes"].items() if one in c.PURPOSES_OFFERED
+        ],
         "events": _choices("consent_event", c.EVENTS_OFFERED),
         "spoken": _choices("language", c.LANGUAGES),
         "from_org_id": str(actor.organization),
         "own_name": organization_names(session, [actor.organization])[actor.organization],
         "name": "" if seen.given_name is NOT_SHARED else f"{seen.given_name} {seen.family_name}",
-        "suggested_language": language,
         "documents": [],
         "breadcrumbs": crumbs(
             seen,
@@ -366,7 +367,13 @@ def _asking(target: UUID) -> dict[str, Any]:
 def _categories(*, toward_agency: bool) -> list[tuple[str, str]]:
     """Return what may be chosen: no substance use (C9), and toward an agency nothing said in sessions (C2)."""
     shut = {"substance_use", "session_content"} if toward_agency else {"substance_use"}
-    return [one for one in q.choices("en") if one[0] not in shut]
+    return [one for one in q.choices(_language()) if one[0] not in shut]
+
+
+def _language() -> str:
+    """Return the language of this page, if the wording has it."""
+    spoken = str(get_locale() or "en")
+    return spoken if spoken in c.LANGUAGES else "en"
 
 
 def _own_roles(actor: Actor) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, Subquery, and_, false, func, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 
 from referrals.kernel import crypto
 from referrals.kernel.actor import Actor, Role
@@ -39,6 +39,10 @@ _TEAM: Final = (
     *("until_at", "ended_by", "ended_because", "is_in_force", "referral_id"),
 )
 
+_COMPARED: Final = ("given_name", "family_name", "preferred_name", "birth_date", "agency_number")
+#: One alias for all: making one costs more than the statement it stands in.
+_held = aliased(Assignment)
+
 #: Beyond so many people within sight, a search wants a whole name or number: names are then found by index alone.
 OPENED_AT_MOST: Final = 1000
 #: A count says "over 1,000" beyond this.
@@ -51,19 +55,19 @@ def may_know(actor: Actor, participant_id: ColumnElement[UUID] | InstrumentedAtt
     Held by the actor, by a program on whose intake list they stand, or, for a supervisor, by anybody of their
     organization. Roles that do not work with participants know of nobody.
     """
-    held = aliased(Assignment)
-    return select(held.id).where(held.participant_id == participant_id, _holds(actor, held)).exists()
+    mine = select(_held.id).where(_held.participant_id == participant_id, _holds(actor))
+    return mine.correlate_except(_held).exists()
 
 
-def _holds(actor: Actor, held: type[Assignment]) -> ColumnElement[bool]:
+def _holds(actor: Actor) -> ColumnElement[bool]:
     """Return the condition that an assignment is in force and the actor's: own, by an intake list, or as supervisor."""
     if actor.user_id is None or actor.organization_id is None or not actor.works_as(*WORKING):
         return false()
-    own = held.organization_id == actor.organization
-    holders = [and_(own, held.user_id == actor.me), held.program_id.in_(intake_programs(actor.me))]
+    own = _held.organization_id == actor.organization
+    holders = [and_(own, _held.user_id == actor.me), _held.program_id.in_(intake_programs(actor.me))]
     if actor.works_as(Role.SUPERVISOR):
         holders.append(own)
-    return and_(held.until_at.is_(None), or_(*holders))
+    return and_(_held.until_at.is_(None), or_(*holders))
 
 
 def assigned(actor: Actor) -> ColumnElement[bool]:
@@ -83,8 +87,7 @@ def _listed(actor: Actor) -> Select[Person]:
     """
     if actor.works_as(Role.SUPERVISOR):
         return visible_to(actor)
-    held = aliased(Assignment)
-    return select(Person).where(Person.id.in_(select(held.participant_id).where(_holds(actor, held))))
+    return select(Person).where(Person.id.in_(select(_held.participant_id).where(_holds(actor))))
 
 
 def assignments_visible_to(actor: Actor) -> Select[Assignment]:
@@ -104,24 +107,25 @@ def participants(
 
     The count goes no further than one beyond `COUNTED_AT_MOST`; past the last page it is 0.
     """
-    newest = _listed(actor).order_by(Person.id.desc()).limit(limit + 1)
+    known = _listed(actor)
+    newest = known.order_by(Person.id.desc()).limit(limit + 1)
     if after is not None:
         newest = newest.where(Person.id < after)
-    counted = select(func.count()).select_from(_at_most(actor)).scalar_subquery()
+    counted = select(func.count()).select_from(_at_most(known)).scalar_subquery()
     found = list(session.execute(newest.with_only_columns(Person.id, counted)))
     ids = [row[0] for row in found]
-    page = _listed(actor).where(Person.id.in_(ids[:limit])).order_by(Person.id.desc())
+    page = known.where(Person.id.in_(ids[:limit])).order_by(Person.id.desc())
     rows = look(session, actor, page, records=LISTED, purpose=purpose, fields=_ROW)
     return rows, (ids[limit - 1] if len(ids) > limit else None), (found[0][1] if found else 0)
 
 
-def _at_most(actor: Actor) -> Subquery:
-    return _listed(actor).with_only_columns(Person.id).limit(COUNTED_AT_MOST + 1).subquery()
+def _at_most(known: Select[Person]) -> Subquery:
+    return known.with_only_columns(Person.id).limit(COUNTED_AT_MOST + 1).subquery()
 
 
 def count(session: Session, actor: Actor) -> int:
     """Return how many participants are within sight, counting no further than one beyond `COUNTED_AT_MOST`."""
-    found = session.scalar(select(func.count()).select_from(_at_most(actor))) or 0
+    found = session.scalar(select(func.count()).select_from(_at_most(_listed(actor)))) or 0
     note(session, actor, records=COUNTED, purpose=PURPOSE, count=found)
     return found
 
@@ -291,7 +295,10 @@ def _matched(
         whole_words = (session.scalar(select(func.count()).select_from(within)) or 0) > OPENED_AT_MOST
         if whole_words:
             narrowed = narrowed.where(_by_name(session, wanted))
-    rows = list(session.scalars(narrowed.limit(OPENED_AT_MOST)))
+    # Only what is compared is loaded; the look loads the rest of those that match.
+    compared = [crypto.column_of(Person, one) for one in _COMPARED]
+    only = load_only(Person.organization_id, *compared)
+    rows = list(session.scalars(narrowed.options(only).limit(OPENED_AT_MOST)))
     crypto.prefetch(session, (row.id for row in rows))
     if agency_number:
         rows = crypto.confirmed(rows, "by_number", agency_number)
