@@ -368,11 +368,15 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
         with _named(work):
             raise referral.wrong_state(referral.recorded, work.now)
     # One participant's sendings queue up here: of two to one program, the second sees the first.
-    session.scalars(select(Person.id).where(Person.id == referral.participant_id).with_for_update()).one()
+    held_at = session.scalars(
+        select(Person.facility_id).where(Person.id == referral.participant_id).with_for_update(of=Person)
+    ).one()
     recipient = session.get_one(Organization, referral.recipient_id, populate_existing=True)
     program = session.get_one(Program, referral.program_id, populate_existing=True)
     agreement = partnerships.agreement_between(session, referral.source_id, referral.recipient_id, work.now)
-    if agreement is None or not agreement.covers_program(program.id) or q.PURPOSE not in agreement.purposes:
+    if agreement is None or q.PURPOSE not in agreement.purposes:
+        raise NoAgreementError
+    if not (agreement.covers_program(program.id) and agreement.covers_facility(held_at)):
         raise NoAgreementError
     still = select(Agreement.id).where(Agreement.id == agreement.id, active_at(work.now))
     if session.scalars(still.with_for_update(read=True, of=Agreement)).one_or_none() is None:

@@ -41,7 +41,7 @@ from referrals.organization.models import ZONES, Organization
 from referrals.partnership import queries as partnerships
 from referrals.partnership.models import Agreement, active_at
 from referrals.person import queries as persons
-from referrals.person.models import Assignment
+from referrals.person.models import Assignment, Person
 from referrals.person.policy import WORKING
 from referrals.program import queries as programs
 from referrals.program.models import Program
@@ -586,11 +586,14 @@ def _before_sending(session: Session, row: Referral) -> dict[str, Any]:
     program = session.get_one(Program, row.program_id)
     recipient = session.get_one(Organization, row.recipient_id)
     agreement = partnerships.agreement_between(session, row.source_id, row.recipient_id, at)
+    held_at = session.scalars(select(Person.facility_id).where(Person.id == row.participant_id)).one()
     return {
         "program": program,
         "stale": program.capacity_is_stale(at),
         "recipient": recipient,
-        "has_agreement": agreement is not None and agreement.covers_program(row.program_id),
+        "has_agreement": agreement is not None
+        and agreement.covers_program(row.program_id)
+        and agreement.covers_facility(held_at),
         "is_open": program.is_open(at),
         "part2": recipient.part2_program != "no",
         "faults": faults_of(row, program, coverage(session, row, at), agreement),

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Mapped
 
 from audit.models import AuditEvent
 from referrals.kernel import command as kernel
+from referrals.kernel import crypto
 from referrals.kernel.actor import Actor, Role, Side
 from referrals.kernel.command import COMMANDS, Work, command, execute
-from referrals.kernel import crypto
 from referrals.kernel.errors import (
     ChangedMeanwhileError,
     InvalidInputError,
@@ -30,7 +30,8 @@ from referrals.kernel.errors import (
     UnrecordedWriteError,
 )
 from referrals.kernel.orm import Base, Identified, personal, public
-from referrals.kernel.schema import Takes, line, text as words
+from referrals.kernel.schema import Takes, line
+from referrals.kernel.schema import text as words
 from referrals.kernel.session import HouseSession
 
 

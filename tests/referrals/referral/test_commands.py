@@ -23,8 +23,9 @@ from referrals.kernel.errors import (
 )
 from referrals.kernel.orm import uuid7
 from referrals.kernel.session import HouseSession
+from referrals.organization.models import Facility
 from referrals.partnership.models import Agreement
-from referrals.person.models import Assignment
+from referrals.person.models import Assignment, Person
 from referrals.program.models import Program
 from referrals.referral import commands as c
 from referrals.referral.models import ReferralStep, State, fold
@@ -199,6 +200,20 @@ def test_a_program_the_agreement_leaves_out_is_not_sent_to(world: World) -> None
     referral_id = world.draft()
     with planting(world.session):
         world.session.get_one(Agreement, world.agreement_id).program_ids = [str(uuid7())]
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(c.send_referral, world.case_manager, referral_id)
+    assert refused.value.code == "no_agreement"
+
+
+def test_from_a_facility_the_agreement_leaves_out_nobody_is_referred(world: World) -> None:
+    referral_id = world.draft()
+    with planting(world.session) as work:
+        facility = Facility(
+            organization_id=world.agency_id, name="Pine Ridge", time_zone="America/Los_Angeles", added_at=work.now
+        )
+        world.session.add(facility)
+        world.session.get_one(Person, world.person_id).facility_id = facility.id
+        world.session.get_one(Agreement, world.agreement_id).facility_ids = [str(uuid7())]
     with pytest.raises(RuleBrokenError) as refused:
         world.act(c.send_referral, world.case_manager, referral_id)
     assert refused.value.code == "no_agreement"
