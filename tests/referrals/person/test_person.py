@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from referrals.kernel.errors import (
     NotFoundError,
     NotPermittedError,
     PreconditionNeededError,
+    RuleBrokenError,
 )
 from referrals.kernel.look import NOT_SHARED
 from referrals.kernel.session import HouseSession
@@ -144,6 +146,32 @@ def test_a_number_is_given_once_in_an_agency_whatever_its_spelling(world: World)
     elsewhere = an_agency(world.session, "Coast County Probation")
     manager = a_case_manager(world.session, elsewhere.id)
     assert a_participant(world.session, manager, agency_number="AB771").id
+
+
+def test_of_many_adding_one_number_at_once_one_does(
+    world: World, engine: Engine, open_on: Callable[[Engine], HouseSession]
+) -> None:
+    told: list[str] = []
+    agency = world.agency.id
+
+    def add_it() -> None:
+        with open_on(engine) as session:
+            data = details(agency_number="AB-1", although_alike=True)
+            try:
+                execute(session, commands.add_participant, actor=world.manager, target=agency, data=data)
+                told.append("added")
+            except RuleBrokenError as refusal:
+                told.append(refusal.code)
+
+    world.session.rollback()
+    racing = [threading.Thread(target=add_it) for _ in range(8)]
+    for one in racing:
+        one.start()
+    for one in racing:
+        one.join(60)
+    assert (told.count("added"), len(told)) == (1, 8)
+    assert set(told) <= {"added", "number_taken", "conflicting_entry"}
+    assert len(world.session.scalars(select(Person.id)).all()) == 1
 
 
 def test_a_likely_duplicate_is_said_first_and_added_only_knowingly(world: World) -> None:
