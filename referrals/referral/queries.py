@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from functools import cache, lru_cache
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -150,6 +151,12 @@ def visible_to(actor: Actor) -> Select[Referral]:
     )
 
 
+def _lines(actor: Actor) -> Select[Referral]:
+    """Select as `visible_to` does, with what a line of a list needs of each and no more."""
+    lines = select(Referral).where(within_sight(actor))
+    return lines.options(selectinload(Referral.steps), selectinload(Referral.loop_answers))
+
+
 def messages_visible_to(actor: Actor) -> Select[Message]:
     """Select the messages that are the actor's own side's, or for both sides, of referrals within sight."""
     about = select(Referral.id).where(Referral.id == Message.referral_id, within_sight(actor)).exists()
@@ -189,6 +196,7 @@ def recorded_state() -> ColumnElement[str]:
     return func.coalesce(last.scalar_subquery(), str(State.DRAFT))
 
 
+@lru_cache(maxsize=16)  # one page asks it several times for one instant, and making it costs more than asking it
 def consent_holds(at: datetime) -> ColumnElement[bool]:
     """Return the condition that consents cover what a referral cannot do without: `consent.queries.covering` in SQL.
 
@@ -235,8 +243,8 @@ def _lists(column: InstrumentedAttribute[list[str]], code: str) -> ColumnElement
 def _not_over(at: datetime) -> ColumnElement[bool]:
     """Return the condition that neither last day is over in the consent's own zone: it is one of two days somewhere."""
     zones: dict[date, list[str]] = {}
-    for zone in ZONES:
-        zones.setdefault(at.astimezone(ZoneInfo(zone)).date(), []).append(zone)
+    for zone, known in _zones():
+        zones.setdefault(at.astimezone(known).date(), []).append(zone)
     return or_(
         *(
             and_(
@@ -249,6 +257,13 @@ def _not_over(at: datetime) -> ColumnElement[bool]:
     )
 
 
+@cache
+def _zones() -> tuple[tuple[str, ZoneInfo], ...]:
+    """Return the zones, each read once: ZoneInfo keeps eight, so asked in turn they would all come from disk."""
+    return tuple((zone, ZoneInfo(zone)) for zone in ZONES)
+
+
+@lru_cache(maxsize=16)  # as `consent_holds`
 def agreement_holds(at: datetime) -> ColumnElement[bool]:
     """Return the condition that an active agreement joins both sides and allows what a referral cannot do without."""
     joins = or_(
@@ -602,7 +617,7 @@ def _before_sending(session: Session, row: Referral) -> dict[str, Any]:
 
 def drafts(session: Session, actor: Actor, *, limit: int = 100) -> list[Card]:
     """Return one's own drafts, newest first."""
-    statement = visible_to(actor).where(Referral.step_count == 0, Referral.drafted_by == actor.user_id)
+    statement = _lines(actor).where(Referral.step_count == 0, Referral.drafted_by == actor.user_id)
     return _cards(session, actor, statement.order_by(Referral.id.desc()).limit(limit))
 
 
@@ -649,7 +664,7 @@ def listed(
     else:
         found.sort(key=lambda one: one[1])
     ids = [row_id for _done_at, row_id in found[:limit]]
-    cards = {card.id: card for card in _cards(session, actor, visible_to(actor).where(Referral.id.in_(ids)))}
+    cards = {card.id: card for card in _cards(session, actor, _lines(actor).where(Referral.id.in_(ids)))}
     return [cards[one] for one in ids if one in cards], ids[-1] if len(found) > limit else None
 
 
