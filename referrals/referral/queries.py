@@ -110,6 +110,10 @@ _MESSAGE: Final = (
 RESTS_ON: Final = ("identity", "needs")
 
 
+#: A command of the same request may have left the row loaded, with the people around it as they were before.
+_AS_IT_IS: Final = {"populate_existing": True}
+
+
 # --- within sight -----------------------------------------------------------------------------------------------------
 
 
@@ -536,7 +540,7 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
     """
     at = clock(session)
     statement = visible_to(actor).where(still_readable(actor, at))
-    found = session.scalars(statement.where(Referral.id == referral_id)).one_or_none()
+    found = session.scalars(statement.where(Referral.id == referral_id), execution_options=_AS_IT_IS).one_or_none()
     if found is None:
         refuse(session, actor, VIEWED, row_type="referral", target=referral_id, purpose=PURPOSE)
         raise NotFoundError
@@ -757,7 +761,7 @@ def open_question(view: View) -> Entry | None:
 
 def _cards(session: Session, actor: Actor, statement: Select[Referral]) -> list[Card]:
     at = clock(session)
-    rows = {row.id: row for row in session.scalars(statement)}
+    rows = {row.id: row for row in session.scalars(statement, execution_options=_AS_IT_IS)}
     seen = look_over(session, actor, list(rows.values()), records=LISTED, purpose=PURPOSE, fields=(*_ROW, "answer"))
     stands = facts(session, rows, at)
     names = _names(session, actor, [(rows[sight.id], sight) for sight in seen])
@@ -996,7 +1000,8 @@ def known(session: Session, actor: Actor, referral_id: UUID) -> Referral:
     Raises:
         NotFoundError: not theirs to know of, or none.
     """
-    row = session.scalars(visible_to(actor).where(Referral.id == referral_id)).one_or_none()
+    statement = visible_to(actor).where(Referral.id == referral_id)
+    row = session.scalars(statement, execution_options=_AS_IT_IS).one_or_none()
     if row is None:
         raise NotFoundError
     return row
