@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
@@ -423,18 +424,19 @@ def _show(
         looking.notes.append(_Note(records, purpose, 0, None, ()))
         return []
     asked = frozenset(fields)
-    wanted = {row: _scopes(row, asked) for row in rows}
+    names = sorted(asked)
+    wanted = {row: _scopes(row, names) for row in rows}
     scopes = frozenset(scope for by_field in wanted.values() for scope in by_field.values() if scope is not None)
     decided = _decide(session, looking, gates, scopes, purpose)
     _prefetch_keys(session, rows)
     shown: list[Sight[T]] = []
     for row, by_field in wanted.items():
         covered: dict[str, bool] = {}
-        for name, scope in by_field.items():
+        for scope, together in _by_scope(by_field):
             decision = decided[scope] if scope is not None else _plain_basis(looking, row)
-            covered[name] = isinstance(decision, Basis)
+            covered |= dict.fromkeys(together, isinstance(decision, Basis))
             if isinstance(decision, Basis):
-                _enter(looking, (records, purpose), decision, row, (name, scope))
+                _enter(looking, (records, purpose), decision, row, (together, scope))
         if not any(covered.values()):  # that there is such a row was seen all the same
             _enter(looking, (records, purpose), _plain_basis(looking, row), row)
         shown.append(Sight(row, asked, covered))
@@ -458,25 +460,42 @@ def _decide(
     return decided
 
 
-def _scopes(row: Identified, fields: frozenset[str]) -> dict[str, Scope | None]:
+def _scopes(row: Identified, fields: Sequence[str]) -> dict[str, Scope | None]:
     """Say for each field what it takes to see it; None for what is nobody's category (an id, an instant, a code)."""
-    participant = about(row)
+    kind, participant = type(row), about(row)
     if participant is None:
-        raise UnrecordedWriteError(f"{type(row).__name__} is about no participant: it needs no look")
-    return {name: _scope(row, name, participant) for name in sorted(fields)}
+        raise UnrecordedWriteError(f"{kind.__name__} is about no participant: it needs no look")
+    made: dict[tuple[str, str], Scope] = {}  # most fields of a row share one
+    found: dict[str, Scope | None] = {}
+    for name in fields:
+        category, recorder = _ruled(kind, name)
+        if category == "row":
+            category = cast("str | None", getattr(row, cast("str", kind.__row_category__)))
+        if category is None:
+            found[name] = None
+            continue
+        if recorder is None:
+            raise UnrecordedWriteError(f"{kind.__name__} does not say which organization recorded {name}")
+        scope = made.get((recorder, category))
+        if scope is None:
+            owner = cast("UUID", getattr(row, recorder))
+            scope = made[recorder, category] = Scope(participant, owner, category)
+        found[name] = scope
+    return found
 
 
-def _scope(row: Identified, name: str, participant: UUID) -> Scope | None:
-    kind = type(row)
-    category = category_of(kind, name)
-    if category == "row":
-        category = cast("str", getattr(row, cast("str", kind.__row_category__)))
-    if category is None:
-        return None
-    recorder = kind.__recorders__.get(name, kind.__recorder__)
-    if recorder is None:
-        raise UnrecordedWriteError(f"{kind.__name__} does not say which organization recorded {name}")
-    return Scope(participant, cast("UUID", getattr(row, recorder)), category)
+@cache
+def _ruled(kind: type[Identified], name: str) -> tuple[str | None, str | None]:
+    """Return a field's category, as `category_of`, and the attribute that says who recorded it."""
+    return category_of(kind, name), kind.__recorders__.get(name, kind.__recorder__)
+
+
+def _by_scope(by_field: Mapping[str, Scope | None]) -> Iterable[tuple[Scope | None, list[str]]]:
+    """Return the fields that one decision shows or withholds together."""
+    together: dict[int, tuple[Scope | None, list[str]]] = {}
+    for name, scope in by_field.items():
+        together.setdefault(id(scope), (scope, []))[1].append(name)
+    return together.values()
 
 
 def category_of(kind: type[Identified], name: str) -> str | None:
@@ -511,18 +530,20 @@ def _enter(
     kind: tuple[str, str],
     basis: Basis,
     row: Identified,
-    seen: tuple[str, Scope | None] | None = None,
+    seen: tuple[Sequence[str], Scope | None] = ((), None),
 ) -> None:
-    """Add a row, and the field that was seen with its scope, to the event of its `kind` (action, purpose)."""
-    name, scope = seen or (None, None)
+    """Add a row, and the fields that were seen with their scope, to the event of its `kind` (action, purpose)."""
+    names, scope = seen
     crossing = scope is not None and scope.owner != looking.actor.organization_id
     owner = scope.owner if crossing and scope is not None else None
     to = looking.actor.organization_id if crossing else None
     table = str(row.__tablename__)
-    entry = looking.entries.setdefault((*kind, basis, to, owner, table), _Entry(*kind, basis, to, owner))
+    key = (*kind, basis, to, owner, table)
+    entry = looking.entries.get(key)
+    if entry is None:
+        entry = looking.entries[key] = _Entry(*kind, basis, to, owner)
     entry.rows[row] = None
-    if name is not None:
-        entry.fields.add(f"{table}.{name}")
+    entry.fields.update(f"{table}.{name}" for name in names)
     if scope is not None:
         entry.categories.add(scope.category)
 
