@@ -82,24 +82,26 @@ def downgrade() -> None:
         op.execute("DROP FUNCTION IF EXISTS refuse_change() CASCADE")
 
 
+_SQLITE = """
+CREATE TRIGGER disclosure_keeps_rows BEFORE DELETE ON disclosure
+BEGIN SELECT RAISE(ABORT, 'a disclosure is never removed'); END;;
+CREATE TRIGGER disclosure_keeps_values BEFORE UPDATE ON disclosure
+BEGIN SELECT RAISE(ABORT, 'a disclosure is never changed'); END;;
+CREATE TRIGGER disclosure_keeps_ids BEFORE INSERT ON disclosure
+WHEN EXISTS (SELECT 1 FROM disclosure WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'a disclosure is never replaced'); END
+"""
+_POSTGRESQL = """
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION '% is insert-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END $$;;
+CREATE TRIGGER disclosure_keeps_values BEFORE UPDATE OR DELETE ON disclosure
+FOR EACH ROW EXECUTE FUNCTION refuse_change();;
+CREATE TRIGGER disclosure_keeps_rows BEFORE TRUNCATE ON disclosure
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();;
+ALTER TABLE disclosure ENABLE ALWAYS TRIGGER disclosure_keeps_values;;
+ALTER TABLE disclosure ENABLE ALWAYS TRIGGER disclosure_keeps_rows
+"""
 GUARDS = {
-    "sqlite": [
-        "CREATE TRIGGER disclosure_keeps_rows BEFORE DELETE ON disclosure "
-        "BEGIN SELECT RAISE(ABORT, 'a disclosure is never removed'); END",
-        "CREATE TRIGGER disclosure_keeps_values BEFORE UPDATE ON disclosure "
-        "BEGIN SELECT RAISE(ABORT, 'a disclosure is never changed'); END",
-        "CREATE TRIGGER disclosure_keeps_ids BEFORE INSERT ON disclosure "
-        "WHEN EXISTS (SELECT 1 FROM disclosure WHERE id = NEW.id) "
-        "BEGIN SELECT RAISE(ABORT, 'a disclosure is never replaced'); END",
-    ],
-    "postgresql": [
-        "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION '% is insert-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END $$",
-        "CREATE TRIGGER disclosure_keeps_values BEFORE UPDATE OR DELETE ON disclosure "
-        "FOR EACH ROW EXECUTE FUNCTION refuse_change()",
-        "CREATE TRIGGER disclosure_keeps_rows BEFORE TRUNCATE ON disclosure "
-        "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
-        "ALTER TABLE disclosure ENABLE ALWAYS TRIGGER disclosure_keeps_values",
-        "ALTER TABLE disclosure ENABLE ALWAYS TRIGGER disclosure_keeps_rows",
-    ],
+    name: [statement.strip() for statement in statements.split(";;")]
+    for name, statements in {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}.items()
 }

@@ -99,8 +99,7 @@ def _count(session: Session, actor: Actor, group: referrals.Group, shown: Sequen
 
 
 def _leaving(session: Session, actor: Actor) -> tuple[list[Leaving], dict[int, int]]:
-    """Return who leaves first, and how many leave within each window. A date that is not shared is as if it were
-    not."""
+    """Return who leaves first, and how many within each window. A date that is not shared counts as none."""
     now = clock(session).date()
     soon = releases.expected_between(session, actor, now, now + timedelta(days=WINDOWS[-1]))
     known = [one for one in soon if one.expected_on is not NOT_SHARED]
@@ -135,8 +134,7 @@ class Found:
 
 
 def search(session: Session, actor: Actor, words: str) -> Found:
-    """Find people by name or number, referrals by reference, programs by a word, as far as this actor may know of
-    them."""
+    """Find people by name or number, referrals by reference, programs by a word, within this actor's sight."""
     found_people: Sequence[Sight[Person]] = ()
     found_referrals: Sequence[referrals.Card] = ()
     whole_words = False

@@ -151,8 +151,8 @@ class Doors:
     ) -> Callable[[Context], Context]:
         """Open a reading whose words may not stand in a URL (S-309): names and numbers are posted, to both doors.
 
-        The function returns the page's context with `rows`; `blank` gives what the page shows before anything is asked. The
-        page also gets `form` and `asked`.
+        The function returns the page's context with `rows`; `blank` gives what the page shows before anything is asked.
+        The page also gets `form` and `asked`.
         """
 
         def declare(read: Context) -> Context:
