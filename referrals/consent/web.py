@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from flask import Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
@@ -161,7 +163,7 @@ def in_words(rows: Iterable[Any]) -> list[dict[str, Any]]:
             "why": [sentence(f"purpose.{name}") for name in one.purposes],
             "status": str(q.status_of(one, now)),
             "says": sentence(f"consent_status.{q.status_of(one, now)}"),
-            "ends_at": one.ends_at,
+            "last_day": _last_day(one),
             "event": sentence(f"consent_event.{one.expires_event}") if one.expires_event else None,
             "signed_on": one.signed_on,
             "signed_at": one.signed_at,
@@ -181,6 +183,13 @@ def in_words(rows: Iterable[Any]) -> list[dict[str, Any]]:
         }
         for one in seen
     ]
+
+
+def _last_day(one: Any) -> date | None:
+    """Return the last day on which a consent holds, as a person says it; it ends at the midnight after."""
+    if one.ends_at is None:
+        return None
+    return cast("datetime", one.ends_at - timedelta(microseconds=1)).astimezone(ZoneInfo(one.time_zone)).date()
 
 
 def _recipient(one: Any, organizations_named: Mapping[UUID, str], users: Mapping[UUID, str]) -> tuple[str, str | None]:

@@ -583,15 +583,10 @@ def _everywhere() -> dict[str, Any]:
 
 def _navigation() -> list[dict[str, Any]]:
     actor = current_actor()
-    return [
-        {
-            "url": one.url,
-            "label": str(one.label),
-            "current": request.path == one.url or request.path.startswith(f"{one.url}/"),
-        }
-        for one in sorted(PLACES, key=lambda one: one.order)
-        if one.shown_to(actor)
-    ]
+    shown = sorted((one for one in PLACES if one.shown_to(actor)), key=lambda one: one.order)
+    above = [one.url for one in shown if request.path == one.url or request.path.startswith(f"{one.url}/")]
+    here = max(above, key=len, default=None)  # one page stands in one place, the nearest
+    return [{"url": one.url, "label": str(one.label), "current": one.url == here} for one in shown]
 
 
 def _notices() -> list[dict[str, str]]:

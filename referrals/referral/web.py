@@ -437,7 +437,11 @@ def _checking(target: UUID) -> Mapping[str, Any]:
     faults = view.extra["faults"]
     rows = [
         row
-        | {"change_url": f"/referrals/{target}/draft#{name}", "fault": [sentence(one) for one in faults.get(name, ())]}
+        | {
+            "id": name,
+            "change_url": f"/referrals/{target}/draft#{name}",
+            "fault": [sentence(one) for one in faults.get(name, ())],
+        }
         for name, row in zip(q.CONTENT, _content(view), strict=True)
     ]
     return {
