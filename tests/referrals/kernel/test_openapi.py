@@ -278,8 +278,8 @@ def test_a_machine_that_goes_by_the_description_meets_no_surprise(front: Front, 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", ["maria", "dana", "walsh", "rosa", "lee", "noor"])
 def test_a_machine_that_goes_by_the_description_meets_no_surprise_at_length(front: Front, name: str) -> None:  # noqa: F811
-    calls, _ = tried(front, name, examples=100)
-    assert calls > 5000
+    calls, _ = tried(front, name, examples=40)
+    assert calls > 2500
 
 
 @pytest.mark.parametrize("name", ["maria", "rosa", "lee", "noor"])
