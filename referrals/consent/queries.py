@@ -18,7 +18,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Select, and_, false, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from referrals.account.models import RoleGrant, User
 from referrals.account.queries import colleagues
@@ -76,6 +76,15 @@ _SCAN: Final = ("participant_id", "media_type", "size", "sha256", "parts", "adde
 _WORDS: Final = ("name_as_on_form", "description", "document", "signature", "to_person", "interpreter", "place")
 
 
+#: What the gate need not load: a page's consents are many, and their texts long.
+_DECIDES_NOTHING: Final = (
+    *(crypto.column_of(Consent, name) for name in ("document", "interpreter", "place")),
+    *(Consent.sitting_id, Consent.document_hash, Consent.language, Consent.taken_by, Consent.taken_org_id),
+    *(Consent.replaces_id, Consent.withdrawn_by, Consent.withdrawn_how, Consent.superseded_by_id),
+    *(Consent.error_reported_at, Consent.error_reported_by, Consent.voided_by),
+)
+
+
 # --- deciding ---------------------------------------------------------------------------------------------------------
 
 
@@ -130,11 +139,13 @@ def gate(
     if foreign:
         agreements = agreements_among(session, {(one.owner, mine) for one in foreign}, at)
         for consent in session.scalars(
-            select(Consent).where(
+            select(Consent)
+            .where(
                 Consent.to_org_id == mine,
                 Consent.participant_id.in_({one.participant_id for one in foreign}),
                 Consent.from_org_id.in_({one.owner for one in foreign}),
             )
+            .options(*(defer(one) for one in _DECIDES_NOTHING))
         ):
             toward.setdefault((consent.participant_id, consent.from_org_id), []).append(consent)
     decided: dict[Scope, Decision] = {}

@@ -217,6 +217,12 @@ def declare_look(name: str, says: str) -> str:
     return name
 
 
+def instant(session: Session) -> datetime:
+    """Return the instant as of which this request looks, or now before its first look: so a page is of one instant."""
+    current = cast("Looking | None", session.info.get("looking"))
+    return current.at if current is not None else clock(session)
+
+
 def look(
     session: Session,
     actor: Actor,

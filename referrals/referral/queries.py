@@ -28,6 +28,7 @@ from referrals.kernel.look import (
     Sight,
     category_of,
     declare_look,
+    instant,
     look,
     look_at,
     look_over,
@@ -645,7 +646,7 @@ def listed(
 
     Open loops that the actor's side owes wait on it, too.
     """
-    at = clock(session)
+    at = instant(session)
     found: list[tuple[Any, UUID]] = []
     for ours in (Party.SOURCE, Party.RECIPIENT):
         statement = _in_list(actor, ours, group, at)
@@ -705,7 +706,7 @@ def _in_list(actor: Actor, ours: Party, group: Group, at: datetime) -> Select[da
 
 def count(session: Session, actor: Actor, group: Group, *, at_most: int = 1000) -> int:
     """Return how many referrals stand in a list, counting no further than one beyond `at_most`."""
-    at = clock(session)
+    at = instant(session)
     total = 0
     for ours in (Party.SOURCE, Party.RECIPIENT):
         inner = _in_list(actor, ours, group, at).limit(at_most + 1 - total).subquery()
@@ -760,7 +761,7 @@ def open_question(view: View) -> Entry | None:
 
 
 def _cards(session: Session, actor: Actor, statement: Select[Referral]) -> list[Card]:
-    at = clock(session)
+    at = instant(session)
     rows = {row.id: row for row in session.scalars(statement, execution_options=_AS_IT_IS)}
     seen = look_over(session, actor, list(rows.values()), records=LISTED, purpose=PURPOSE, fields=(*_ROW, "answer"))
     stands = facts(session, rows, at)
