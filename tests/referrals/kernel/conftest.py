@@ -233,7 +233,8 @@ PAGES = {
     "parcel/show.html": """{% set title = 'Parcel' %}{% extends 'base.html' %}
         {% block content %}<p>{{ it.name }}</p>{% endblock %}""",
     "parcel/form.html": """{% set title = 'Form' %}{% extends 'base.html' %}
-        {% from 'components/form.html' import form_tag %}{% block content %}{% call form_tag(form) %}<input name='name' value='{{ form.values.name }}'>
+        {% from 'components/form.html' import form_tag %}
+        {% block content %}{% call form_tag(form) %}<input name='name' value='{{ form.values.name }}'>
         <output>{{ form.errors | tojson }}</output>{% endcall %}{% endblock %}""",
 }
 
