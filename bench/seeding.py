@@ -54,7 +54,7 @@ from referrals.referral.models import (
 from referrals.release.models import ReleaseDate
 
 #: Raised when what the seeding writes changes, so that an older database is not taken for a new one.
-EDITION: Final = 2
+EDITION: Final = 4
 #: Of every account that signs in; the people are made up.
 PASSWORD: Final = "nine lanterns over the harbor"  # noqa: S105  # of made-up people
 ZONE: Final = "America/Los_Angeles"
@@ -75,28 +75,43 @@ AGREED: Final = ("identity", "contact", "release", "supervision", "needs", "atte
 PURPOSES: Final = ("referral", "pre_release", "service")
 
 GIVEN: Final = (
-    "Aaron Abel Adriana Ahmed Alan Alicia Amara Ana Andre Angela Anthony Ariel Arturo Asha Beatriz Ben Bianca Bo Brenda Brian "
-    "Camila Carlos Carmen Cedric Chen Claire Connor Curtis Daniel Darius Deborah Denise Diego Dwayne Edgar Elena Elias Emma "
-    "Eric Esther Fatima Felix Fernando Gabriel Gloria Grace Hakim Hannah Hector Hugo Imani Ines Isaac Ivan Jamal Janet Javier "
-    "Jesse Joana Jorge Jose Juan Julia Kai Karim Keisha Kevin Lamar Lena Leon Linh Lorena Lucas Luz Malik Marcus Maria Mario "
-    "Maya Miguel Mina Nadia Naomi Nate Nina Noel Nora Omar Oscar Pablo Paula Pedro Quinn Rafael Ramon Rosa Ruth Sam Sandra "
-    "Saul Sergio Simone Sofia Tariq Terrence Tessa Thomas Tomas Tyrone Uma Valeria Victor Walter Wanda Xavier Yara Yusuf Zoe"
-).split()
+    *("Aaron", "Abel", "Adriana", "Ahmed", "Alan", "Alicia", "Amara", "Ana", "Andre", "Angela"),
+    *("Anthony", "Ariel", "Arturo", "Asha", "Beatriz", "Ben", "Bianca", "Bo", "Brenda", "Brian"),
+    *("Camila", "Carlos", "Carmen", "Cedric", "Chen", "Claire", "Connor", "Curtis", "Daniel", "Darius"),
+    *("Deborah", "Denise", "Diego", "Dwayne", "Edgar", "Elena", "Elias", "Emma", "Eric", "Esther"),
+    *("Fatima", "Felix", "Fernando", "Gabriel", "Gloria", "Grace", "Hakim", "Hannah", "Hector", "Hugo"),
+    *("Imani", "Ines", "Isaac", "Ivan", "Jamal", "Janet", "Javier", "Jesse", "Joana", "Jorge"),
+    *("Jose", "Juan", "Julia", "Kai", "Karim", "Keisha", "Kevin", "Lamar", "Lena", "Leon"),
+    *("Linh", "Lorena", "Lucas", "Luz", "Malik", "Marcus", "Maria", "Mario", "Maya", "Miguel"),
+    *("Mina", "Nadia", "Naomi", "Nate", "Nina", "Noel", "Nora", "Omar", "Oscar", "Pablo"),
+    *("Paula", "Pedro", "Quinn", "Rafael", "Ramon", "Rosa", "Ruth", "Sam", "Sandra", "Saul"),
+    *("Sergio", "Simone", "Sofia", "Tariq", "Terrence", "Tessa", "Thomas", "Tomas", "Tyrone", "Uma"),
+    *("Valeria", "Victor", "Walter", "Wanda", "Xavier", "Yara", "Yusuf", "Zoe"),
+)
 FAMILY: Final = (
-    "Abbott Acosta Adams Aguilar Ahmadi Alvarez Amari Anaya Archer Arroyo Avila Bailey Baker Banks Barajas Barrera Bauer Bell "
-    "Beltran Bennett Bishop Blake Boone Bravo Brooks Bui Burke Cabrera Calderon Campos Cardenas Carter Castillo Chan Chavez "
-    "Cisneros Clarke Coleman Contreras Cooper Cortez Cruz Dang Davila Delgado Diaz Dinh Dixon Dominguez Dorsey Duarte Duncan "
-    "Edwards Ellis Escobar Espinoza Estrada Farah Farouk Fields Figueroa Fletcher Flores Foster Franco Fuentes Galindo Gallegos "
-    "Garcia Garza Gibson Gomez Gonzalez Graham Grant Griffin Guerra Gutierrez Guzman Haddad Hall Hansen Harper Hassan Hayes "
-    "Henderson Hernandez Herrera Hoang Howard Huang Hughes Ibarra Ibrahim Jackson Jensen Jimenez Johnson Jordan Juarez Kaplan "
-    "Keller Khan Kim Klein Lambert Lara Le Leon Lewis Li Lin Lopez Lozano Lucero Luna Macias Maldonado Marquez Marsh Martinez "
-    "Mason Medina Mejia Mendez Mendoza Meyer Mills Miranda Molina Montes Morales Moreno Morgan Munoz Murray Naidu Navarro "
-    "Nelson Newman Nguyen Nolan Norris Nunez Obrien Ochoa Olsen Ortega Ortiz Osman Owens Padilla Palmer Park Parker Patel Pena "
-    "Perez Pham Pierce Pineda Ponce Porter Quintero Ramirez Ramos Reed Reyes Rios Rivas Rivera Robles Rojas Romero Rosales "
-    "Ruiz Saito Salas Salazar Salinas Sanchez Sandoval Santos Serrano Shah Shaw Silva Simmons Solis Soto Stone Suarez Tanaka "
-    "Tapia Torres Tran Trejo Trujillo Valdez Valencia Vargas Vasquez Vega Velasco Vo Wagner Walsh Watson Webb White Wong Woods "
-    "Wu Yang Young Zamora Zapata Zavala Zhang Zuniga"
-).split()
+    *("Abbott", "Acosta", "Adams", "Aguilar", "Ahmadi", "Alvarez", "Amari", "Anaya", "Archer", "Arroyo"),
+    *("Avila", "Bailey", "Baker", "Banks", "Barajas", "Barrera", "Bauer", "Bell", "Beltran", "Bennett"),
+    *("Bishop", "Blake", "Boone", "Bravo", "Brooks", "Bui", "Burke", "Cabrera", "Calderon", "Campos"),
+    *("Cardenas", "Carter", "Castillo", "Chan", "Chavez", "Cisneros", "Clarke", "Coleman", "Contreras", "Cooper"),
+    *("Cortez", "Cruz", "Dang", "Davila", "Delgado", "Diaz", "Dinh", "Dixon", "Dominguez", "Dorsey"),
+    *("Duarte", "Duncan", "Edwards", "Ellis", "Escobar", "Espinoza", "Estrada", "Farah", "Farouk", "Fields"),
+    *("Figueroa", "Fletcher", "Flores", "Foster", "Franco", "Fuentes", "Galindo", "Gallegos", "Garcia", "Garza"),
+    *("Gibson", "Gomez", "Gonzalez", "Graham", "Grant", "Griffin", "Guerra", "Gutierrez", "Guzman", "Haddad"),
+    *("Hall", "Hansen", "Harper", "Hassan", "Hayes", "Henderson", "Hernandez", "Herrera", "Hoang", "Howard"),
+    *("Huang", "Hughes", "Ibarra", "Ibrahim", "Jackson", "Jensen", "Jimenez", "Johnson", "Jordan", "Juarez"),
+    *("Kaplan", "Keller", "Khan", "Kim", "Klein", "Lambert", "Lara", "Le", "Leon", "Lewis"),
+    *("Li", "Lin", "Lopez", "Lozano", "Lucero", "Luna", "Macias", "Maldonado", "Marquez", "Marsh"),
+    *("Martinez", "Mason", "Medina", "Mejia", "Mendez", "Mendoza", "Meyer", "Mills", "Miranda", "Molina"),
+    *("Montes", "Morales", "Moreno", "Morgan", "Munoz", "Murray", "Naidu", "Navarro", "Nelson", "Newman"),
+    *("Nguyen", "Nolan", "Norris", "Nunez", "Obrien", "Ochoa", "Olsen", "Ortega", "Ortiz", "Osman"),
+    *("Owens", "Padilla", "Palmer", "Park", "Parker", "Patel", "Pena", "Perez", "Pham", "Pierce"),
+    *("Pineda", "Ponce", "Porter", "Quintero", "Ramirez", "Ramos", "Reed", "Reyes", "Rios", "Rivas"),
+    *("Rivera", "Robles", "Rojas", "Romero", "Rosales", "Ruiz", "Saito", "Salas", "Salazar", "Salinas"),
+    *("Sanchez", "Sandoval", "Santos", "Serrano", "Shah", "Shaw", "Silva", "Simmons", "Solis", "Soto"),
+    *("Stone", "Suarez", "Tanaka", "Tapia", "Torres", "Tran", "Trejo", "Trujillo", "Valdez", "Valencia"),
+    *("Vargas", "Vasquez", "Vega", "Velasco", "Vo", "Wagner", "Walsh", "Watson", "Webb", "White"),
+    *("Wong", "Woods", "Wu", "Yang", "Young", "Zamora", "Zapata", "Zavala", "Zhang", "Zuniga"),
+)
 REASONS: Final = (
     "Wants a stable place and a plan for the first weeks, arranged before release, close to the bus line to work.",
     "Asks for help to find work in construction; has a forklift certificate that expired during the sentence.",
@@ -197,8 +212,8 @@ class Seeded:
     caseloads: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     #: By case manager, and by navigator: sent referrals they may read.
     referrals: dict[str, list[str]] = field(default_factory=dict)
-    #: By case manager, and by navigator: referrals being worked on that both sides have written about.
-    told: dict[str, list[str]] = field(default_factory=dict)
+    #: By case manager, and by navigator: referrals being worked on that both sides have written about, and about whom.
+    told: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     #: By case manager: participant, program and a navigator of it, where a referral may still be sent.
     free: dict[str, list[tuple[str, str, str, str]]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -215,11 +230,12 @@ class Seeded:
 
 
 class Ticking:
-    """The clock of the seeding: it rises from half a year ago to now, whatever the seeding takes."""
+    """The clock of the seeding: it rises from half a year ago, and never beyond the instant at which it was made."""
 
-    def __init__(self, begins: datetime) -> None:
-        """Start at an instant."""
-        self.now = begins
+    def __init__(self, ago: timedelta) -> None:
+        """Start so long ago."""
+        self.ends = datetime.now(UTC)
+        self.now = self.ends - ago
 
     def __call__(self) -> datetime:
         """Return the present instant."""
@@ -227,7 +243,7 @@ class Ticking:
 
     def on(self, step: timedelta) -> None:
         """Let time pass."""
-        self.now += step
+        self.now = min(self.now + step, self.ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +284,8 @@ class Seeding:
         self.done = done or (lambda _count: None)
         self.signing = signing
         self.random = random.Random(plan.seed)
-        self.clock = Ticking(datetime.now(UTC) - PAST)
-        self.pace = PAST / (plan.case_managers + 1) / 2
+        self.clock = Ticking(PAST)
+        self.pace = PAST / (plan.case_managers + 1) / 3
         self.seeded = Seeded(plan, made_on=datetime.now(UTC).date().isoformat())
         self.agency: Known | None = None
         self.partners: list[Partner] = []
@@ -305,13 +321,23 @@ class Seeding:
         one = installation(session).id
         session.rollback()
         agency = act(
-            organizations.install, one, operator, name="Sierra Vista Department of Corrections", time_zone=ZONE, demo=True
+            organizations.install,
+            one,
+            operator,
+            name="Sierra Vista Department of Corrections",
+            time_zone=ZONE,
+            demo=True,
         )
         self.agency = agency = Known(agency.id, agency.name)
         _, head = self._person(session, agency, "head", "Kim Adler", Role.ADMINISTRATOR)
         for number in range(max(1, self.plan.participants // 1000)):
             made = act(
-                organizations.add_facility, agency.id, head, name=f"North Ridge {number + 1}", kind="prison", capacity=1200
+                organizations.add_facility,
+                agency.id,
+                head,
+                name=f"North Ridge {number + 1}",
+                kind="prison",
+                capacity=1200,
             )
             self.facilities.append(made.id)
         self.seeded.supervisor, supervisor = self._person(
@@ -360,9 +386,7 @@ class Seeding:
         navigators = []
         for seat in range(NAVIGATORS_EACH):
             name = f"nav{number}-{seat}"
-            navigators.append(
-                self._person(session, community, name, self._name(), Role.NAVIGATOR, signs=near)
-            )
+            navigators.append(self._person(session, community, name, self._name(), Role.NAVIGATOR, signs=near))
             if near:
                 self.seeded.navigators.append(name)
         offered = []
@@ -481,7 +505,8 @@ class Caseload:
             for case in spoken:
                 if case.stands is State.IN_PROGRESS:
                     for name in (self.name, case.program.answers[0]):
-                        self.seeding.seeded.told.setdefault(name, []).append(str(case.referral.id))
+                        told = (str(case.referral.id), str(case.person.id))
+                        self.seeding.seeded.told.setdefault(name, []).append(told)
 
     @contextmanager
     def _work(
@@ -573,7 +598,7 @@ class Caseload:
                     self._consent(work, person, back, there, RETURNED, sitting, "case_manager"),
                 )
 
-    def _consent(
+    def _consent(  # noqa: PLR0917  # about whom, from, to, what, in which sitting, for which role
         self,
         work: Work,
         person: Person,
@@ -779,7 +804,10 @@ class Caseload:
         spoken = [case for case in cases if State.ACCEPTED in case.referral.was_ever and self.random.random() < 0.3]  # noqa: PLR2004
         for partner in self.partners:
             near = [case for case in spoken if case.partner is partner]
-            sides = ((self.manager, partner.organization.id, "needs"), (partner.navigators[0][1], self.agency.id, "attendance"))
+            sides = (
+                (self.manager, partner.organization.id, "needs"),
+                (partner.navigators[0][1], self.agency.id, "attendance"),
+            )
             for actor, to, category in sides:
                 with self._work(actor, "referral.message_posted", "referral", to=to) as work:
                     for case in near:
@@ -809,9 +837,7 @@ class Caseload:
                 work.record(case.referral, ["done_at"])
                 self._let_go(work, case)
 
-    def _tell(
-        self, people: Sequence[Person], sent: Sequence[_Case], free: Sequence[tuple[str, str, str, str]]
-    ) -> None:
+    def _tell(self, people: Sequence[Person], sent: Sequence[_Case], free: Sequence[tuple[str, str, str, str]]) -> None:
         seeded = self.seeding.seeded
         seeded.caseloads[self.name] = [
             {
