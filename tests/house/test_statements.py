@@ -1,0 +1,141 @@
+"""How many SQL statements each page takes: constant in the number of rows, and equal to the number held here.
+
+The pages are those that `./dev bench` measures, asked by people who really signed in. A number that rises shows in a
+diff; one that grows with the rows fails. Nothing here asserts a time.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy.pool import NullPool
+
+from bench import pages
+from bench.pages import Ask
+from bench.seeding import Plan, Seeded, Seeding
+from bench.statements import Inside
+from referrals import app as factory
+from referrals.kernel.keys import KeyRing
+from referrals.kernel.orm import make_engine
+from referrals.kernel.providers import FileProvider
+from tests.journeys.front import settings_for
+
+#: Two small departments are seeded, which takes a while on a busy machine.
+pytestmark = pytest.mark.timeout(300)
+
+#: Statements of one request at either door, without the reading of keys. The design asks for at most 12 for a list and
+#: 20 for a participant's page: the lists of referrals do not meet it yet.
+HELD = {
+    "home, case manager": 51,
+    "home, navigator": 37,
+    "participants, 25, case manager": 10,
+    "participants, 25, supervisor": 10,
+    "referrals, 25, case manager": 20,
+    "referrals, 25, navigator": 20,
+    "participant, case manager": 18,
+    "participant, supervisor": 16,
+    "referral, case manager": 33,
+    "referral, navigator": 34,
+    "search by number, case manager": 10,
+    "search by number, supervisor": 10,
+    "search by name, case manager": 10,
+    "search by name, supervisor": 10,
+}
+#: The acts that make and answer a referral; JSON answers with the referral as it is then, a form leads there.
+ACTS = {"draft": 37, "write": 42, "send": 50, "accept, json": 49, "accept, page": 22}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One case manager with so many participants, and the app on it."""
+
+    seeded: Seeded
+    inside: Inside
+
+
+def a_world(scratch: Path, template: Path, provider: FileProvider, participants: int) -> Iterator[World]:
+    path = scratch / f"statements-{participants}.db"
+    shutil.copy(template, path)
+    engine = make_engine(f"sqlite:///{path}", poolclass=NullPool)
+    plan = Plan(participants, participants * 2, caseload=participants)
+    seeded = Seeding(engine, KeyRing(provider), plan, signing=1).run()
+    engine.dispose()
+    app = factory.create_app(settings_for(f"sqlite:///{path}", provider), engine_options={"poolclass": NullPool})
+    inside = Inside(app, KeyRing(provider))
+    yield World(seeded, inside)
+    inside.engine.dispose()
+    path.unlink()
+
+
+@pytest.fixture(scope="module")
+def small(scratch: Path, sqlite_template: Path, provider: FileProvider) -> Iterator[World]:
+    yield from a_world(scratch, sqlite_template, provider, 60)
+
+
+@pytest.fixture(scope="module")
+def large(scratch: Path, sqlite_template: Path, provider: FileProvider) -> Iterator[World]:
+    yield from a_world(scratch, sqlite_template, provider, 90)
+
+
+def asks(world: World) -> dict[str, Ask]:
+    """One request for each page and door; a referral that both sides have written about stands for all."""
+    navigator = next(name for name in world.seeded.navigators if name in world.seeded.told)
+    found = {}
+    for reading in pages.readings(world.seeded):
+        ask = reading.ask(0)
+        if reading.who == "navigator":
+            ask = pages.changed(ask, user=navigator)
+        about, person = world.seeded.told[navigator][0]
+        if reading.name in {"referral", "participant"}:
+            row = about if reading.name == "referral" else person
+            ask = pages.changed(ask, path=f"{ask.path.rpartition('/')[0]}/{row}", marker=b"")
+        found[f"{reading.name}, {reading.who}, {reading.door}"] = ask
+    return found
+
+
+def counted(world: World, ask: Ask) -> list[str]:
+    """The statements of a request whose messages were seen before."""
+    world.inside.ask(ask)
+    return world.inside.ask(ask)[1]
+
+
+def test_each_page_takes_the_statements_held_here_however_many_rows_there_are(small: World, large: World) -> None:
+    few, many = asks(small), asks(large)
+    assert few.keys() == many.keys()
+    found = {name: (len(counted(small, few[name])), len(counted(large, many[name]))) for name in few}
+    assert found == {f"{name}, {door}": (count, count) for name, count in HELD.items() for door in ("page", "json")}
+
+
+def test_making_and_answering_a_referral_takes_the_statements_held_here(small: World, large: World) -> None:
+    assert acted(small) == ACTS
+    assert acted(large) == ACTS
+
+
+def acted(world: World) -> dict[str, int]:
+    """Draft, write, send and accept two referrals, one at each door."""
+    found: dict[str, int] = {}
+    for chain in pages.chains(world.seeded)[:2]:
+        door: pages.Door = "json" if not found else "page"
+        body, heard = world.inside.ask(pages.draft(chain))
+        made = json.loads(body)
+        chain.referral, chain.version = made["id"], made["version"]
+        found["draft"] = len(heard)
+        found["write"] = len(world.inside.ask(pages.save(chain))[1])
+        found["send"] = len(world.inside.ask(pages.send(chain))[1])
+        found[f"accept, {door}"] = len(world.inside.ask(pages.accept(chain, door))[1])
+    return found
+
+
+def test_a_thread_of_twenty_messages_takes_what_one_takes(large: World) -> None:
+    ask = asks(large)["referral, navigator, page"]
+    before = len(counted(large, ask))
+    for number in range(20):
+        words = {"audience": "both", "category": "attendance", "message": f"We met again, {number}."}
+        path = pages.API + ask.path + "/messages"
+        large.inside.ask(Ask(ask.user, "POST", path, words, status=201, marker=b"We met again"))
+    assert len(counted(large, ask)) == before
