@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import pwd
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,16 +26,9 @@ from referrals.kernel.orm import make_engine
 from referrals.kernel.providers import FileProvider
 from referrals.kernel.record import commit, start_writing
 from referrals.kernel.session import HouseSession
+from tests.factories.postgres import a_server
 
 ROOT = Path(__file__).resolve().parents[1]
-REQUIRED = os.environ.get("THROUGHGATE_REQUIRE") == "1"
-
-
-def missing(sentence: str) -> None:
-    """Skip a test whose service is not installed; in CI that is a failure."""
-    if REQUIRED:
-        pytest.fail(sentence)
-    pytest.skip(sentence)
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
@@ -112,43 +103,11 @@ def sqlite_engine(sqlite_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def postgresql_programs() -> Path | None:
-    """The newest folder with `initdb`: Debian keeps the servers off the PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    if found:
-        return found[-1].parent
-    initdb = shutil.which("initdb")
-    return Path(initdb).parent if initdb else None
-
-
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[URL]:
-    """A throwaway PostgreSQL server on a Unix socket; the URL is its superuser's, to the database `postgres`."""
-    programs = postgresql_programs()
-    if programs is None:
-        missing("PostgreSQL not found. Run: apt-get install postgresql")
-    assert programs is not None
-    home = Path(tempfile.mkdtemp(prefix="tg-pg-"))  # short: a socket's path holds at most 107 bytes
-    as_user: list[str] = []
-    if os.geteuid() == 0:  # the server refuses root
-        user = pwd.getpwnam("postgres")
-        os.chown(home, user.pw_uid, user.pw_gid)
-        as_user = ["runuser", "-u", "postgres", "--"]
-    cluster = home / "data"
-    settings = f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off -c max_connections=100"
-
-    def run(*command: str) -> None:
-        subprocess.run([*as_user, *command], check=True, cwd=home, stdout=subprocess.DEVNULL)
-
-    try:
-        run(str(programs / "initdb"), "-D", str(cluster), "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync")
-        run(str(programs / "pg_ctl"), "-D", str(cluster), "-w", "-l", str(home / "log"), "-o", settings, "start")
-        try:
-            yield URL.create("postgresql+psycopg", username="tester", database="postgres", query={"host": str(home)})
-        finally:
-            run(str(programs / "pg_ctl"), "-D", str(cluster), "-w", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    """A throwaway PostgreSQL server; the URL is its superuser's, to the database `postgres`."""
+    with a_server() as url:
+        yield url
 
 
 def _say(url: URL) -> str:

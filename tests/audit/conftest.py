@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-import os
-import pwd
-import shutil
 import sqlite3
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,53 +18,17 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
 from audit.event import ActorRef, BasisRef, Event, On, Source, new_event_id
+from tests.factories.postgres import a_server
 
 MIGRATION = Path(__file__).parents[2] / "migrations" / "versions" / "0001_audit.py"
 ROLES = ("throughgate_web", "throughgate_worker", "throughgate_oversight", "throughgate_sequencer")
 
 
-def _postgresql_programs() -> Path | None:
-    """The newest folder with `initdb`: Debian keeps the servers off the PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    if found:
-        return found[-1].parent
-    initdb = shutil.which("initdb")
-    return Path(initdb).parent if initdb else None
-
-
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[URL]:
-    """A throwaway PostgreSQL server on a Unix socket; the URL is its superuser's, to the database `postgres`.
-
-    It is these tests' own, since roles belong to a whole server: other tests' databases were migrated without them.
-    """
-    programs = _postgresql_programs()
-    if programs is None:
-        sentence = "PostgreSQL not found. Run: apt-get install postgresql"
-        if os.environ.get("THROUGHGATE_REQUIRE") == "1":
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    home = Path(tempfile.mkdtemp(prefix="tg-pg-"))  # short: a socket's path holds at most 107 bytes
-    as_user: list[str] = []
-    if os.geteuid() == 0:  # the server refuses root
-        user = pwd.getpwnam("postgres")
-        os.chown(home, user.pw_uid, user.pw_gid)
-        as_user = ["runuser", "-u", "postgres", "--"]
-    cluster = home / "data"
-    settings = f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off -c max_connections=50"
-
-    def run(*command: str) -> None:
-        subprocess.run([*as_user, *command], check=True, cwd=home, stdout=subprocess.DEVNULL)
-
-    try:
-        run(str(programs / "initdb"), "-D", str(cluster), "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync")
-        run(str(programs / "pg_ctl"), "-D", str(cluster), "-w", "-l", str(home / "log"), "-o", settings, "start")
-        try:
-            yield URL.create("postgresql+psycopg", username="tester", database="postgres", query={"host": str(home)})
-        finally:
-            run(str(programs / "pg_ctl"), "-D", str(cluster), "-w", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    """A server apart from the other tests': these make roles, and roles belong to a whole server."""
+    with a_server() as url:
+        yield url
 
 
 def load_migration() -> ModuleType:
