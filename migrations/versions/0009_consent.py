@@ -193,6 +193,7 @@ def upgrade() -> None:
     op.create_index("ix_consent_evidence_id", "consent", ["evidence_id"])
     op.create_index("ix_consent_participant_id_to_org_id", "consent", ["participant_id", "to_org_id"])
     op.create_index("ix_consent_sitting_id", "consent", ["sitting_id"])
+    op.create_index("ix_consent_witness_id", "consent", ["witness_id"])
     op.create_table(
         "evidence_part",
         sa.Column("id", sa.Uuid(), nullable=False),

@@ -92,6 +92,7 @@ def _referral() -> None:
     op.create_index("ix_referral_recipient_id_done_at_id", "referral", ["recipient_id", "done_at", "id"])
     op.create_index("ix_referral_participant_id", "referral", ["participant_id"])
     op.create_index("ix_referral_program_id", "referral", ["program_id"])
+    op.create_index("ix_referral_drafted_by", "referral", ["drafted_by"])
 
 
 def _about(table: str) -> list[sa.Constraint]:

@@ -267,7 +267,7 @@ class Consent(Identified):
     wording_version: Mapped[str] = public()
     #: The zone of the discloser, in which its days end.
     time_zone: Mapped[str] = public()
-    witness_id: Mapped[UUID | None] = public(ForeignKey("user.id"))
+    witness_id: Mapped[UUID | None] = public(ForeignKey("user.id"), index=True)
     interpreter = sealed(text, category="identity", nullable=True)
     place = sealed(text, category="identity", nullable=True)
     taken_by: Mapped[UUID] = public()

@@ -565,7 +565,7 @@ class Referral(Identified):
     recipient_id: Mapped[UUID] = personal(ForeignKey("organization.id"), category="identity")
     program_id: Mapped[UUID] = personal(ForeignKey("program.id"), category="identity", index=True)
     drafted_at: Mapped[datetime] = public()
-    drafted_by: Mapped[UUID] = public()
+    drafted_by: Mapped[UUID] = public(index=True)
     sent_at: Mapped[datetime | None] = public()
     #: When it was done: ended, and nobody owes the loop any more (R3). Lists of what is left to do go by it.
     done_at: Mapped[datetime | None] = public()
