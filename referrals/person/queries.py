@@ -12,9 +12,10 @@ from sqlalchemy import ColumnElement, Select, Subquery, and_, false, func, or_, 
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 
 from referrals.kernel import crypto
-from referrals.kernel.actor import Actor, Role
+from referrals.kernel.actor import Actor, Role, Side
 from referrals.kernel.errors import InvalidInputError, NotFoundError
 from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look, look_at, note
+from referrals.organization.models import Organization
 from referrals.person.models import Assignment, Person, folded_words
 from referrals.person.policy import WORKING
 from referrals.program.queries import intake_programs
@@ -279,7 +280,8 @@ def _matched(
     newest = _listed(actor).order_by(Person.id.desc())
     narrowed = newest
     if agency_number:
-        agencies = session.scalars(_listed(actor).with_only_columns(Person.organization_id).distinct()).all()
+        # Of every agency, not of those within sight: finding these means reading everybody within sight.
+        agencies = session.scalars(select(Organization.id).where(Organization.side == Side.AGENCY)).all()
         narrowed = narrowed.where(
             or_(
                 false(),
