@@ -653,7 +653,7 @@ def _event(value: dict[str, object]) -> Event:
     parts["actor"] = _part("actor", body["actor"])
     for name in ("basis", "source", "writer"):
         parts[name] = None if body[name] is None else _part(name, body[name])
-    return Event(**parts)  # type: ignore[arg-type]
+    return Event(**parts)  # type: ignore[arg-type]  # Event checks each part itself
 
 
 def _part(name: str, value: object) -> object:

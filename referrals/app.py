@@ -87,5 +87,5 @@ def create_app(
     served = WhiteNoise(app.wsgi_app, allow_all_origins=False, add_headers_function=web.static_headers)
     if app.static_folder is not None:
         served.add_files(app.static_folder, prefix="static/")
-    app.wsgi_app = served  # type: ignore[method-assign]
+    app.wsgi_app = served  # type: ignore[method-assign]  # the way Flask documents
     return app

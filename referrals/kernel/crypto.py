@@ -622,7 +622,7 @@ def names_sealed_column(statement: Executable, parameters: object = None) -> boo
             guarded |= {column.key, column.name, f"_{column.name}"}
     # SQLAlchemy has no public way to ask what a statement writes.
     written: set[str] = set()
-    rows: list[Any] = [statement._values or {}]  # noqa: SLF001
+    rows: list[Any] = [statement._values or {}]  # noqa: SLF001  # SQLAlchemy shows these nowhere else
     if isinstance(statement, Insert):
         rows += [row for chunk in statement._multi_values for row in chunk]  # noqa: SLF001
         rows.append(dict.fromkeys(statement._select_names or ()))  # noqa: SLF001

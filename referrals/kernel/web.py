@@ -338,7 +338,7 @@ def _headers(response: Response) -> Response:
         headers.setdefault(name, value)
     if request.is_secure:
         headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-    if request.endpoint != "static" or response.status_code >= 400:  # noqa: PLR2004
+    if request.endpoint != "static" or response.status_code >= 400:  # noqa: PLR2004  # a fault
         headers["Cache-Control"] = "no-store"
     if "source" in g:
         headers["X-Request-Id"] = str(cast("Source", g.source).request)
