@@ -420,11 +420,18 @@ class User(Identified):
 
     def step(self, sign_in: SignIn, *, has_factor: bool) -> str:
         """Return what this sign-in still lacks: a code, a password of one's own, a second factor, or nothing."""
-        if has_factor and sign_in.second_factor_at is None:
-            return SECOND_FACTOR
-        if self.must_change_password:
-            return NEW_PASSWORD
-        return FULL if has_factor else ENROLL
+        return step_of(
+            is_given=sign_in.second_factor_at is not None, must_change=self.must_change_password, has_factor=has_factor
+        )
+
+
+def step_of(*, is_given: bool, must_change: bool, has_factor: bool) -> str:
+    """Return what a sign-in still lacks, as `User.step`, from what was read of its rows."""
+    if has_factor and not is_given:
+        return SECOND_FACTOR
+    if must_change:
+        return NEW_PASSWORD
+    return FULL if has_factor else ENROLL
 
 
 def require_fitting(roles: Iterable[Role], side: Side) -> None:
@@ -619,7 +626,7 @@ class SignIn(Identified):
 
     def is_over(self, at: datetime, used_at: datetime, limits: Limits) -> bool:
         """Whether it ended, was left idle, or has lasted long enough."""
-        return self.ended_at is not None or at >= used_at + limits.idle or at >= self.started_at + limits.whole
+        return is_over(self.ended_at, self.started_at, used_at, at, limits)
 
     def is_fresh(self, at: datetime) -> bool:
         """Whether the second factor was given within the last ten minutes."""
@@ -630,6 +637,11 @@ class SignIn(Identified):
         if self.ended_at is not None:
             raise SignInOverError
         self.ended_at, self.ended_by, self.ended_because = at, by, because
+
+
+def is_over(ended_at: datetime | None, started_at: datetime, used_at: datetime, at: datetime, limits: Limits) -> bool:
+    """Whether a sign-in is over, as `SignIn.is_over`, from what was read of its rows."""
+    return ended_at is not None or at >= used_at + limits.idle or at >= started_at + limits.whole
 
 
 class SignInUse(Base):

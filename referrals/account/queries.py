@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Final, cast
 from uuid import UUID
 
-from sqlalchemy import Select, exists, func, select
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy import Select, and_, bindparam, exists, func, select
+from sqlalchemy.orm import Session, selectinload
 
 from referrals.account.models import (
     ATTEMPTS_WITHIN,
@@ -27,12 +27,15 @@ from referrals.account.models import (
     SignIn,
     SignInUse,
     User,
+    is_over,
+    step_of,
     token_hash,
 )
 from referrals.kernel.actor import Actor, Role, Side, Source
 from referrals.kernel.errors import NotFoundError, NotPermittedError
 from referrals.kernel.look import declare_look, refuse
 from referrals.kernel.record import clock
+from referrals.organization.models import Organization
 
 __all__ = ["ENROLL", "FULL", "NEW_PASSWORD", "RECOVERY_CODES", "ROLES", "SECOND_FACTOR"]
 
@@ -311,42 +314,79 @@ class Holder:
     has_factor: bool
 
 
+#: Everything a request asks about whoever holds a token, in one statement that is built once: a row for each role.
+_HOLDING: Final = (
+    select(
+        SignIn.id,
+        SignIn.user_id,
+        SignIn.started_at,
+        SignIn.ended_at,
+        SignIn.second_factor_at,
+        SignInUse.used_at,
+        User.organization_id,
+        User.sign_in_name,
+        User.display_name,
+        User.one_time_until,
+        User.disabled_at,
+        Organization.name.label("organization"),
+        Organization.side,
+        Organization.time_zone,
+        Organization.ended_at.label("left_at"),
+        RoleGrant.role,
+        exists()
+        .where(
+            SecondFactor.user_id == SignIn.user_id,
+            SecondFactor.confirmed_at.is_not(None),
+            SecondFactor.ended_at.is_(None),
+        )
+        .label("has_factor"),
+    )
+    .join(SignInUse, SignInUse.sign_in_id == SignIn.id)
+    .join(User, User.id == SignIn.user_id)
+    .join(Organization, Organization.id == User.organization_id)
+    .outerjoin(RoleGrant, and_(RoleGrant.user_id == User.id, RoleGrant.ended_at.is_(None)))
+    .where(SignIn.token_hash == bindparam("token_hash"))
+)
+
+
 def holder(session: Session, token: str, source: Source) -> Holder | None:
-    """Return who holds this token now, in two statements; None when it opens nothing (any more).
+    """Return who holds this token now, in one statement; None when it opens nothing (any more).
 
     Over are sign-ins that ended, were left idle or are half a day old, and those of disabled users and organizations
-    that take part no more.
+    that take part no more. Until a sign-in is complete nobody has a role through it (S-103).
     """
     at, bounds = clock(session), limits(session)
-    confirmed = exists().where(
-        SecondFactor.user_id == SignIn.user_id, SecondFactor.confirmed_at.is_not(None), SecondFactor.ended_at.is_(None)
+    rows = session.execute(_HOLDING, {"token_hash": token_hash(token)}).all()
+    if not rows:
+        return None
+    held = rows[0]
+    if is_over(held.ended_at, held.started_at, held.used_at, at, bounds):
+        return None
+    if held.disabled_at is not None or held.left_at is not None:
+        return None
+    step = step_of(
+        is_given=held.second_factor_at is not None,
+        must_change=held.one_time_until is not None,
+        has_factor=held.has_factor,
     )
-    statement = (
-        select(SignIn, SignInUse.used_at, User, confirmed)
-        .join(SignInUse, SignInUse.sign_in_id == SignIn.id)
-        .join(User, User.id == SignIn.user_id)
-        .where(SignIn.token_hash == token_hash(token))
-        .options(selectinload(User.grants), joinedload(User.organization))
-    )
-    found = session.execute(statement).one_or_none()
-    if found is None:
-        return None
-    sign_in, used_at, held_by, has_factor = found
-    if sign_in.is_over(at, used_at, bounds) or held_by.disabled_at is not None:
-        return None
-    if held_by.organization.ended_at is not None:
-        return None
-    step = held_by.step(sign_in, has_factor=has_factor)
     return Holder(
-        actor=actor_for(held_by, sign_in, source, step=step),
+        actor=Actor(
+            "user",
+            user_id=held.user_id,
+            organization_id=held.organization_id,
+            side=Side(held.side),
+            roles=frozenset(Role(row.role) for row in rows if row.role is not None) if step == FULL else frozenset(),
+            sign_in_id=held.id,
+            source=source,
+        ),
         step=step,
-        sign_in_name=held_by.sign_in_name,
-        display_name=held_by.display_name,
-        organization=held_by.organization.name,
-        time_zone=held_by.organization.time_zone,
-        used_at=used_at,
-        ends_at=min(sign_in.started_at + bounds.whole, used_at + bounds.idle),
-        has_factor=has_factor,
+        sign_in_name=held.sign_in_name,
+        display_name=held.display_name,
+        organization=held.organization,
+        time_zone=held.time_zone,
+        used_at=held.used_at,
+        ends_at=min(held.started_at + bounds.whole, held.used_at + bounds.idle),
+        has_factor=held.has_factor,
     )
 
 

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import inspect as inspected
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import InstanceState, Mapper, Session
 
 from audit import log
 from audit.event import ActorRef, BasisRef, Event, On, Sealed, Source, new_event_id, split
@@ -64,18 +64,26 @@ def commit(session: Session) -> None:
 
 
 def subject_refs(session: Session, participants: Iterable[UUID]) -> dict[UUID, UUID | None]:
-    """Return each participant's `log_ref` (None once expunged), in one query."""
+    """Return each participant's `log_ref` (None once expunged), in one query for those the session does not hold."""
     wanted = set(participants)
-    if not wanted:
-        return {}
     found: dict[UUID, UUID | None] = {}
-    for model in Subject.__subclasses__():
-        fresh = [row for row in session.new if isinstance(row, model)]
-        found |= {row.id: row.log_ref for row in fresh if row.id in wanted}
-        if wanted - set(found):
-            rows = session.execute(select(model.id, model.log_ref).where(model.id.in_(wanted - set(found))))
-            found |= dict(rows.all())
+    if not wanted:
+        return found
+    for row in (*session.new, *session.identity_map.values()):
+        if (
+            isinstance(row, Subject)
+            and row.id in wanted
+            and "log_ref" in cast("InstanceState[Any]", inspected(row)).dict
+        ):
+            found[row.id] = row.log_ref
+    for model in Subject.__subclasses__() if wanted - found.keys() else ():
+        rows = session.execute(select(model.id, model.log_ref).where(model.id.in_(wanted - found.keys())))
+        found |= dict(rows.all())
     return found
+
+
+def _is_loaded(row: Identified, attribute: str) -> bool:
+    return attribute in cast("InstanceState[Any]", inspected(row)).dict
 
 
 def about(row: Identified) -> UUID | None:
