@@ -362,7 +362,7 @@ def finish(session: Session) -> None:
             session, {p for e in looking.entries.values() for row in e.rows if (p := about(row)) is not None}
         )
         events = [_event(session, looking, entry, refs) for entry in looking.entries.values()]
-        turn_to_writing(session)
+        turn_to_writing(session, waits_for_disk=not _is_everyday(looking))
         events += [_noted(session, looking, told) for told in looking.notes]  # sealing them may write a count
         append_events(session, events)
         crossing = [row for entry in looking.entries.values() for row in _disclosures(looking, entry)]
@@ -376,6 +376,19 @@ def finish(session: Session) -> None:
     except BaseException:
         session.rollback()
         raise
+
+
+#: Looks at these wait for the disk even within one's own organization.
+_GRAVE: Final = frozenset({"health", "substance_use", "boundary"})
+_EVERYDAY: Final = frozenset({"own", "assignment"})
+
+
+def _is_everyday(looking: Looking) -> bool:
+    """Whether all of it stayed within the reader's own organization, and was neither grave nor the log itself."""
+    return all(told.basis in _EVERYDAY for told in looking.notes) and all(
+        entry.to is None and entry.basis.kind in _EVERYDAY and not entry.categories & _GRAVE
+        for entry in looking.entries.values()
+    )
 
 
 def forget(session: Session) -> None:

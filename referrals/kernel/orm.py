@@ -210,8 +210,8 @@ def make_engine(url: str, **options: Any) -> Engine:
     """Return an engine with the settings the house relies on; `options` go to SQLAlchemy's `create_engine`.
 
     SQLite: WAL, `synchronous=FULL`, foreign keys, secure delete, and explicit BEGIN (the connection option
-    `sqlite_begin="IMMEDIATE"` for what writes: a deferred one fails at once among busy writers). PostgreSQL: UTC and
-    time limits.
+    `sqlite_begin="IMMEDIATE"` for what writes: a deferred one fails at once among busy writers; `waits_for_disk=False`
+    for looks that may be lost with the machine). PostgreSQL: UTC and time limits.
     """
     if url.startswith("sqlite"):
         engine = create_engine(url, hide_parameters=True, **options)
@@ -240,8 +240,13 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("sqlite_begin") == "IMMEDIATE"
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    asked = connection.get_execution_options()
+    # Every transaction waits for the disk unless it says otherwise; SQLite takes the setting between transactions only.
+    wanted = "FULL" if asked.get("waits_for_disk", True) else "NORMAL"
+    if connection.info.get("synchronous", "FULL") != wanted:
+        connection.exec_driver_sql(f"PRAGMA synchronous={wanted}")
+        connection.info["synchronous"] = wanted
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if asked.get("sqlite_begin") == "IMMEDIATE" else "BEGIN")
 
 
 def _prepare_postgresql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

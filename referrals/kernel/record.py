@@ -43,15 +43,20 @@ def start_writing(session: Session) -> None:
     session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
 
 
-def turn_to_writing(session: Session) -> None:
+def turn_to_writing(session: Session, *, waits_for_disk: bool = True) -> None:
     """Write down, from here on, what was read before. Rows stay as they were read.
 
     SQLite has one writer and no way from a reading transaction into a writing one once somebody else has written: what
     was read is let go, and the lock taken only now. PostgreSQL goes on in the same transaction.
+
+    What does not wait for the disk survives any death of the service; if the machine itself falls, the last instants
+    may be missing (decision 0007).
     """
     if session.get_bind().dialect.name == "sqlite":
         commit(session)  # a rollback would expire what the answer still shows
-        session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+        session.connection(execution_options={"sqlite_begin": "IMMEDIATE", "waits_for_disk": waits_for_disk})
+    elif not waits_for_disk:
+        session.connection().exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
 def commit(session: Session) -> None:

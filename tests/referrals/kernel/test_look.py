@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, delete, insert, select, text, update
+from sqlalchemy import Connection, Engine, delete, event, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -545,6 +545,55 @@ def test_while_a_page_is_being_made_others_can_write(
                 view(other, insider, person, "given_name")
     assert (seen.given_name, seen.called) == ("Rosa", "Rosa Núñez")
     assert [one["action"] for one in bodies(session, before)] == [VIEWED, VIEWED]
+
+
+@pytest.fixture
+def durability(engine: Engine) -> Iterator[list[str]]:
+    """What each transaction was told about the disk, asked of the database when it commits."""
+    told: list[str] = []
+    asks = "PRAGMA synchronous" if engine.dialect.name == "sqlite" else "SHOW synchronous_commit"
+
+    def ask(connection: Connection) -> None:
+        answer = connection.connection.cursor().execute(asks).fetchone()
+        assert answer is not None
+        told.append({1: "may be lost", 2: "waits", "off": "may be lost", "on": "waits"}[answer[0]])
+
+    event.listen(engine, "commit", ask)
+    yield told
+    event.remove(engine, "commit", ask)
+
+
+def test_only_everyday_looks_do_not_wait_for_the_disk(
+    session: HouseSession, insider: Actor, outsider: Actor, person: Person, durability: list[str]
+) -> None:
+    def last() -> str:
+        finish(session)
+        return durability[-1]
+
+    view(session, outsider, person, "given_name")
+    assert last() == "waits"
+    view(session, insider, person, "given_name")
+    note(session, insider, records=LISTED, purpose="referral", count=3, words={"name": "vega"})
+    assert last() == "may be lost"
+    note(session, insider, records=LISTED, purpose="oversight", count=3, basis="oversight")
+    assert last() == "waits"
+    note(session, outsider, records=LISTED, purpose="referral", count=3)
+    view(session, outsider, person, "given_name")
+    assert last() == "waits"
+    for topic, told in (
+        ("health", "waits"),
+        ("boundary", "waits"),
+        ("substance_use", "waits"),
+        ("needs", "may be lost"),
+    ):
+        letters(session, person, 1, topic)
+        assert durability[-1] == "waits"  # a change, right after a look that did not
+        statement = select(Letter).where(Letter.topic == topic)
+        look(session, insider, statement, records=LISTED, purpose="referral", fields=["body"])
+        assert last() == told, topic
+    with pytest.raises(NotFoundError):
+        view(session, insider, Person(id=uuid4()), "given_name")
+    assert durability[-1] == "waits"
 
 
 def test_rows_stay_readable_after_the_record_without_another_query(
