@@ -33,6 +33,7 @@ from referrals.kernel.door import (
     Shape,
     asking,
     form_words,
+    idempotency_key,
     json_words,
     run,
 )
@@ -337,7 +338,7 @@ class OneselfShape(PersonShape):
 class NewCodeShape(PersonShape):
     """An account with its new one-time code, which is told this once."""
 
-    shown_code = fields.String(data_key="one_time_code")
+    shown_code = fields.String(data_key="one_time_code", allow_none=True)
 
 
 class SignInShape(Shape):
@@ -546,7 +547,7 @@ def _open(
     """List an operation of the JSON door that `Doors.act` does not make."""
     method = "POST" if what is not None else "GET"
     takes = type(what.takes) if what is not None else None
-    creates = name == "sign_in"
+    creates = name in {"sign_in", "add_user"}
     OPERATIONS.append(
         Operation(method, f"{API}{rule}", f"account_api.{name}", summary, shape, takes, what, creates=creates)
     )
@@ -625,7 +626,7 @@ def json_sign_out() -> ResponseReturnValue:
 def json_start_factor() -> ResponseReturnValue:
     """Begin to replace one's authenticator."""
     run(c.start_factor, current_actor().me, json_words())
-    return _json(SetupShape().told(q.setup(db.session(), current_actor())), 201)
+    return _json(SetupShape().told(q.setup(db.session(), current_actor())))
 
 
 @doors.api.post("/account/recovery-codes", endpoint="renew_recovery_codes")
@@ -713,8 +714,8 @@ def take_add_user() -> ResponseReturnValue:
 
 @doors.api.post("/organization/people", endpoint="add_user")
 def json_add_user() -> ResponseReturnValue:
-    """Add an account to one's organization; the answer tells its one-time code, once."""
-    made = run(c.add_user, current_actor().organization, json_words())
+    """Add an account to one's organization; the first answer under a key tells its one-time code, once."""
+    made = run(c.add_user, current_actor().organization, json_words(), key=idempotency_key())
     answer = _json(_with_code(made), 201)
     answer.headers["Location"] = f"{API}/organization/people/{made.id}"
     return answer

@@ -276,7 +276,7 @@ class Act:
             json_words(),
             expect=expect,
             if_match=expect is not None,
-            key=_idempotency_key(),
+            key=idempotency_key(),
         )
         shown = self.show(row) if self.show is not None else row
         answer = _resource(cast("type[Shape]", self.shape), {"it": shown})
@@ -419,7 +419,12 @@ def _number(given: str) -> int | None:
     return int(given) if len(given) <= 18 and given.isascii() and given.isdigit() else None  # noqa: PLR2004  # 63 bits
 
 
-def _idempotency_key() -> str | None:
+def idempotency_key() -> str | None:
+    """Return the key under which a call is done once, however often it is repeated.
+
+    Raises:
+        InvalidInputError: not 1 to 100 printable ASCII characters.
+    """
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _is_key(key):
         raise InvalidInputError({"Idempotency-Key": ["not_accepted"]})

@@ -59,9 +59,9 @@ class Browser:
         assert token is not None, f"no form at {page or path}"
         return self.ask("POST", path, data={"csrf_token": unescape(token[1])} | words)
 
-    def send(self, path: str, words: Any, token: str = "") -> TestResponse:
+    def send(self, path: str, words: Any, token: str = "", **headers: str) -> TestResponse:
         """Send JSON."""
-        return self.ask("POST", path, json=words, headers={"X-CSRFToken": token} if token else {})
+        return self.ask("POST", path, json=words, headers=headers | ({"X-CSRFToken": token} if token else {}))
 
     def sign_in(self, member: people.Member, code: Callable[[str], str]) -> None:
         words = {"acknowledged": "true", "name": member.sign_in_name, "password": member.password}
@@ -606,9 +606,13 @@ def test_people_by_json(browser: Browser, ada: people.Member, casey: people.Memb
     words = {"display_name": "Nico Vale", "sign_in_name": "nico.vale", "roles": ["case_manager"]}
     faulty = browser.send("/api/v1/organization/people", words | {"is_admin": True, "organization_id": "x"}, token)
     assert {one["field"] for one in (faulty.json or {})["errors"]} == {"is_admin", "organization_id"}
-    made = browser.send("/api/v1/organization/people", words, token)
+    once = {"Idempotency-Key": "nico"}
+    made = browser.send("/api/v1/organization/people", words, token, **once)
     assert made.status_code == 201
     body = made.json or {}
+    again = browser.send("/api/v1/organization/people", words, token, **once)
+    assert (again.status_code, again.headers["Location"]) == (201, made.headers["Location"])
+    assert (again.json or {}) == body | {"one_time_code": None}
     assert re.fullmatch(r"[0-9A-Z-]{19}", body["one_time_code"])
     read = browser.get(made.headers["Location"]).json or {}
     assert read["sign_in_name"] == "nico.vale"

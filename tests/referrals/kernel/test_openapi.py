@@ -282,6 +282,18 @@ def test_a_machine_that_goes_by_the_description_meets_no_surprise_at_length(fron
     assert calls > 2500
 
 
+def test_what_account_doors_answer_is_described(front: Front, spec: dict[str, Any]) -> None:  # noqa: F811
+    """These operations are not made by `Doors.act`, which knows by itself what is made anew."""
+    caller = front.sign_in("lee")
+    words = {"display_name": "Nico Vale", "sign_in_name": "nico.vale", "roles": ["auditor"]}
+    for path, told in (("/organization/people", words), ("/account/authenticator", {"code": front.code("lee")})):
+        answer = caller.post(path, told)
+        described = spec["paths"][f"{API}{path}"]["post"]["responses"]
+        assert answer.status_code < 300, f"{path}: {answer.text}"
+        assert str(answer.status_code) in described, path
+        assert ("Location" in answer.headers) == ("Location" in described[str(answer.status_code)].get("headers", {}))
+
+
 @pytest.mark.parametrize("name", ["maria", "rosa", "lee", "noor"])
 def test_lists_are_told_as_described(front: Front, spec: dict[str, Any], name: str) -> None:  # noqa: F811
     """Every list that the demonstration's people can read, against its schema."""
