@@ -75,11 +75,10 @@ def today(session: Session, actor: Actor) -> Day:
     """Return what waits on this person, oldest first."""
     day = Day()
     if p.works_with_participants(actor):
-        day.needs, _ = referrals.listed(session, actor, referrals.Group.US, limit=SHOWN)
-        day.needs_count = _count(session, actor, referrals.Group.US, day.needs)
-        day.waiting, _ = referrals.listed(session, actor, referrals.Group.THEM, limit=SHOWN)
-        day.waiting_count = _count(session, actor, referrals.Group.THEM, day.waiting)
-        day.drafts = referrals.drafts(session, actor, limit=SHOWN)
+        found = referrals.waiting(session, actor, limit=SHOWN)
+        day.needs, day.needs_count = found.us, found.us_count
+        day.waiting, day.waiting_count = found.them, found.them_count
+        day.drafts = found.drafts
         day.witness = consents.waiting_for_witness(session, actor)
         day.rules = partnerships.rules_to_keep(session, actor, clock(session))
     if p.plans_releases(actor):
@@ -91,11 +90,6 @@ def today(session: Session, actor: Actor) -> Day:
     if p.runs_an_organization(actor):
         day.locked = [one for one in session.scalars(accounts.people(actor.organization)) if one.locked_at is not None]
     return day
-
-
-def _count(session: Session, actor: Actor, group: referrals.Group, shown: Sequence[referrals.Card]) -> int:
-    """Count the rest only where there may be one."""
-    return len(shown) if len(shown) < SHOWN else referrals.count(session, actor, group)
 
 
 def _leaving(session: Session, actor: Actor) -> tuple[list[Leaving], dict[int, int]]:

@@ -15,9 +15,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, Uuid, create_engine, event
+from sqlalchemy import ColumnElement, DateTime, Dialect, Engine, MetaData, Uuid, create_engine, event
 from sqlalchemy.exc import NoReferencedTableError
-from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, Mapper, declared_attr, mapped_column, relationship
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    InstrumentedAttribute,
+    Mapped,
+    MappedColumn,
+    Mapper,
+    declared_attr,
+    mapped_column,
+    relationship,
+)
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 if TYPE_CHECKING:
@@ -88,6 +100,30 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class unindexed(FunctionElement[Any]):  # noqa: N801  # it reads as the function that it is in SQL
+    """A column as itself, but not to be looked up by its index: so that SQLite takes another, narrower one.
+
+    Without statistics SQLite thinks every index as good as the next. PostgreSQL knows, and is told nothing.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any] | InstrumentedAttribute[Any]) -> None:
+        """Keep the column's type, so that what it is compared with is bound as ever."""
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(unindexed)
+def _plain(element: unindexed, compiler: SQLCompiler, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
+@compiles(unindexed, "sqlite")
+def _hidden(element: unindexed, compiler: SQLCompiler, **options: Any) -> str:
+    return f"+{compiler.process(element.clauses, **options)}"  # a unary plus hides a column's indexes
 
 
 class MadeOfColumns:

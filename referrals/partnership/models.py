@@ -9,7 +9,18 @@ from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import JSON, CheckConstraint, ColumnElement, ForeignKey, Index, UniqueConstraint, and_, exists, or_
+from sqlalchemy import (
+    JSON,
+    BindParameter,
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    and_,
+    exists,
+    or_,
+)
 from sqlalchemy.orm import Mapped
 
 from referrals.kernel.actor import Side
@@ -353,7 +364,7 @@ class Agreement(Identified):
         )
 
 
-def active_at(at: datetime) -> ColumnElement[bool]:
+def active_at(at: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Say `Agreement.is_active` in SQL, and that both organizations still take part."""
     left = exists().where(
         Organization.id.in_([Agreement.agency_id, Agreement.community_id]), Organization.ended_at <= at

@@ -81,14 +81,21 @@ def visible_to(actor: Actor) -> Select[Person]:
     return select(Person).where(assigned(actor))
 
 
-def _listed(actor: Actor) -> Select[Person]:
-    """Select the same as `visible_to`, for reading many: from the assignments of a caseload, not by asking each row.
+def may_know_of_many(
+    actor: Actor, participant_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]
+) -> ColumnElement[bool]:
+    """Return `may_know` for reading many: from the assignments of a caseload, not by asking each row.
 
     A supervisor's organization may hold most of the rows, so there each row is asked, and a page is soon full.
     """
     if actor.works_as(Role.SUPERVISOR):
-        return visible_to(actor)
-    return select(Person).where(Person.id.in_(select(_held.participant_id).where(_holds(actor))))
+        return may_know(actor, participant_id)
+    return participant_id.in_(select(_held.participant_id).where(_holds(actor)))
+
+
+def _listed(actor: Actor) -> Select[Person]:
+    """Select the same as `visible_to`, for reading many."""
+    return select(Person).where(may_know_of_many(actor, Person.id))
 
 
 def assignments_visible_to(actor: Actor) -> Select[Assignment]:

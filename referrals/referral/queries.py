@@ -6,19 +6,36 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, Text, and_, case, false, func, literal, not_, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    Row,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy import cast as as_type
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, selectinload
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only, selectinload
 
 from referrals.account import queries as accounts
 from referrals.consent import queries as consents
 from referrals.consent.models import Consent
-from referrals.kernel.actor import Actor, Role
+from referrals.kernel.actor import Actor, Role, Side
 from referrals.kernel.crypto import column_of
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.look import (
@@ -36,7 +53,7 @@ from referrals.kernel.look import (
     note,
     refuse,
 )
-from referrals.kernel.orm import CATEGORIES
+from referrals.kernel.orm import CATEGORIES, Instant, unindexed
 from referrals.kernel.record import clock
 from referrals.organization import queries as organizations
 from referrals.organization.models import ZONES, Organization
@@ -73,6 +90,9 @@ COUNTED: Final = declare_look("referral.counted", "how many referrals stand in o
 DRAFT_VIEWED: Final = declare_look("referral.draft_viewed", "one's own draft of a referral")
 TIMELINE_VIEWED: Final = declare_look("referral.timeline_viewed", "what happened to a referral, step by step")
 THREAD_VIEWED: Final = declare_look("referral.thread_viewed", "the messages of a referral's thread")
+
+#: A count of what waits goes no further than one beyond this.
+COUNTED_AT_MOST: Final = 100
 
 #: Why a referral's content crosses between organizations (C8).
 PURPOSE: Final = "referral"
@@ -128,17 +148,23 @@ def within_sight(actor: Actor) -> ColumnElement[bool]:
         return true()
     if actor.user_id is None or actor.organization_id is None or not actor.works_as(*WORKING):
         return false()
-    own = and_(
-        Referral.source_id == actor.organization,
-        persons.may_know(actor, Referral.participant_id),
-        or_(Referral.sent_at.is_not(None), Referral.drafted_by == actor.me),
+    return or_(
+        and_(
+            Referral.source_id == actor.organization,
+            persons.may_know(actor, Referral.participant_id),
+            or_(Referral.sent_at.is_not(None), Referral.drafted_by == actor.me),
+        ),
+        _received(actor),
     )
-    named = select(Assignment.id).where(Assignment.referral_id == Referral.id, Assignment.user_id == actor.me).exists()
-    receives = or_(Referral.program_id.in_(programs.intake_programs(actor.me)), named)
+
+
+def _received(actor: Actor) -> ColumnElement[bool]:
+    """Return the condition that a referral was sent to the actor's side, and is theirs to know of there."""
+    received = and_(Referral.recipient_id == actor.organization, Referral.sent_at.is_not(None))
     if actor.works_as(Role.SUPERVISOR):
-        receives = Referral.recipient_id == actor.organization
-    theirs = and_(Referral.recipient_id == actor.organization, Referral.sent_at.is_not(None), receives)
-    return or_(own, theirs)
+        return received
+    named = select(Assignment.id).where(Assignment.referral_id == Referral.id, Assignment.user_id == actor.me).exists()
+    return and_(received, or_(Referral.program_id.in_(programs.intake_programs(actor.me)), named))
 
 
 def visible_to(actor: Actor) -> Select[Referral]:
@@ -156,12 +182,6 @@ def visible_to(actor: Actor) -> Select[Referral]:
     )
 
 
-def _lines(actor: Actor) -> Select[Referral]:
-    """Select as `visible_to` does, with what a line of a list needs of each and no more."""
-    lines = select(Referral).where(within_sight(actor))
-    return lines.options(selectinload(Referral.steps), selectinload(Referral.loop_answers))
-
-
 def messages_visible_to(actor: Actor) -> Select[Message]:
     """Select the messages that are the actor's own side's, or for both sides, of referrals within sight."""
     about = select(Referral.id).where(Referral.id == Message.referral_id, within_sight(actor)).exists()
@@ -169,16 +189,24 @@ def messages_visible_to(actor: Actor) -> Select[Message]:
     return select(Message).where(about, or_(Message.audience == "both", mine))
 
 
-def still_readable(actor: Actor, at: datetime) -> ColumnElement[bool]:
-    """Return the condition that sharing has not taken it out of sight: ended before acceptance, it is 404 (R25)."""
+def still_readable(actor: Actor) -> ColumnElement[bool]:
+    """Return the condition that sharing has not taken it out of sight: ended before acceptance, it is 404 (R25).
+
+    A statement over it is handed `moment(at)`, as every one over `sharing_holds`.
+    """
     if actor.organization_id is None:
         return literal(value=True)
-    accepted = (
+    return or_(Referral.source_id == actor.organization, _accepted(), sharing_holds())
+
+
+@cache
+def _accepted() -> ColumnElement[bool]:
+    """Return the condition that it was accepted once."""
+    return (
         select(ReferralStep.id)
         .where(ReferralStep.referral_id == Referral.id, ReferralStep.to_state == State.ACCEPTED)
         .exists()
     )
-    return or_(Referral.source_id == actor.organization, accepted, sharing_holds(at))
 
 
 def is_gone(actor: Actor, referral: Referral, facts: Facts) -> bool:
@@ -201,19 +229,44 @@ def recorded_state() -> ColumnElement[str]:
     return func.coalesce(last.scalar_subquery(), str(State.DRAFT))
 
 
-@lru_cache(maxsize=16)  # one page asks it several times for one instant, and making it costs more than asking it
-def consent_holds(at: datetime) -> ColumnElement[bool]:
+#: The instant as of which a statement asks. The conditions over it are built once, and cost more than asking them.
+_AT: Final = bindparam("at", type_=Instant())
+#: Between them the zones of the earth live in three days at most.
+_DAYS: Final = range(3)
+
+
+def moment(at: datetime) -> dict[str, Any]:
+    """Return what a statement over the conditions below is handed: the instant, and in which zones it is which day."""
+    zones: dict[date, list[str]] = {}
+    for zone, known in _zones():
+        zones.setdefault(at.astimezone(known).date(), []).append(zone)
+    days = [*sorted(zones.items()), *((at.date(), []),) * (len(_DAYS) - len(zones))]
+    return {"at": at} | {
+        name: value
+        for number, (today, there) in zip(_DAYS, days, strict=True)
+        for name, value in ((f"day_{number}", today), (f"zones_{number}", there))
+    }
+
+
+@cache
+def _zones() -> tuple[tuple[str, ZoneInfo], ...]:
+    """Return the zones, each read once: ZoneInfo keeps eight, so asked in turn they would all come from disk."""
+    return tuple((zone, ZoneInfo(zone)) for zone in ZONES)
+
+
+@cache
+def consent_holds() -> ColumnElement[bool]:
     """Return the condition that consents cover what a referral cannot do without: `consent.queries.covering` in SQL.
 
     A test holds both equal.
     """
-    return and_(*(_covered(category, at) for category in RESTS_ON))
+    return and_(*(_covered(category) for category in RESTS_ON))
 
 
-def _covered(category: str, at: datetime) -> ColumnElement[bool]:
+def _covered(category: str) -> ColumnElement[bool]:
     signed = or_(
         and_(Consent.method == "e_signature", column_of(Consent, "signature").is_not(None)),
-        and_(Consent.method == "verbal", Consent.witness_id.is_not(None), Consent.witness_confirmed_at <= at),
+        and_(Consent.method == "verbal", Consent.witness_id.is_not(None), Consent.witness_confirmed_at <= _AT),
         and_(Consent.method == "wet", Consent.evidence_id.is_not(None)),
     )
     return (
@@ -225,12 +278,12 @@ def _covered(category: str, at: datetime) -> ColumnElement[bool]:
             column_of(Consent, "to_person").is_(None),
             _lists(Consent.categories, category),
             _lists(Consent.purposes, PURPOSE),
-            Consent.effective_at <= at,
+            Consent.effective_at <= _AT,
             *(
-                or_(ended.is_(None), ended > at)
+                or_(ended.is_(None), ended > _AT)
                 for ended in (Consent.voided_at, Consent.withdrawn_at, Consent.superseded_at, Consent.event_at)
             ),
-            _not_over(at),
+            _not_over(),
             signed,
             Consent.told_rights,
             Consent.signed_on.is_not(None),
@@ -245,50 +298,40 @@ def _lists(column: InstrumentedAttribute[list[str]], code: str) -> ColumnElement
     return as_type(column, Text).contains(f'"{code}"', autoescape=True)
 
 
-def _not_over(at: datetime) -> ColumnElement[bool]:
-    """Return the condition that neither last day is over in the consent's own zone: it is one of two days somewhere."""
-    zones: dict[date, list[str]] = {}
-    for zone, known in _zones():
-        zones.setdefault(at.astimezone(known).date(), []).append(zone)
-    return or_(
-        *(
-            and_(
-                Consent.time_zone.in_(there),
-                Consent.no_later_than >= today,
-                or_(Consent.expires_on.is_(None), Consent.expires_on >= today),
-            )
-            for today, there in zones.items()
-        )
-    )
+def _not_over() -> ColumnElement[bool]:
+    """Return the condition that neither last day is over in the consent's own zone."""
+
+    def still(number: int) -> ColumnElement[bool]:
+        day = bindparam(f"day_{number}", type_=Date())
+        there = Consent.time_zone.in_(bindparam(f"zones_{number}", expanding=True))
+        return and_(there, Consent.no_later_than >= day, or_(Consent.expires_on.is_(None), Consent.expires_on >= day))
+
+    return or_(*(still(number) for number in _DAYS))
 
 
 @cache
-def _zones() -> tuple[tuple[str, ZoneInfo], ...]:
-    """Return the zones, each read once: ZoneInfo keeps eight, so asked in turn they would all come from disk."""
-    return tuple((zone, ZoneInfo(zone)) for zone in ZONES)
-
-
-@lru_cache(maxsize=16)  # as `consent_holds`
-def agreement_holds(at: datetime) -> ColumnElement[bool]:
+def agreement_holds() -> ColumnElement[bool]:
     """Return the condition that an active agreement joins both sides and allows what a referral cannot do without."""
     joins = or_(
         and_(Agreement.agency_id == Referral.source_id, Agreement.community_id == Referral.recipient_id),
         and_(Agreement.agency_id == Referral.recipient_id, Agreement.community_id == Referral.source_id),
     )
     allowed = (_lists(Agreement.categories, one) for one in RESTS_ON)
-    return select(Agreement.id).where(joins, active_at(at), _lists(Agreement.purposes, PURPOSE), *allowed).exists()
+    return select(Agreement.id).where(joins, active_at(_AT), _lists(Agreement.purposes, PURPOSE), *allowed).exists()
 
 
-def sharing_holds(at: datetime) -> ColumnElement[bool]:
-    """Return the condition that what the source shared may still cross."""
-    return and_(consent_holds(at), agreement_holds(at))
+@cache
+def sharing_holds() -> ColumnElement[bool]:
+    """Return the condition that what the source shared may still cross, as of the statement's `moment(at)`."""
+    return and_(consent_holds(), agreement_holds())
 
 
-def settled_state(at: datetime) -> ColumnElement[str]:
+@cache
+def settled_state() -> ColumnElement[str]:
     """Return `settle` in SQL, from the same table of states. A test holds both equal."""
     recorded = recorded_state()
     unshared = {str(state): str(means.unshared) for state, means in STATES.items() if means.unshared is not None}
-    return case((not_(sharing_holds(at)), case(unshared, value=recorded, else_=recorded)), else_=recorded)
+    return case((not_(sharing_holds()), case(unshared, value=recorded, else_=recorded)), else_=recorded)
 
 
 def facts(session: Session, referrals: Iterable[UUID], at: datetime) -> dict[UUID, Facts]:
@@ -296,7 +339,8 @@ def facts(session: Session, referrals: Iterable[UUID], at: datetime) -> dict[UUI
     wanted = set(referrals)
     if not wanted:
         return {}
-    rows = session.execute(select(Referral.id, consent_holds(at), agreement_holds(at)).where(Referral.id.in_(wanted)))
+    asked = select(Referral.id, consent_holds(), agreement_holds()).where(Referral.id.in_(wanted))
+    rows = session.execute(asked, moment(at))
     return {row_id: Facts(consent=bool(consent), agreement=bool(agreement)) for row_id, consent, agreement in rows}
 
 
@@ -304,11 +348,11 @@ def due_for_settlement(session: Session, at: datetime, *, limit: int = 500) -> l
     """Return the referrals whose settled status is not recorded yet (R6)."""
     statement = (
         select(Referral.id)
-        .where(Referral.open_for.is_not(None), settled_state(at) != recorded_state())
+        .where(Referral.open_for.is_not(None), settled_state() != recorded_state())
         .order_by(Referral.id)
         .limit(limit)
     )
-    return list(session.scalars(statement))
+    return list(session.scalars(statement, moment(at)))
 
 
 # --- what stands in the way of sending (R14, R15) ---------------------------------------------------------------------
@@ -540,8 +584,8 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         NotFoundError: not theirs to know of, gone with the sharing that ended, or none.
     """
     at = clock(session)
-    statement = visible_to(actor).where(still_readable(actor, at))
-    found = session.scalars(statement.where(Referral.id == referral_id), execution_options=_AS_IT_IS).one_or_none()
+    statement = visible_to(actor).where(still_readable(actor), Referral.id == referral_id)
+    found = session.scalars(statement, moment(at), execution_options=_AS_IT_IS).one_or_none()
     if found is None:
         refuse(session, actor, VIEWED, row_type="referral", target=referral_id, purpose=PURPOSE)
         raise NotFoundError
@@ -560,7 +604,7 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         status=status,
         recorded=str(row.recorded),
         waiting_on=_waiting_on(row, settled, status),
-        loop=loop_of(row),
+        loop=loop_of(row, spoken_of=bool(row.loop_answers)),
         loop_owed_by=row.loop_owed_by,
         timeline=rows,
         thread=thread(session, actor, row),
@@ -622,14 +666,14 @@ def _before_sending(session: Session, row: Referral) -> dict[str, Any]:
 
 def drafts(session: Session, actor: Actor, *, limit: int = 100) -> list[Card]:
     """Return one's own drafts, newest first."""
-    statement = _lines(actor).where(Referral.step_count == 0, Referral.drafted_by == actor.user_id)
-    return _cards(session, actor, statement.order_by(Referral.id.desc()).limit(limit))
+    mine = _lines(within_sight(actor), Referral.step_count == 0, Referral.drafted_by == actor.user_id)
+    return _read(session, actor, mine.order_by(Referral.id.desc()).limit(limit))
 
 
 def by_reference(session: Session, actor: Actor, reference: str) -> list[Card]:
     """Return the referral with this reference, if the actor may know of it: one, or none."""
-    statement = visible_to(actor).where(Referral.reference == reference, still_readable(actor, clock(session)))
-    return _cards(session, actor, statement)
+    known = _lines(within_sight(actor), Referral.reference == reference, still_readable(actor))
+    return _read(session, actor, known)
 
 
 def listed(
@@ -646,45 +690,93 @@ def listed(
 
     Open loops that the actor's side owes wait on it, too.
     """
-    at = instant(session)
-    found: list[tuple[Any, UUID]] = []
-    for ours in (Party.SOURCE, Party.RECIPIENT):
-        statement = _in_list(actor, ours, group, at)
-        if status is not None:
-            statement = statement.where(settled_state(at) == status)
-        if participant_id is not None:
-            statement = statement.where(Referral.participant_id == participant_id)
-        if group is Group.CLOSED:
-            ordered = statement.order_by(Referral.done_at.desc(), Referral.id.desc())
-            if after is not None:
-                ended = select(Referral.done_at).where(Referral.id == after).scalar_subquery()
-                earlier = or_(Referral.done_at < ended, and_(Referral.done_at == ended, Referral.id < after))
-                ordered = ordered.where(earlier)
-        else:
-            ordered = statement.order_by(Referral.id)
-            ordered = ordered if after is None else ordered.where(Referral.id > after)
-        found += [(done_at, row_id) for done_at, row_id in session.execute(ordered.limit(limit + 1))]
+    statement = _lines(*_in_list(actor, group))
+    if status is not None:
+        statement = statement.where(settled_state() == status)
+    if participant_id is not None:
+        statement = statement.where(Referral.participant_id == participant_id)
     if group is Group.CLOSED:
-        found.sort(reverse=True)
+        statement = statement.order_by(Referral.done_at.desc(), Referral.id.desc())
+        if after is not None:
+            ended = select(Referral.done_at).where(Referral.id == after).scalar_subquery()
+            earlier = or_(Referral.done_at < ended, and_(Referral.done_at == ended, Referral.id < after))
+            statement = statement.where(earlier)
     else:
-        found.sort(key=lambda one: one[1])
-    ids = [row_id for _done_at, row_id in found[:limit]]
-    cards = {card.id: card for card in _cards(session, actor, _lines(actor).where(Referral.id.in_(ids)))}
-    return [cards[one] for one in ids if one in cards], ids[-1] if len(found) > limit else None
+        statement = statement.order_by(Referral.id)
+        statement = statement if after is None else statement.where(Referral.id > after)
+    at = instant(session)
+    lines = session.execute(statement.limit(limit + 1), moment(at), execution_options=_AS_IT_IS).all()
+    cards = _cards(session, actor, lines[:limit], at)
+    return cards, cards[-1].id if len(lines) > limit else None
 
 
-def _in_list(actor: Actor, ours: Party, group: Group, at: datetime) -> Select[datetime | None, UUID]:
-    """Select when done and which, of the referrals that stand in one of the three lists of one's side.
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is open, from both ends: the first of each list, how many there are, and one's own drafts.
+
+    A count goes no further than one beyond `COUNTED_AT_MOST`.
+    """
+
+    us: Sequence[Card]
+    us_count: int
+    them: Sequence[Card]
+    them_count: int
+    drafts: Sequence[Card]
+
+
+def waiting(session: Session, actor: Actor, *, limit: int) -> Waiting:
+    """Return the first of both open lists and of one's own drafts, read together."""
+    at = instant(session)
+
+    def first(conditions: Iterable[ColumnElement[bool]], most: int) -> list[UUID]:
+        found = select(Referral.id).where(*conditions).order_by(Referral.id).limit(most)
+        return list(session.scalars(found, moment(at)))
+
+    us, them = (first(_in_list(actor, group), COUNTED_AT_MOST + 1) for group in (Group.US, Group.THEM))
+    for one in (us, them):
+        note(session, actor, records=COUNTED, purpose=PURPOSE, count=len(one))
+    mine = first((within_sight(actor), Referral.step_count == 0, Referral.drafted_by == actor.user_id), limit)
+    shown = {*us[:limit], *them[:limit], *mine}
+    cards = {card.id: card for card in _read(session, actor, _lines(Referral.id.in_(shown)))} if shown else {}
+
+    def told(ids: Iterable[UUID]) -> list[Card]:
+        return [cards[one] for one in ids if one in cards]
+
+    return Waiting(told(us[:limit]), len(us), told(them[:limit]), len(them), told(mine))
+
+
+def _in_list(actor: Actor, group: Group) -> list[ColumnElement[bool]]:
+    """Return the conditions that a referral stands in one of the three lists of the actor's side.
 
     Each stands in exactly one. What is done is closed; whose move the rest is, the last step says, together with what
     happened elsewhere: without sharing it is the source's, whose consent or agreement it needs, or whose loop (R5).
     """
-    mine = Referral.source_id if ours is Party.SOURCE else Referral.recipient_id
-    statement = select(Referral.done_at, Referral.id).where(
-        mine == actor.organization_id, Referral.sent_at.is_not(None), within_sight(actor), still_readable(actor, at)
-    )
+    if actor.organization_id is None:
+        return [false()]
+    conditions = [Referral.sent_at.is_not(None), _listed(actor)]
     if group is Group.CLOSED:
-        return statement.where(Referral.done_at.is_not(None))
+        return [*conditions, Referral.done_at.is_not(None)]
+    source, recipient = str(Party.SOURCE), str(Party.RECIPIENT)
+    ours = case((Referral.source_id == actor.organization, source), else_=recipient)
+    move = whose_move()
+    return [*conditions, Referral.done_at.is_(None), (move == ours) if group is Group.US else (move != ours)]
+
+
+def _listed(actor: Actor) -> ColumnElement[bool]:
+    """Return `within_sight` of what was sent, and `still_readable`, for reading many."""
+    if not actor.works_as(*WORKING):
+        return false()
+    # From one's caseload: an agency's referrals are many more.
+    source_id = Referral.source_id if actor.works_as(Role.SUPERVISOR) else unindexed(Referral.source_id)
+    sent = and_(source_id == actor.organization, persons.may_know_of_many(actor, Referral.participant_id))
+    if actor.side is Side.AGENCY:  # programs are the community organizations' alone
+        return sent
+    return or_(sent, and_(_received(actor), or_(_accepted(), sharing_holds())))
+
+
+@cache
+def whose_move() -> ColumnElement[str]:
+    """Return which side has the next move in what is sent and not done, as of the statement's `moment(at)`."""
     source, recipient = str(Party.SOURCE), str(Party.RECIPIENT)
     last = aliased(ReferralStep)
     acted = (
@@ -693,26 +785,14 @@ def _in_list(actor: Actor, ours: Party, group: Group, at: datetime) -> Select[da
     taken_back = and_(last.to_state == str(State.CANCELLED), last.side == source, acted)
     held_there = and_(last.to_state == str(State.ON_HOLD), last.side == recipient)
     waits_there = [str(state) for state, means in STATES.items() if means.waiting_on is Party.RECIPIENT]
-    move = case(
-        (or_(taken_back, held_there), recipient),
-        (last.to_state.not_in(waits_there), source),
-        (sharing_holds(at), recipient),
-        else_=source,
+    by_last_step = case(
+        (or_(taken_back, held_there), recipient), (last.to_state.in_(waits_there), "shared"), else_=source
     )
-    return statement.join(last, and_(last.referral_id == Referral.id, last.seq == Referral.step_count)).where(
-        Referral.done_at.is_(None), (move == ours) if group is Group.US else (move != ours)
+    said = select(by_last_step).where(last.referral_id == Referral.id, last.seq == Referral.step_count)
+    told = said.correlate(Referral).scalar_subquery()
+    return case(
+        {source: source, recipient: recipient}, value=told, else_=case((sharing_holds(), recipient), else_=source)
     )
-
-
-def count(session: Session, actor: Actor, group: Group, *, at_most: int = 1000) -> int:
-    """Return how many referrals stand in a list, counting no further than one beyond `at_most`."""
-    at = instant(session)
-    total = 0
-    for ours in (Party.SOURCE, Party.RECIPIENT):
-        inner = _in_list(actor, ours, group, at).limit(at_most + 1 - total).subquery()
-        total += session.scalar(select(func.count()).select_from(inner)) or 0
-    note(session, actor, records=COUNTED, purpose=PURPOSE, count=total)
-    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -760,17 +840,38 @@ def open_question(view: View) -> Entry | None:
     return asked[0] if asked and view.status == State.INFO_REQUESTED else None
 
 
-def _cards(session: Session, actor: Actor, statement: Select[Referral]) -> list[Card]:
+#: What a line of a list needs of a referral and of its steps, and no more.
+_LINE: Final = load_only(
+    *(getattr(Referral, name) for name in (*_ROW, "done_at", "version")),
+    raiseload=True,
+)
+_LINE_STEPS: Final = selectinload(Referral.steps).load_only(
+    *(ReferralStep.seq, ReferralStep.to_state, ReferralStep.side, ReferralStep.at), raiseload=True
+)
+
+
+def _lines(*conditions: ColumnElement[bool]) -> Select[Referral, bool, bool, bool]:
+    """Select referrals for lines of a list, with what happened elsewhere, and whether its loop was spoken of."""
+    spoken_of = select(LoopAnswer.id).where(LoopAnswer.referral_id == Referral.id).exists()
+    lines = select(Referral, consent_holds(), agreement_holds(), spoken_of).where(*conditions)
+    return lines.options(_LINE, _LINE_STEPS)
+
+
+def _read(session: Session, actor: Actor, lines: Select[Referral, bool, bool, bool]) -> list[Card]:
     at = instant(session)
-    rows = {row.id: row for row in session.scalars(statement, execution_options=_AS_IT_IS)}
-    seen = look_over(session, actor, list(rows.values()), records=LISTED, purpose=PURPOSE, fields=(*_ROW, "answer"))
-    stands = facts(session, rows, at)
-    names = _names(session, actor, [(rows[sight.id], sight) for sight in seen])
+    return _cards(session, actor, session.execute(lines, moment(at), execution_options=_AS_IT_IS).all(), at)
+
+
+def _cards(
+    session: Session, actor: Actor, lines: Sequence[Row[Referral, bool, bool, bool]], at: datetime
+) -> list[Card]:
+    rows = [line[0] for line in lines]
+    seen = look_over(session, actor, rows, records=LISTED, purpose=PURPOSE, fields=(*_ROW, "answer"))
+    names = _names(session, actor, list(zip(rows, seen, strict=True)))
     cards = []
-    for sight in seen:
-        row = rows[sight.id]
+    for (row, consent, agreement, spoken_of), sight in zip(lines, seen, strict=True):
         side = row.side_of(actor.organization_id)
-        settled = settle(row.recorded, stands[row.id], at)
+        settled = settle(row.recorded, Facts(consent=bool(consent), agreement=bool(agreement)), at)
         status = _told_status(row, settled, sight, side)
         cards.append(
             Card(
@@ -782,7 +883,7 @@ def _cards(session: Session, actor: Actor, statement: Select[Referral]) -> list[
                 urgency=sight.urgency,
                 status=status,
                 waiting_on=_waiting_on(row, settled, status),
-                loop=loop_of(row),
+                loop=loop_of(row, spoken_of=bool(spoken_of)),
                 sent_at=sight.sent_at,
                 moved_at=row.steps[-1].at if row.steps else sight.drafted_at,
                 side=str(side),
@@ -791,13 +892,13 @@ def _cards(session: Session, actor: Actor, statement: Select[Referral]) -> list[
     return cards
 
 
-def loop_of(row: Referral) -> str:
+def loop_of(row: Referral, *, spoken_of: bool) -> str:
     """Return how the loop stands: none (not ended, or nobody owes it), open, disputed or closed."""
     if row.recorded in OPEN or row.loop_owed_by is None:
         return "none"
-    if row.is_loop_closed:
+    if row.done_at is not None:
         return "closed"
-    return "disputed" if row.loop_answers else "open"
+    return "disputed" if spoken_of else "open"
 
 
 def _told_status(row: Referral, settled: Settled, sight: Sight[Referral], side: Party) -> str | NotShared:
@@ -813,7 +914,7 @@ def _waiting_on(row: Referral, settled: Settled, status: str | NotShared) -> str
     if status is NOT_SHARED:
         return NOT_SHARED
     if settled.state in TERMINAL:
-        return None if row.is_loop_closed else row.loop_owed_by
+        return None if row.done_at is not None else row.loop_owed_by
     if settled.state is State.ON_HOLD:
         held = row.steps[-1].side if settled.state is row.recorded else Party.SYSTEM
         return str(Party.RECIPIENT if held == Party.RECIPIENT else Party.SOURCE)
@@ -823,25 +924,34 @@ def _waiting_on(row: Referral, settled: Settled, status: str | NotShared) -> str
 def _names(session: Session, actor: Actor, rows: Collection[tuple[Referral, Sight[Referral]]]) -> dict[UUID, Named]:
     """Return names around these rows in a fixed number of statements; which of them show follows the look."""
     people = persons.named(session, actor, {row.participant_id for row, _sight in rows}, purpose=PURPOSE)
-    named = organizations.names(session, {one for row, _sight in rows for one in (row.source_id, row.recipient_id)})
-    offered = programs.names(session, {row.program_id for row, _sight in rows})
+    there = {one for row, _sight in rows for one in (row.source_id, row.recipient_id)}
+    named = _titles(session, there, {row.program_id for row, _sight in rows})
 
-    def shown(sight: Sight[Referral], field_name: str, names: Mapping[UUID, str], key: UUID) -> str | NotShared:
-        return NOT_SHARED if getattr(sight, field_name) is NOT_SHARED else names[key]
+    def shown(sight: Sight[Referral], field_name: str, key: UUID) -> str | NotShared:
+        return NOT_SHARED if getattr(sight, field_name) is NOT_SHARED else named[key]
 
     return {
         row.id: Named(
             participant=people[row.participant_id].called if row.participant_id in people else NOT_SHARED,
-            source=shown(sight, "source_id", named, row.source_id),
+            source=shown(sight, "source_id", row.source_id),
             recipient=named[row.recipient_id]
             if row.recipient_id == actor.organization_id
-            else shown(sight, "recipient_id", named, row.recipient_id),
-            program=offered[row.program_id]
+            else shown(sight, "recipient_id", row.recipient_id),
+            program=named[row.program_id]
             if row.recipient_id == actor.organization_id
-            else shown(sight, "program_id", offered, row.program_id),
+            else shown(sight, "program_id", row.program_id),
         )
         for row, sight in rows
     }
+
+
+def _titles(session: Session, there: Collection[UUID], offered: Collection[UUID]) -> dict[UUID, str]:
+    """Return the names of organizations and programs, in one statement."""
+    known = union_all(
+        select(Organization.id, Organization.name).where(Organization.id.in_(there)),
+        select(Program.id, Program.name).where(Program.id.in_(offered)),
+    )
+    return {row.id: row.name for row in session.execute(known)}
 
 
 def _timeline(session: Session, actor: Actor, row: Referral) -> tuple[list[Entry], bool]:

@@ -199,7 +199,10 @@ def test_each_referral_stands_in_exactly_one_list_of_each_side(world: World) -> 
             assert len(found) == 1
             told[side].append(str(found[0]))
             with looking(world.session):
-                assert q.count(world.session, actor, found[0]) == 1
+                home = q.waiting(world.session, actor, limit=8)
+            at_home = [group for group, cards in (("us", home.us), ("them", home.them)) if cards]
+            assert at_home == [str(one) for one in found if one is not q.Group.CLOSED]
+            assert (home.us_count, home.them_count) == (len(home.us), len(home.them))
     assert told["source"] == ["them", "them", "us", "them", "us", "closed"]
     assert told["recipient"] == ["us", "us", "them", "us", "them", "closed"]
 
@@ -361,9 +364,8 @@ def test_settle_in_sql_says_what_it_says_in_python(world: World) -> None:
         agreed = q.partnerships.agreement_between(world.session, world.agency_id, world.cbo_id, at)
         facts = q.Facts(consent=all(covered.values()), agreement=agreed is not None)
         assert q.facts(world.session, [referral_id], at)[referral_id] == facts, at
-        in_sql = world.session.scalar(
-            select(q.settled_state(at)).select_from(Referral).where(Referral.id == referral_id)
-        )
+        asked = select(q.settled_state()).select_from(Referral).where(Referral.id == referral_id)
+        in_sql = world.session.scalar(asked, q.moment(at))
         assert in_sql == settle(row.recorded, facts, at).state
         seen.add((facts.consent, facts.agreement))
     assert len(seen) >= 3
