@@ -11,6 +11,7 @@ Gates are handed in from upstairs (`create_app`, `cli`): they only narrow, and a
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -235,17 +236,18 @@ def look(
     records: str,
     purpose: str,
     fields: Sequence[str],
+    given: Mapping[str, Any] | None = None,
 ) -> list[Sight[T]]:
     """Read rows about participants, and put the read on record with the request's other looks.
 
     `statement` must already be within what the actor may know of; `fields` are attribute names, and nothing else is
-    shown.
+    shown. `given` are the values of a statement that was built once.
 
     Raises:
         UnrecordedWriteError: a name that is not declared, or no gate was handed in.
     """
     _looking(session, actor, records)  # refuses what is not declared before anything is read
-    rows = list(session.scalars(statement).unique())
+    rows = list(session.scalars(statement, given).unique())
     return look_over(session, actor, rows, records=records, purpose=purpose, fields=fields)
 
 
@@ -361,7 +363,7 @@ def finish(session: Session) -> None:
         refs = subject_refs(
             session, {p for e in looking.entries.values() for row in e.rows if (p := about(row)) is not None}
         )
-        events = [_event(session, looking, entry, refs) for entry in looking.entries.values()]
+        events = [_event(session, looking, told, refs) for told in _told_together(looking.entries.values())]
         turn_to_writing(session, waits_for_disk=not _is_everyday(looking))
         events += [_noted(session, looking, told) for told in looking.notes]  # sealing them may write a count
         append_events(session, events)
@@ -452,7 +454,7 @@ def _show(
     wanted = {row: _scopes(row, names) for row in rows}
     scopes = frozenset(scope for by_field in wanted.values() for scope in by_field.values() if scope is not None)
     decided = _decide(session, looking, gates, scopes, purpose)
-    _prefetch_keys(session, rows)
+    _prefetch_keys(session, rows, names)
     shown: list[Sight[T]] = []
     for row, by_field in wanted.items():
         covered: dict[str, bool] = {}
@@ -572,6 +574,29 @@ def _enter(
         entry.categories.add(scope.category)
 
 
+def _told_together(entries: Iterable[_Entry]) -> list[_Entry]:
+    """Return the events to tell: looks that differ in nothing but the very consent they rest on become one.
+
+    A list of 25 participants rests on 25 consents; which of them let which row cross, the disclosures say
+    (decision 0008).
+    """
+    together: dict[tuple[Any, ...], _Entry] = {}
+    for entry in entries:
+        table = str(next(iter(entry.rows)).__tablename__)
+        seen = (frozenset(entry.fields), frozenset(entry.categories))
+        # Without a disclosure nothing else would say what it rests on.
+        exact = entry.basis if entry.to is None else entry.basis.kind
+        key = (entry.action, entry.purpose, exact, entry.to, entry.owner, table, *seen)
+        first = together.get(key)
+        if first is None:
+            together[key] = dataclasses.replace(entry, rows=dict(entry.rows))
+        else:
+            first.rows |= entry.rows
+            if first.basis != entry.basis:
+                first.basis = Basis(entry.basis.kind)
+    return list(together.values())
+
+
 def _event(session: Session, looking: Looking, entry: _Entry, refs: Mapping[UUID, UUID | None]) -> Event:
     table = str(next(iter(entry.rows)).__tablename__)
     return new_event(
@@ -627,6 +652,9 @@ def _disclosures(looking: Looking, entry: _Entry) -> Iterator[Mapping[str, Any]]
         }
 
 
-def _prefetch_keys(session: Session, rows: Sequence[Identified]) -> None:
+def _prefetch_keys(session: Session, rows: Sequence[Identified], fields: Iterable[str]) -> None:
+    """Read the rows' keys at once; where every field is a plain column nothing will be opened."""
+    if all(name in cast("Mapper[Any]", inspected(type(row))).columns for row in rows[:1] for name in fields):
+        return
     owners = {participant for row in rows if (participant := about(row)) is not None}
     crypto.prefetch(session, owners)

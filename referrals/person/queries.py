@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from functools import cache
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, false, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Select, Subquery, Uuid, and_, bindparam, false, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 
 from referrals.kernel import crypto
@@ -62,11 +63,21 @@ def may_know(actor: Actor, participant_id: ColumnElement[UUID] | InstrumentedAtt
 
 def _holds(actor: Actor) -> ColumnElement[bool]:
     """Return the condition that an assignment is in force and the actor's: own, by an intake list, or as supervisor."""
-    if actor.user_id is None or actor.organization_id is None or not actor.works_as(*WORKING):
+    if not _may_know_of_anybody(actor):
         return false()
-    own = _held.organization_id == actor.organization
-    holders = [and_(own, _held.user_id == actor.me), _held.program_id.in_(intake_programs(actor.me))]
-    if actor.works_as(Role.SUPERVISOR):
+    return _in_force_for(actor.organization, actor.me, supervises=actor.works_as(Role.SUPERVISOR))
+
+
+def _may_know_of_anybody(actor: Actor) -> bool:
+    return actor.user_id is not None and actor.organization_id is not None and actor.works_as(*WORKING)
+
+
+def _in_force_for(
+    organization: UUID | BindParameter[UUID], me: UUID | BindParameter[UUID], *, supervises: bool
+) -> ColumnElement[bool]:
+    own = _held.organization_id == organization
+    holders = [and_(own, _held.user_id == me), _held.program_id.in_(intake_programs(me))]
+    if supervises:
         holders.append(own)
     return and_(_held.until_at.is_(None), or_(*holders))
 
@@ -105,7 +116,33 @@ def assignments_visible_to(actor: Actor) -> Select[Assignment]:
 
 def known_among(session: Session, actor: Actor, participants: Iterable[UUID]) -> set[UUID]:
     """Return which of these participants the actor may know of, in one statement."""
-    return set(session.scalars(select(Person.id).where(Person.id.in_(set(participants)), assigned(actor))))
+    if not _may_know_of_anybody(actor):
+        return set()
+    statement = _known(supervises=actor.works_as(Role.SUPERVISOR))
+    return set(session.scalars(statement, _among(actor, participants)))
+
+
+def _among(actor: Actor, participants: Iterable[UUID]) -> dict[str, Any]:
+    return {"organization": actor.organization, "me": actor.me, "participants": list(set(participants))}
+
+
+@cache
+def _known(*, supervises: bool) -> Select[UUID]:
+    """Select which of some participants are known to somebody, over what `_among` gives: every page asks it."""
+    mine = _in_force_for(bindparam("organization", type_=Uuid()), bindparam("me", type_=Uuid()), supervises=supervises)
+    wanted = _held.participant_id.in_(bindparam("participants", expanding=True))
+    return select(_held.participant_id).where(wanted, mine).distinct()
+
+
+@cache
+def _named(*, supervises: bool) -> Select[Person]:
+    """Select the same with their names and no more."""
+    only = load_only(
+        *(crypto.column_of(Person, one) for one in ("given_name", "family_name", "preferred_name", "agency_number")),
+        *(Person.organization_id, Person.log_ref),
+        raiseload=True,
+    )
+    return select(Person).where(Person.id.in_(_known(supervises=supervises))).options(only)
 
 
 def participants(
@@ -161,10 +198,17 @@ def named(
 ) -> Mapping[UUID, Sight[Person]]:
     """Return the names of those of these participants whom the actor may know of, in a fixed number of statements."""
     wanted = set(participants)
-    if not wanted:
+    if not wanted or not _may_know_of_anybody(actor):
         return {}
-    statement = visible_to(actor).where(Person.id.in_(wanted))
-    rows = look(session, actor, statement, records=NAMED, purpose=purpose, fields=(*NAMES, "organization_id"))
+    rows = look(
+        session,
+        actor,
+        _named(supervises=actor.works_as(Role.SUPERVISOR)),
+        given=_among(actor, wanted),
+        records=NAMED,
+        purpose=purpose,
+        fields=(*NAMES, "organization_id"),
+    )
     return {row.id: row for row in rows}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, exists, false, func, or_, select, true
+from sqlalchemy import BindParameter, ColumnElement, Select, Text, and_, cast, exists, false, func, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
 
 from referrals.account.models import User
@@ -150,7 +150,7 @@ def names(session: Session, ids: Iterable[UUID | None]) -> dict[UUID, str]:
     return dict(session.execute(select(Program.id, Program.name).where(Program.id.in_(wanted))).all())
 
 
-def intake_programs(user_id: UUID) -> Select[UUID]:
+def intake_programs(user_id: UUID | BindParameter[UUID]) -> Select[UUID]:
     """Select the ids of the programs on whose intake list somebody is."""
     return select(IntakeMember.program_id).where(IntakeMember.user_id == user_id, IntakeMember.ended_at.is_(None))
 

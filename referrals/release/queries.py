@@ -8,11 +8,11 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session, aliased, load_only
 
 from referrals.kernel.actor import Actor
 from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look, look_at
-from referrals.person.queries import may_know
+from referrals.person.queries import may_know, may_know_of_many
 from referrals.release.models import AUTHORITATIVE, ReleaseDate
 
 LISTED: Final = declare_look("release.listed", "the release dates in force beside a list of participants")
@@ -26,6 +26,8 @@ FIELDS: Final = (
     *("participant_id", "organization_id", "expected_on", "unknown_because", "released_on", "facility_id", "source"),
     *("said_by", "as_of", "recorded_at", "recorded_by", "is_heard"),
 )
+#: What planning needs of a statement.
+_WHEN: Final = ("participant_id", "organization_id", "expected_on")
 
 
 def visible_to(actor: Actor) -> Select[ReleaseDate]:
@@ -116,11 +118,16 @@ def expected_between(
 
     One whose release is not shared with this actor is left out, as if there were none (C14).
     """
+    only = load_only(*(getattr(ReleaseDate, name) for name in _WHEN), raiseload=True)
     statement = (
-        visible_to(actor)
-        .where(is_in_force(), ReleaseDate.expected_on.between(first, last))
+        select(ReleaseDate)
+        .where(
+            may_know_of_many(actor, ReleaseDate.participant_id),
+            is_in_force(),
+            ReleaseDate.expected_on.between(first, last),
+        )
         .order_by(ReleaseDate.expected_on, ReleaseDate.id)
         .limit(limit)
     )
-    rows = look(session, actor, statement, records=LISTED, purpose=purpose, fields=FIELDS)
+    rows = look(session, actor, statement.options(only), records=LISTED, purpose=purpose, fields=_WHEN)
     return [row for row in rows if row.expected_on is not NOT_SHARED]

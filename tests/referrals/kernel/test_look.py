@@ -61,6 +61,8 @@ class Rule:
     """A gate that does what a test tells it, and remembers what it was asked."""
 
     withheld: frozenset[str] = frozenset()
+    #: The consent about a participant, where it is another than `CONSENT`.
+    consents: dict[UUID, UUID] = dataclasses.field(default_factory=dict)
     asked: list[frozenset[Scope]] = dataclasses.field(default_factory=list)
 
     def __call__(
@@ -75,7 +77,7 @@ class Rule:
             if scope.category in self.withheld
             else Basis("own")
             if scope.owner == reader.organization_id
-            else Basis("consent", CONSENT, 2)
+            else Basis("consent", self.consents.get(scope.participant_id, CONSENT), 2)
             for scope in scopes
         }
 
@@ -326,6 +328,54 @@ def test_what_crosses_leaves_a_disclosure_with_its_basis_in_the_same_transaction
         [str(person.id)],
     )
     assert (row.purpose, row.basis_kind, row.basis_id, row.channel) == ("referral", "consent", CONSENT, "cli")
+
+
+def test_a_list_that_rests_on_many_consents_is_one_event_and_each_disclosure_names_its_own(
+    session: HouseSession, insider: Actor, outsider: Actor, person: Person, rule: Rule
+) -> None:
+    people = [person, *(a_participant(session, insider) for _ in range(3))]
+    rule.consents = {one.id: uuid4() for one in people}
+    skip = len(bodies(session))
+    listed = select(Person).where(Person.id.in_([one.id for one in people]))
+    with looking(session):
+        look(session, outsider, listed, records=LISTED, purpose="referral", fields=["given_name", "language"])
+    (event,) = bodies(session, skip)
+    assert event["basis"] == {"kind": "consent", "id": None, "rev": None}
+    assert (event["count"], event["to"]) == (4, str(outsider.organization_id))
+    assert {row[1] for row in event["on"][0]["rows"]} == {str(one.log_ref) for one in people}
+    subjects = session.scalars(select(AuditSubject.subject).where(AuditSubject.event_id == UUID(event["id"])))
+    assert set(subjects) == {one.log_ref for one in people}
+    assert {(one.participant_id, one.basis_id) for one in disclosures(session)} == set(rule.consents.items())
+
+
+def test_an_event_says_of_no_row_that_more_was_seen_than_was(
+    session: HouseSession, insider: Actor, outsider: Actor, person: Person
+) -> None:
+    other, third = a_participant(session, insider), a_participant(session, insider)
+    partly = {Scope(other.id, other.organization_id, "contact")}
+
+    def gate(
+        _session: Session, reader: Actor, scopes: frozenset[Scope], *, purpose: str, at: datetime
+    ) -> Mapping[Scope, Decision]:
+        assert (purpose, reader, at.tzinfo) == ("referral", outsider, UTC)
+        return {
+            one: Withheld("no_consent") if one in partly else Basis("consent", one.participant_id) for one in scopes
+        }
+
+    session.info["gates"] = [gate]
+    skip = len(bodies(session))
+    listed = select(Person).where(Person.id.in_([person.id, other.id, third.id]))
+    with looking(session):
+        look(session, outsider, listed, records=LISTED, purpose="referral", fields=["given_name", "phone"])
+    told = {
+        (tuple(event["fields"]), event["basis"]["id"]): {row[1] for row in event["on"][0]["rows"]}
+        for event in bodies(session, skip)
+    }
+    name, phone = "person.given_name", "person.phone"
+    assert told == {
+        ((name, phone), None): {str(person.log_ref), str(third.log_ref)},
+        ((name,), str(other.id)): {str(other.log_ref)},
+    }
 
 
 def test_a_row_of_which_nothing_crosses_was_seen_all_the_same(
