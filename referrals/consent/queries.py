@@ -183,19 +183,36 @@ def covering(  # noqa: PLR0917  # its order is that of the question: about whom,
     consent for somebody who is not in the system sends nothing here. With `lock`, no withdrawal commits until the
     caller's act has.
     """
+    ways = ((from_org_id, to_org_id),)
+    return covering_ways(session, participant_id, ways, categories, purpose, at, lock=lock)[0]
+
+
+def covering_ways(  # noqa: PLR0917  # as `covering`
+    session: Session,
+    participant_id: UUID,
+    ways: Sequence[tuple[UUID, UUID]],
+    categories: Iterable[str],
+    purpose: str,
+    at: datetime,
+    *,
+    lock: bool = False,
+) -> list[dict[str, Consent | None]]:
+    """Return what `covering` does for each of several ways (from, to), in one statement."""
     statement = select(Consent).where(
         Consent.participant_id == participant_id,
-        Consent.from_org_id == from_org_id,
-        Consent.to_org_id == to_org_id,
+        or_(*(and_(Consent.from_org_id == one, Consent.to_org_id == other) for one, other in ways)),
     )
     if lock:
         statement = statement.with_for_update(read=True, of=Consent)
     found = session.scalars(statement, execution_options={"populate_existing": True}).all()
     inside = [one for one in found if not crypto.is_recorded(one, "to_person")]
-    return {
-        category: max((one for one in inside if one.covers(category, purpose, at)), key=_preferred, default=None)
-        for category in categories
-    }
+    asked = list(categories)
+
+    def best(way: tuple[UUID, UUID], category: str) -> Consent | None:
+        toward = (one for one in inside if (one.from_org_id, one.to_org_id) == way)
+        return max((one for one in toward if one.covers(category, purpose, at)), key=_preferred, default=None)
+
+    return [{category: best(way, category) for category in asked} for way in ways]
 
 
 def _agreed(agreement: Agreement, category: str, purpose: str, at: datetime) -> bool:

@@ -56,7 +56,11 @@ def _closing(target: UUID) -> dict[str, Any]:
     session, actor = asking()
     closing = q.closing(session, actor, target)
     view = closing.view
-    who = banner(session, actor, view.it.participant_id) if view.it.participant_id is not NOT_SHARED else None
+    who = (
+        banner(session, actor, view.it.participant_id, view.names.person)
+        if view.it.participant_id is not NOT_SHARED
+        else None
+    )
     goals = view.it.goals
     return {
         "view": view,
@@ -66,7 +70,6 @@ def _closing(target: UUID) -> dict[str, Any]:
         "banner": {"name": NOT_SHARED}
         if who is None
         else {"name": who.name, "number": who.number, "release_on": who.release_on, "days": who.days},
-        "zone": view.zone,
         "status": sentence(f"status.{view.status}") if view.status is not NOT_SHARED else view.status,
         "status_kind": "neutral",
         "audience": [view.source if view.source is not NOT_SHARED else str(_l("the other organization"))]

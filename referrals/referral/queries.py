@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Date,
     Row,
     Select,
@@ -55,7 +56,6 @@ from referrals.kernel.look import (
 )
 from referrals.kernel.orm import CATEGORIES, Instant, unindexed
 from referrals.kernel.record import clock
-from referrals.organization import queries as organizations
 from referrals.organization.models import ZONES, Organization
 from referrals.partnership import queries as partnerships
 from referrals.partnership.models import Agreement, active_at
@@ -124,6 +124,7 @@ _ROW: Final = (*_LINKS, *_WHEN, "service", "urgency")
 _STEP: Final = (
     *("seq", "at", "by", "side", "organization_id", "verb", "category", "became", "why", "because", "details"),
 )
+_LOOP_ANSWER: Final = ("answer", "at", "by", "side", "organization_id", "words")
 _MESSAGE: Final = (
     *("organization_id", "audience", "category", "words", "at", "by", "struck_at", "struck_by", "struck_because"),
 )
@@ -372,13 +373,8 @@ RETURNED: Final = "attendance"
 
 def coverage(session: Session, referral: Referral, at: datetime, *, lock: bool = False) -> Coverage:
     """Return the consents in force in both directions, locked against withdrawal if asked."""
-    there, back = (
-        consents.covering(session, referral.participant_id, one, other, CATEGORIES, PURPOSE, at, lock=lock)
-        for one, other in (
-            (referral.source_id, referral.recipient_id),
-            (referral.recipient_id, referral.source_id),
-        )
-    )
+    ways = (referral.source_id, referral.recipient_id), (referral.recipient_id, referral.source_id)
+    there, back = consents.covering_ways(session, referral.participant_id, ways, CATEGORIES, PURPOSE, at, lock=lock)
     return Coverage(
         {name: one for name, one in there.items() if one is not None},
         {name: one for name, one in back.items() if one is not None},
@@ -442,6 +438,7 @@ class Named:
     source: str | NotShared
     recipient: str | NotShared
     program: str | NotShared
+    person: Sight[Person] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -539,7 +536,6 @@ class View:
     sendable: tuple[str, ...]
     entries_left_out: bool = False
     helpers: tuple[str, ...] = ()
-    zone: str = "UTC"
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -584,35 +580,37 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         NotFoundError: not theirs to know of, gone with the sharing that ended, or none.
     """
     at = clock(session)
-    statement = visible_to(actor).where(still_readable(actor), Referral.id == referral_id)
-    found = session.scalars(statement, moment(at), execution_options=_AS_IT_IS).one_or_none()
+    asked = visible_to(actor).add_columns(consent_holds(), agreement_holds())
+    asked = asked.where(still_readable(actor), Referral.id == referral_id)
+    found = session.execute(asked, moment(at), execution_options=_AS_IT_IS).one_or_none()
     if found is None:
         refuse(session, actor, VIEWED, row_type="referral", target=referral_id, purpose=PURPOSE)
         raise NotFoundError
-    row, side = found, found.side_of(actor.organization_id)
+    row, consent, agreement = found
+    side = row.side_of(actor.organization_id)
     fields = (*_PAGE, "answer") if side is Party.SOURCE else _PAGE
     sight = look_over(session, actor, [row], records=VIEWED, purpose=PURPOSE, fields=fields)[0]
-    stands = facts(session, [row.id], at)[row.id]
+    stands = Facts(consent=bool(consent), agreement=bool(agreement))
     settled = settle(row.recorded, stands, at)
     status = _told_status(row, settled, sight, side)
-    rows, left_out = _timeline(session, actor, row)
-    people = accounts.names(session, {one.user_id for one in row.helpers if one.user_id is not None})
+    titles = _titles(session, (row.source_id, row.recipient_id), (row.program_id,))
+    helping = {one.user_id for one in row.helpers if one.user_id is not None}
+    told, left_out, who = _timeline(session, actor, row, titles, helping)
     return View(
         it=sight,
-        names=_names(session, actor, [(row, sight)])[row.id],
+        names=_names(session, actor, [(row, sight)], titles)[row.id],
         side=str(side),
         status=status,
         recorded=str(row.recorded),
         waiting_on=_waiting_on(row, settled, status),
         loop=loop_of(row, spoken_of=bool(row.loop_answers)),
         loop_owed_by=row.loop_owed_by,
-        timeline=rows,
-        thread=thread(session, actor, row),
+        timeline=told,
+        thread=thread(session, actor, row, titles),
         may=_may(actor, row, stands, at) - ({"close_loop", "dispute_outcome"} if status is NOT_SHARED else set()),
         sendable=sendable_categories(session, row, actor, at) if row.sent_at is not None else (),
         entries_left_out=left_out,
-        helpers=tuple(sorted(people.values())),
-        zone=zone_of(session, actor),
+        helpers=tuple(sorted(who[one] for one in helping)),
     )
 
 
@@ -627,9 +625,10 @@ def draft(session: Session, actor: Actor, referral_id: UUID) -> View:
         session, actor, statement, on=Referral, target=referral_id, records=DRAFT_VIEWED, purpose=PURPOSE, fields=_PAGE
     )
     row = session.scalars(statement.where(Referral.id == referral_id)).one()
+    titles = _titles(session, (row.source_id, row.recipient_id), (row.program_id,))
     return View(
         it=sight,
-        names=_names(session, actor, [(row, sight)])[row.id],
+        names=_names(session, actor, [(row, sight)], titles)[row.id],
         side=str(Party.SOURCE),
         status=str(State.DRAFT),
         recorded=str(State.DRAFT),
@@ -640,7 +639,6 @@ def draft(session: Session, actor: Actor, referral_id: UUID) -> View:
         thread=(),
         may=frozenset({"save_draft", "send_referral", "discard_draft"}),
         sendable=(),
-        zone=zone_of(session, actor),
         extra=_before_sending(session, row),
     )
 
@@ -806,9 +804,9 @@ class Banner:
     days: int | None
 
 
-def banner(session: Session, actor: Actor, participant_id: UUID) -> Banner:
-    """Return the participant's name, number and release date in force."""
-    person = persons.named(session, actor, [participant_id], purpose=PURPOSE).get(participant_id)
+def banner(session: Session, actor: Actor, participant_id: UUID, known: Sight[Person] | None = None) -> Banner:
+    """Return the participant's name, number and release date in force; `known` is what was read of them before."""
+    person = known or persons.named(session, actor, [participant_id], purpose=PURPOSE).get(participant_id)
     release = releases.shown_in_force(session, actor, [participant_id], purpose=PURPOSE).get(participant_id)
     on = None if release is None else release.released_on or release.expected_on
     if person is None:
@@ -821,11 +819,6 @@ def known_before(session: Session, actor: Actor, view: View) -> dict[str, Any]:
     """Return what a new draft need not ask: the participant's language, and who is asking."""
     person = persons.participant(session, actor, view.it.participant_id, purpose=PURPOSE)
     return {"language": person.language, "contact_name": accounts.names(session, [actor.user_id]).get(actor.me, "")}
-
-
-def zone_of(session: Session, actor: Actor) -> str:
-    """Return the time zone of the actor's organization: people read times as their own clocks show them."""
-    return session.scalar(select(Organization.time_zone).where(Organization.id == actor.organization_id)) or "UTC"
 
 
 def colleagues(session: Session, actor: Actor) -> list[tuple[UUID, str]]:
@@ -867,7 +860,9 @@ def _cards(
 ) -> list[Card]:
     rows = [line[0] for line in lines]
     seen = look_over(session, actor, rows, records=LISTED, purpose=PURPOSE, fields=(*_ROW, "answer"))
-    names = _names(session, actor, list(zip(rows, seen, strict=True)))
+    there = {one for row in rows for one in (row.source_id, row.recipient_id)}
+    titles = _titles(session, there, {row.program_id for row in rows})
+    names = _names(session, actor, list(zip(rows, seen, strict=True)), titles)
     cards = []
     for (row, consent, agreement, spoken_of), sight in zip(lines, seen, strict=True):
         side = row.side_of(actor.organization_id)
@@ -921,25 +916,26 @@ def _waiting_on(row: Referral, settled: Settled, status: str | NotShared) -> str
     return STATES[settled.state].waiting_on
 
 
-def _names(session: Session, actor: Actor, rows: Collection[tuple[Referral, Sight[Referral]]]) -> dict[UUID, Named]:
+def _names(
+    session: Session,
+    actor: Actor,
+    rows: Collection[tuple[Referral, Sight[Referral]]],
+    titles: Mapping[UUID, str],
+) -> dict[UUID, Named]:
     """Return names around these rows in a fixed number of statements; which of them show follows the look."""
     people = persons.named(session, actor, {row.participant_id for row, _sight in rows}, purpose=PURPOSE)
-    there = {one for row, _sight in rows for one in (row.source_id, row.recipient_id)}
-    named = _titles(session, there, {row.program_id for row, _sight in rows})
+    own = actor.organization_id
 
-    def shown(sight: Sight[Referral], field_name: str, key: UUID) -> str | NotShared:
-        return NOT_SHARED if getattr(sight, field_name) is NOT_SHARED else named[key]
+    def shown(row: Referral, sight: Sight[Referral], name: str) -> str | NotShared:
+        return NOT_SHARED if getattr(sight, name) is NOT_SHARED else titles[getattr(row, name)]
 
     return {
         row.id: Named(
             participant=people[row.participant_id].called if row.participant_id in people else NOT_SHARED,
-            source=shown(sight, "source_id", row.source_id),
-            recipient=named[row.recipient_id]
-            if row.recipient_id == actor.organization_id
-            else shown(sight, "recipient_id", row.recipient_id),
-            program=named[row.program_id]
-            if row.recipient_id == actor.organization_id
-            else shown(sight, "program_id", row.program_id),
+            source=shown(row, sight, "source_id"),
+            recipient=titles[own] if own == row.recipient_id else shown(row, sight, "recipient_id"),
+            program=titles[row.program_id] if own == row.recipient_id else shown(row, sight, "program_id"),
+            person=people.get(row.participant_id),
         )
         for row, sight in rows
     }
@@ -947,42 +943,38 @@ def _names(session: Session, actor: Actor, rows: Collection[tuple[Referral, Sigh
 
 def _titles(session: Session, there: Collection[UUID], offered: Collection[UUID]) -> dict[UUID, str]:
     """Return the names of organizations and programs, in one statement."""
-    known = union_all(
-        select(Organization.id, Organization.name).where(Organization.id.in_(there)),
-        select(Program.id, Program.name).where(Program.id.in_(offered)),
-    )
-    return {row.id: row.name for row in session.execute(known)}
+    rows = session.execute(_named_so(), {"there": list(there), "offered": list(offered)})
+    return {row.id: row.name for row in rows}
 
 
-def _timeline(session: Session, actor: Actor, row: Referral) -> tuple[list[Entry], bool]:
-    """Return what happened, newest first, and whether entries are left out because they are not shared (C14)."""
-    steps = look(
-        session,
-        actor,
-        select(ReferralStep).where(ReferralStep.referral_id == row.id).order_by(ReferralStep.seq),
-        records=TIMELINE_VIEWED,
-        purpose=PURPOSE,
-        fields=_STEP,
+@cache
+def _named_so() -> CompoundSelect[UUID, str]:
+    return union_all(
+        select(Organization.id, Organization.name).where(Organization.id.in_(bindparam("there", expanding=True))),
+        select(Program.id, Program.name).where(Program.id.in_(bindparam("offered", expanding=True))),
     )
+
+
+def _timeline(
+    session: Session, actor: Actor, row: Referral, titles: Mapping[UUID, str], also: Collection[UUID]
+) -> tuple[list[Entry], bool, dict[UUID, str]]:
+    """Return what happened, newest first, and whether entries are left out because they are not shared (C14).
+
+    With it come the names of everybody who acted, and of those `also` asked for.
+    """
+    steps = look_over(session, actor, row.steps, records=TIMELINE_VIEWED, purpose=PURPOSE, fields=_STEP)
     own = actor.organization_id
     kept = [one for one in steps if one.organization_id == own or one.became is not NOT_SHARED or one.side == "system"]
     said = (
-        look(
-            session,
-            actor,
-            select(LoopAnswer).where(LoopAnswer.referral_id == row.id).order_by(LoopAnswer.at),
-            records=TIMELINE_VIEWED,
-            purpose=PURPOSE,
-            fields=("answer", "at", "by", "side", "organization_id", "words"),
-        )
+        look_over(session, actor, row.loop_answers, records=TIMELINE_VIEWED, purpose=PURPOSE, fields=_LOOP_ANSWER)
         if row.loop_answers
         else []
     )
     named = {
         one.seq: UUID(one.details["caseworker_id"]) for one in kept if one.details and "caseworker_id" in one.details
     }
-    who = accounts.names(session, {one.by for one in kept} | {one.by for one in said} | set(named.values()))
-    where = organizations.names(session, {one.organization_id for one in kept} | {one.organization_id for one in said})
+    acted = {one.by for one in kept} | {one.by for one in said}
+    who = accounts.names(session, acted | set(named.values()) | set(also))
     entries = [
         Entry(
             what=one.verb,
@@ -990,7 +982,7 @@ def _timeline(session: Session, actor: Actor, row: Referral) -> tuple[list[Entry
             by=one.by,
             who=who.get(one.by) if one.by is not None else None,
             organization_id=one.organization_id,
-            organization=where[one.organization_id] if one.side != Party.SYSTEM else "",
+            organization=titles[one.organization_id] if one.side != Party.SYSTEM else "",
             side=one.side,
             became=one.became,
             why=one.why,
@@ -1007,16 +999,16 @@ def _timeline(session: Session, actor: Actor, row: Referral) -> tuple[list[Entry
             by=one.by,
             who=who.get(one.by),
             organization_id=one.organization_id,
-            organization=where[one.organization_id],
+            organization=titles[one.organization_id],
             side=one.side,
             because=one.words,
         )
         for one in said
     ]
-    return entries[::-1], len(kept) < len(steps)
+    return entries[::-1], len(kept) < len(steps), who
 
 
-def thread(session: Session, actor: Actor, row: Referral) -> list[Said]:
+def thread(session: Session, actor: Actor, row: Referral, titles: Mapping[UUID, str]) -> list[Said]:
     """Return the messages of a referral's thread, oldest first, and keep that the actor has now seen them (R19).
 
     A message whose category does not cross is left out; an own side's message never leaves it.
@@ -1047,7 +1039,6 @@ def thread(session: Session, actor: Actor, row: Referral) -> list[Said]:
             [row_id for row_id, users in seen.items() if me in users],
         )
     who = accounts.names(session, {one.by for one in kept} | {user for users in seen.values() for user in users})
-    where = organizations.names(session, {one.organization_id for one in kept})
     return [
         Said(
             id=one.id,
@@ -1057,7 +1048,7 @@ def thread(session: Session, actor: Actor, row: Referral) -> list[Said]:
             at=one.at,
             by=one.by,
             who=who.get(one.by, ""),
-            organization=where[one.organization_id],
+            organization=titles[one.organization_id],
             is_mine=one.by == me,
             is_new=one.by != me and me not in seen[one.id],
             seen_by=tuple(sorted(who.get(user, "") for user in seen[one.id] - {one.by})),

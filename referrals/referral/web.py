@@ -178,7 +178,6 @@ def referrals(
         "group": group,
         "status": status,
         "statuses": _options("status", [one for one in q.STATES if one != "draft"]),
-        "zone": q.zone_of(session, actor),
         "next_url": _list_url(group, status, participant_id, following, limit) if following is not None else None,
         "one_person": f"&participant_id={participant_id}" if participant_id is not None else "",
         "is_first": after is None,
@@ -198,7 +197,7 @@ class NoWords(Takes):
 def drafts() -> Mapping[str, Any]:
     """List one's own drafts, seen by nobody else."""
     session, actor = asking()
-    return {"rows": q.drafts(session, actor), "next": None, "zone": q.zone_of(session, actor)}
+    return {"rows": q.drafts(session, actor), "next": None}
 
 
 @doors.get("/referrals/<uuid:target>", page="referral/show.html", shape=ReferralShape)
@@ -231,7 +230,7 @@ def _banner(view: q.View) -> Mapping[str, Any]:
     session, actor = asking()
     if view.it.participant_id is NOT_SHARED:
         return {"name": NOT_SHARED}
-    who = q.banner(session, actor, view.it.participant_id)
+    who = q.banner(session, actor, view.it.participant_id, view.names.person)
     linked = {"url": f"/participants/{who.id}"} if who.name is not NOT_SHARED else {}
     return linked | {"name": who.name, "number": who.number, "release_on": who.release_on, "days": who.days}
 
@@ -242,7 +241,6 @@ def _around(view: q.View) -> dict[str, Any]:
     told = other if other is not NOT_SHARED else _l("the other organization")
     return {
         "view": view,
-        "zone": view.zone,
         "status": _word("status", view.status),
         "status_kind": _KINDS.get(str(view.status), "neutral"),
         "next_words": _next_words(view),
@@ -379,7 +377,6 @@ def _choosing(target: UUID) -> Mapping[str, Any]:
             for one, name, stale in q.choosable_programs(session, actor)
         ],
         "participant_id": target,
-        "zone": q.zone_of(session, actor),
     }
 
 
@@ -407,7 +404,6 @@ def _writing(target: UUID) -> Mapping[str, Any]:
         "banner": _banner(view),
         "program": program,
         "stale": view.extra["stale"],
-        "zone": view.zone,
         "values": values,
         "version": view.it.version,
         "recipient": view.extra["recipient"].name,
@@ -468,7 +464,6 @@ def _checking(target: UUID) -> Mapping[str, Any]:
             ),
             None,
         ),
-        "zone": view.zone,
     }
 
 
