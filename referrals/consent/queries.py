@@ -17,7 +17,7 @@ from unicodedata import normalize
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, and_, false, or_, select
+from sqlalchemy import ColumnElement, Select, Uuid, and_, bindparam, false, or_, select
 from sqlalchemy.orm import Session, defer
 
 from referrals.account.models import RoleGrant, User
@@ -138,15 +138,12 @@ def gate(
     toward: dict[tuple[UUID, UUID], list[Consent]] = {}
     if foreign:
         agreements = agreements_among(session, {(one.owner, mine) for one in foreign}, at)
-        for consent in session.scalars(
-            select(Consent)
-            .where(
-                Consent.to_org_id == mine,
-                Consent.participant_id.in_({one.participant_id for one in foreign}),
-                Consent.from_org_id.in_({one.owner for one in foreign}),
-            )
-            .options(*(defer(one) for one in _DECIDES_NOTHING))
-        ):
+        asked = {
+            "mine": mine,
+            "participants": list({one.participant_id for one in foreign}),
+            "owners": list({one.owner for one in foreign}),
+        }
+        for consent in session.scalars(_toward(), asked):
             toward.setdefault((consent.participant_id, consent.from_org_id), []).append(consent)
     decided: dict[Scope, Decision] = {}
     for one in scopes:
@@ -164,6 +161,20 @@ def gate(
         else:
             decided[one] = _basis(found) if assigned else Withheld("not_assigned")
     return decided
+
+
+@cache
+def _toward() -> Select[Consent]:
+    """Select the consents toward one organization, with what decides: every page asks it."""
+    return (
+        select(Consent)
+        .where(
+            Consent.to_org_id == bindparam("mine", type_=Uuid()),
+            Consent.participant_id.in_(bindparam("participants", expanding=True)),
+            Consent.from_org_id.in_(bindparam("owners", expanding=True)),
+        )
+        .options(*(defer(one) for one in _DECIDES_NOTHING))
+    )
 
 
 def covering(  # noqa: PLR0917  # its order is that of the question: about whom, from, to, what, why, when

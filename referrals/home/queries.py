@@ -27,7 +27,10 @@ from referrals.program import queries as programs
 from referrals.program.models import Program
 from referrals.referral import queries as referrals
 from referrals.referral.models import REFERENCE_SIGNS
+from referrals.referral.queries import COUNTED_AT_MOST
 from referrals.release import queries as releases
+
+__all__ = ["COUNTED_AT_MOST"]
 
 #: Each block shows so many, and leads to the whole list.
 SHOWN: Final = 8

@@ -36,7 +36,7 @@ class CardShape(Shape):
 
 
 class DayShape(Shape):
-    """What waits on this person."""
+    """What waits on this person. The first two counts say 101 for any number over 100."""
 
     needs_count = fields.Integer()
     waiting_count = fields.Integer()
@@ -84,6 +84,7 @@ def home() -> Mapping[str, Any]:
     return {
         "it": counts,
         "day": day,
+        "at_most": q.COUNTED_AT_MOST,
         "works": p.works_with_participants(actor),
         "plans": p.plans_releases(actor),
         "answers": p.answers_for_programs(actor),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, exists, or_, select
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from referrals.kernel.actor import Actor, Side
 from referrals.kernel.errors import NotFoundError
+from referrals.kernel.orm import Instant
 from referrals.organization.models import Facility, Organization
 from referrals.partnership.models import PURPOSES, RULE_KINDS, Agreement, PartnerRule, RuleAcknowledgment, active_at
 from referrals.program.models import Program
@@ -114,12 +116,21 @@ def agreements_among(
     wanted = {frozenset(pair) for pair in pairs if len(set(pair)) > 1}
     if not wanted:
         return {}
-    either = set().union(*wanted)
-    statement = select(Agreement).where(
-        Agreement.agency_id.in_(either), Agreement.community_id.in_(either), active_at(at)
-    )
-    found = {frozenset((one.agency_id, one.community_id)): one for one in session.scalars(statement)}
+    either = list(set().union(*wanted))
+    rows = session.scalars(_among(), {"either": either, "at": at})
+    found = {frozenset((one.agency_id, one.community_id)): one for one in rows}
     return {pair: one for pair, one in found.items() if pair in wanted}
+
+
+@cache
+def _among() -> Select[Agreement]:
+    """Select the agreements active at an instant among some organizations: every page asks it."""
+    either: BindParameter[list[UUID]] = bindparam("either", expanding=True)
+    return select(Agreement).where(
+        Agreement.agency_id.in_(either),
+        Agreement.community_id.in_(either),
+        active_at(bindparam("at", type_=Instant())),
+    )
 
 
 def partners(organization_id: UUID, at: datetime) -> Select[UUID]:

@@ -48,7 +48,6 @@ from referrals.kernel.look import (
     declare_look,
     instant,
     look,
-    look_at,
     look_over,
     mark_seen,
     note,
@@ -614,17 +613,36 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
     )
 
 
-def draft(session: Session, actor: Actor, referral_id: UUID) -> View:
-    """Return one's own draft.
+def draft_alone(session: Session, actor: Actor, referral_id: UUID) -> Sight[Referral]:
+    """Return one's own draft, with nothing around it.
 
     Raises:
         NotFoundError: it is somebody else's, or no draft any more.
     """
-    statement = visible_to(actor).where(Referral.step_count == 0, Referral.drafted_by == actor.user_id)
-    sight = look_at(
-        session, actor, statement, on=Referral, target=referral_id, records=DRAFT_VIEWED, purpose=PURPOSE, fields=_PAGE
+    return _draft(session, actor, referral_id)[1]
+
+
+def _draft(session: Session, actor: Actor, referral_id: UUID) -> tuple[Referral, Sight[Referral]]:
+    mine = select(Referral).where(
+        within_sight(actor),
+        Referral.step_count == 0,
+        Referral.drafted_by == actor.user_id,
+        Referral.id == referral_id,
     )
-    row = session.scalars(statement.where(Referral.id == referral_id)).one()
+    row = session.scalars(mine, execution_options=_AS_IT_IS).one_or_none()
+    if row is None:
+        refuse(session, actor, DRAFT_VIEWED, row_type="referral", target=referral_id, purpose=PURPOSE)
+        raise NotFoundError
+    return row, look_over(session, actor, [row], records=DRAFT_VIEWED, purpose=PURPOSE, fields=_PAGE)[0]
+
+
+def draft(session: Session, actor: Actor, referral_id: UUID) -> View:
+    """Return one's own draft, with what stands in the way of sending it.
+
+    Raises:
+        NotFoundError: it is somebody else's, or no draft any more.
+    """
+    row, sight = _draft(session, actor, referral_id)
     titles = _titles(session, (row.source_id, row.recipient_id), (row.program_id,))
     return View(
         it=sight,

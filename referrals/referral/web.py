@@ -218,7 +218,7 @@ def answer(target: UUID) -> Mapping[str, Any]:
 def draft(target: UUID) -> Mapping[str, Any]:
     """Show one's own draft."""
     session, actor = asking()
-    return {"it": q.draft(session, actor, target).it}
+    return {"it": q.draft_alone(session, actor, target)}
 
 
 def _view(target: UUID) -> q.View:
@@ -356,7 +356,7 @@ _CODED = {
 
 def _draft_of(row: Any) -> Any:
     session, actor = asking()
-    return q.draft(session, actor, row.id).it
+    return q.draft_alone(session, actor, row.id)
 
 
 def _view_of(row: Any) -> q.View:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
+from functools import cache
 from typing import Final
 from uuid import UUID
 
@@ -35,6 +36,7 @@ def visible_to(actor: Actor) -> Select[ReleaseDate]:
     return select(ReleaseDate).where(may_know(actor, ReleaseDate.participant_id))
 
 
+@cache
 def is_in_force() -> ColumnElement[bool]:
     """Return the condition that a statement is the one in force: the agency's own, with none recorded later (E22).
 

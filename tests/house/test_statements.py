@@ -29,25 +29,27 @@ from tests.journeys.front import settings_for
 pytestmark = pytest.mark.timeout(300)
 
 #: Statements of one request at either door, without the reading of keys. The design asks for at most 12 for a list and
-#: 20 for a participant's page: the lists of referrals do not meet it yet.
+#: 20 for a participant's page.
 HELD = {
-    "home, case manager": 51,
-    "home, navigator": 37,
-    "participants, 25, case manager": 10,
-    "participants, 25, supervisor": 10,
-    "referrals, 25, case manager": 20,
-    "referrals, 25, navigator": 20,
-    "participant, case manager": 18,
-    "participant, supervisor": 16,
-    "referral, case manager": 33,
-    "referral, navigator": 34,
-    "search by number, case manager": 10,
-    "search by number, supervisor": 10,
-    "search by name, case manager": 10,
-    "search by name, supervisor": 10,
+    "home, case manager": 21,
+    "home, navigator": 18,
+    "participants, 25, case manager": 8,
+    "participants, 25, supervisor": 8,
+    "referrals, 25, case manager": 12,
+    "referrals, 25, navigator": 12,
+    "participant, case manager": 16,
+    "participant, supervisor": 14,
+    "referral, case manager": 22,
+    "referral, navigator": 23,
+    "search by number, case manager": 8,
+    "search by number, supervisor": 8,
+    "search by name, case manager": 8,
+    "search by name, supervisor": 8,
 }
 #: The acts that make and answer a referral; JSON answers with the referral as it is then, a form leads there.
-ACTS = {"draft": 37, "write": 42, "send": 50, "accept, json": 49, "accept, page": 22}
+ACTS = {"draft": 14, "write": 20, "send": 41, "accept, json": 40, "accept, page": 21}
+#: Asked, once, only where a page names somebody whose own row it did not read (their sharing has ended, say).
+SOMETIMES = "SELECT person.id, person.log_ref \nFROM person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,10 @@ def asks(world: World) -> dict[str, Ask]:
 def counted(world: World, ask: Ask) -> list[str]:
     """The statements of a request whose messages were seen before."""
     world.inside.ask(ask)
-    return world.inside.ask(ask)[1]
+    heard = world.inside.ask(ask)[1]
+    always = [one for one in heard if not one.startswith(SOMETIMES)]
+    assert len(heard) - len(always) <= 1
+    return always
 
 
 def test_each_page_takes_the_statements_held_here_however_many_rows_there_are(small: World, large: World) -> None:
