@@ -207,6 +207,21 @@ def test_each_referral_stands_in_exactly_one_list_of_each_side(world: World) -> 
     assert told["recipient"] == ["us", "us", "them", "us", "them", "closed"]
 
 
+def test_lists_hold_exactly_what_their_reader_may_open(world: World) -> None:
+    """The lists start from a caseload, a page from its one row: two conditions that must say the same."""
+    made = [world.sent()]
+    world.act(c.cancel_referral, world.case_manager, made[0], reason="duplicate")
+    made.append(world.sent())
+    world.act(c.decline_referral, world.navigator, made[1], reason="not_eligible")
+    made.append(world.started())
+    for ending in (None, world.withdraw_consent, world.end_agreement):
+        if ending is not None:
+            ending()
+        for who, actor in world.people.items():
+            listed = {one for group in q.Group for one in ids(world, actor, group)}
+            assert listed == {one for one in made if not gone(world, actor, one)}, (who, ending)
+
+
 def test_a_status_filters_by_what_is_settled(world: World) -> None:
     referral_id = world.started()
     assert ids(world, world.case_manager, q.Group.THEM, status="in_progress") == [referral_id]
