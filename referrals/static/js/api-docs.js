@@ -9,7 +9,21 @@ window.addEventListener("DOMContentLoaded", () => {
     url: place.dataset.openapiUrl,
     domNode: place,
     presets: [SwaggerUIBundle.presets.apis],
-    deepLinking: true,
+    deepLinking: false, // links to one operation would stand inside the buttons that open it
+    // Their layout has a main part and a first heading of its own, and a choice of servers without a name.
+    layout: "Operations",
+    plugins: [
+      (system) => ({
+        components: {
+          Operations: () => {
+            const make = system.React.createElement;
+            const parts = [["SvgAssets", false], ["errors", true], ["operations", true], ["Models", true]];
+            const made = parts.map(([name, isContainer]) => make(system.getComponent(name, isContainer)));
+            return make("div", { className: "swagger-ui" }, ...made);
+          },
+        },
+      }),
+    ],
     validatorUrl: null, // the default asks a validator on another host
     requestInterceptor: (request) => {
       if (!safe.has((request.method || "GET").toUpperCase())) {
