@@ -187,11 +187,18 @@ def current_actor() -> Actor:
     return nobody(source())
 
 
+def request_number() -> UUID:
+    """Return this request's id, whoever asks: a page shows it, the answer carries it, its events name it."""
+    if "request_number" not in g:
+        g.request_number = uuid7()
+    return cast("UUID", g.request_number)
+
+
 def source() -> Source:
     """Return where this request comes from: its door, a keyed pseudonym of its address, its id."""
     if "source" not in g:
         net = crypto.mac(db.session(), "net", (request.remote_addr or "").encode())[:16].hex()
-        g.source = Source("api" if at_api() else "page", net, uuid7())
+        g.source = Source("api" if at_api() else "page", net, request_number())
     return cast("Source", g.source)
 
 
@@ -340,8 +347,7 @@ def _headers(response: Response) -> Response:
         headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
     if request.endpoint != "static" or response.status_code >= 400:  # noqa: PLR2004  # a fault
         headers["Cache-Control"] = "no-store"
-    if "source" in g:
-        headers["X-Request-Id"] = str(cast("Source", g.source).request)
+    headers["X-Request-Id"] = str(request_number())
     return response
 
 
@@ -391,7 +397,7 @@ def _http_fault(error: HTTPException) -> ResponseReturnValue:
 
 def _unexpected(error: Exception) -> ResponseReturnValue:
     db.session.rollback()
-    request_id = str(cast("Source", g.source).request) if "source" in g else None
+    request_id = str(request_number())
     logger.error("unexpected", fault=fault_told(error), path=request.path, request=request_id)
     if isinstance(error, OperationalError | InterfaceError):  # the database is busy or away: trying again may help
         return problem(503, "unavailable")
@@ -435,7 +441,7 @@ def problem(
     """Answer a refusal: a page for people, problem+json (RFC 9457) for machines, the same code and sentence at both."""
     facts = facts or {}
     detail = sentence(code, facts)
-    request_id = str(cast("Source", g.source).request) if "source" in g else None
+    request_id = str(request_number())
     if at_api():
         body: dict[str, Any] = {
             "type": f"/problems/{code.replace('_', '-')}",

@@ -231,6 +231,20 @@ def test_a_problem_is_told_as_rfc_9457_says(visitor: Any, parcel: UUID) -> None:
     assert all(one["detail"] for one in told["errors"])
 
 
+def test_every_refusal_carries_its_request_number_whoever_asks(small_house: Any, visitor: Any) -> None:
+    nobody = type(visitor)(small_house)
+    asked = {
+        401: nobody.get("/api/v1/parcels"),
+        404: nobody.get("/api/v1/nowhere"),
+        405: visitor.ask("DELETE", "/api/v1/break"),
+    }
+    for status, answer in asked.items():
+        assert answer.status_code == status
+        number = answer.headers["X-Request-Id"]
+        assert UUID(number).version == 7
+        assert number in answer.get_data(as_text=True), status
+
+
 def test_the_facts_of_a_broken_rule_stand_beside_its_code(visitor: Any, parcel: UUID) -> None:
     told = visitor.call(f"/parcels/{parcel}/name", {"name": "forbidden"}, headers={"If-Match": "1"})
     assert (told.status_code, told.json["code"], told.json["facts"]) == (409, "forbidden_name", {"name": str(parcel)})
