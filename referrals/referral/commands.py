@@ -33,7 +33,6 @@ from referrals.person.policy import WORKING, works_with_participants
 from referrals.program.models import Program
 from referrals.referral import policy as p
 from referrals.referral import queries as q
-from referrals.referral import sharing
 from referrals.referral.models import (
     ANSWER_CATEGORY,
     PERSONS_WISH,
@@ -375,7 +374,7 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
     recipient = session.get_one(Organization, referral.recipient_id, populate_existing=True)
     program = session.get_one(Program, referral.program_id, populate_existing=True)
     agreement = partnerships.agreement_between(session, referral.source_id, referral.recipient_id, work.now)
-    if agreement is None or sharing.PURPOSE not in agreement.purposes:
+    if agreement is None or q.PURPOSE not in agreement.purposes:
         raise NoAgreementError
     if not (agreement.covers_program(program.id) and agreement.covers_facility(held_at)):
         raise NoAgreementError
@@ -386,18 +385,14 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
     if recipient.part2_program != "no":
         raise Part2ConsentNeededError
     _refuse_a_second(work, referral)
-    covered = sharing.coverage(session, referral, work.now, lock=True)
-    faults = sharing.faults_of(referral, program, covered, agreement)
+    covered = q.coverage(session, referral, work.now, lock=True)
+    faults = q.faults_of(referral, program, covered, agreement)
     if program.capacity_code == "no_capacity" and not capacity_because:
         faults["capacity_because"] = ["required"]
     if faults:
         raise InvalidInputError(faults)
     rests_on = covered.there["needs"]
-    carried = {
-        covered.there[found].id
-        for name in sharing.filled(referral)
-        if (found := sharing.CATEGORY.get(name)) is not None
-    }
+    carried = {covered.there[found].id for name in q.filled(referral) if (found := q.CATEGORY.get(name)) is not None}
     referral.capacity_because = capacity_because
     referral.capacity_shown = {
         "code": program.capacity_code,
@@ -407,7 +402,7 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
         "as_of": None if program.capacity_at is None else program.capacity_at.isoformat(),
         "stale": program.capacity_is_stale(work.now),
     }
-    referral.consent_ids = sorted(str(one) for one in carried | {covered.back[sharing.RETURNED].id})
+    referral.consent_ids = sorted(str(one) for one in carried | {covered.back[q.RETURNED].id})
     work.record(referral, ["capacity_because", "capacity_shown", "consent_ids"])
     work.rests_on("consent", rests_on.id, rests_on.revision)
     assign(
@@ -469,7 +464,7 @@ def answer_question(work: Work, referral: Referral, *, answer: str | None) -> Re
     category = ANSWER_CATEGORY.get(topic, "needs")
     if answer is None:
         raise InvalidInputError({"answer": ["required"]})
-    if category not in sharing.coverage(work.session, referral, work.now, lock=True).there:
+    if category not in q.coverage(work.session, referral, work.now, lock=True).there:
         raise InvalidInputError({"answer": ["not_covered"]})
     return _step(work, referral, verb, because=answer, category=category)
 
@@ -621,7 +616,7 @@ def _answer_loop(work: Work, referral: Referral, answer: str, words: str | None)
     facts = _facts(work, referral)
     if (due := referral.write_settlement(facts, at=work.now)) is not None:
         _put(work, referral, due)
-    if sharing.is_outcome_hidden(work.session, referral, work.actor, work.now):
+    if q.is_outcome_hidden(work.session, referral, work.actor, work.now):
         raise AnswersNotSharedError
     said = referral.answer_loop(
         answer, at=work.now, by=work.actor.me, organization_id=work.actor.organization, words=words
@@ -653,7 +648,7 @@ def post_message(work: Work, referral: Referral, *, audience: str, category: str
     if referral.is_done:
         raise ReferralDoneError
     if audience == "both":
-        covered = sharing.coverage(work.session, referral, work.now, lock=True)
+        covered = q.coverage(work.session, referral, work.now, lock=True)
         ours = referral.side_of(work.actor.organization) is Party.SOURCE
         way = covered.there if ours else covered.back
         if category not in way:
@@ -713,7 +708,7 @@ def settle_referral(work: Work, referral: Referral) -> Referral:
 @job_kind("referral.settle_due", every=120)
 def settle_due(session: Session, _target: UUID | None, _behalf: UUID | None) -> None:
     """Record every settlement that is due: within five minutes of what brought it about."""
-    for referral_id in sharing.due_for_settlement(session, clock(session)):
+    for referral_id in q.due_for_settlement(session, clock(session)):
         try:
             execute(session, settle_referral, actor=system(), target=referral_id, data={})
         except NothingDueError:
@@ -800,7 +795,7 @@ def _facts(work: Work, referral: Referral) -> Facts:
         Consent.to_org_id == referral.recipient_id,
     )
     work.session.execute(consent_rows.order_by(Consent.id).with_for_update(read=True, of=Consent))
-    facts = sharing.facts(work.session, [referral.id], work.now)[referral.id]
+    facts = q.facts(work.session, [referral.id], work.now)[referral.id]
     if referral.sent_at is not None and q.is_gone(work.actor, referral, facts):
         raise NotFoundError
     return facts
@@ -895,7 +890,7 @@ def _refuse_a_second(work: Work, referral: Referral) -> None:
     ).one_or_none()
     if old is None:
         return
-    facts = sharing.facts(work.session, [old.id], work.now)[old.id]
+    facts = q.facts(work.session, [old.id], work.now)[old.id]
     due = old.write_settlement(facts, at=work.now)
     if due is None or old.open_for is not None:
         visible = work.session.scalar(select(Referral.id).where(Referral.id == old.id, q.within_sight(work.actor)))

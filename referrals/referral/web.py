@@ -19,7 +19,6 @@ from referrals.kernel.web import place, say, sentence
 from referrals.person.policy import works_with_participants
 from referrals.referral import commands as c
 from referrals.referral import queries as q
-from referrals.referral.sharing import CONTENT
 
 doors = Doors("referral")
 
@@ -331,7 +330,7 @@ def _detail(name: str, value: Any) -> str:
 def _content(view: q.View) -> list[dict[str, Any]]:
     """Return what goes with a referral as questions and answers, codes in words."""
     rows = []
-    for name in CONTENT:
+    for name in q.CONTENT:
         value = getattr(view.it, name)
         if value is not None and value is not NOT_SHARED and name in _CODED:
             kind = _CODED[name]
@@ -397,7 +396,7 @@ def _writing(target: UUID) -> Mapping[str, Any]:
     session, actor = asking()
     view = q.draft(session, actor, target)
     program = view.extra["program"]
-    values = {name: getattr(view.it, name) or "" for name in CONTENT}
+    values = {name: getattr(view.it, name) or "" for name in q.CONTENT}
     if view.it.version == 1:  # nothing was written yet: what is known is not asked again
         values |= q.known_before(session, actor, view)
     return {
@@ -439,7 +438,7 @@ def _checking(target: UUID) -> Mapping[str, Any]:
             "change_url": f"/referrals/{target}/draft#{name}",
             "fault": [sentence(one) for one in faults.get(name, ())],
         }
-        for name, row in zip(CONTENT, _content(view), strict=True)
+        for name, row in zip(q.CONTENT, _content(view), strict=True)
     ]
     return {
         "view": view,

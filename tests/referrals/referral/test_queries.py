@@ -12,19 +12,16 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, select
 
-from referrals.consent import queries as consents
 from referrals.handoff import commands as h
 from referrals.handoff import queries as hq
 from referrals.kernel.actor import Actor
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.look import NOT_SHARED, Disclosure, looking
 from referrals.kernel.session import HouseSession
-from referrals.partnership import queries as partnerships
 from referrals.partnership.models import Agreement
 from referrals.referral import commands as c
 from referrals.referral import queries as q
-from referrals.referral import sharing
-from referrals.referral.models import Facts, Referral, settle
+from referrals.referral.models import Referral, settle
 from tests.factories.referral import World, a_consent, a_world, planting
 
 
@@ -376,14 +373,14 @@ def test_settle_in_sql_says_what_it_says_in_python(world: World) -> None:
     moments = [datetime(2026, 1, 1, 7, 59, 59, tzinfo=UTC) + timedelta(hours=11) * n for n in range(0, 800, 3)]
     seen = set()
     for at in moments:
-        covered = consents.covering(
-            world.session, world.person_id, world.agency_id, world.cbo_id, sharing.RESTS_ON, q.PURPOSE, at
+        covered = q.consents.covering(
+            world.session, world.person_id, world.agency_id, world.cbo_id, q.RESTS_ON, q.PURPOSE, at
         )
-        agreed = partnerships.agreement_between(world.session, world.agency_id, world.cbo_id, at)
-        facts = Facts(consent=all(covered.values()), agreement=agreed is not None)
-        assert sharing.facts(world.session, [referral_id], at)[referral_id] == facts, at
-        asked = select(sharing.settled_state()).select_from(Referral).where(Referral.id == referral_id)
-        in_sql = world.session.scalar(asked, sharing.moment(at))
+        agreed = q.partnerships.agreement_between(world.session, world.agency_id, world.cbo_id, at)
+        facts = q.Facts(consent=all(covered.values()), agreement=agreed is not None)
+        assert q.facts(world.session, [referral_id], at)[referral_id] == facts, at
+        asked = select(q.settled_state()).select_from(Referral).where(Referral.id == referral_id)
+        in_sql = world.session.scalar(asked, q.moment(at))
         assert in_sql == settle(row.recorded, facts, at).state
         seen.add((facts.consent, facts.agreement))
     assert len(seen) >= 3
@@ -392,8 +389,8 @@ def test_settle_in_sql_says_what_it_says_in_python(world: World) -> None:
 def test_what_is_due_is_what_differs(world: World) -> None:
     referral_id = world.sent()
     now = datetime.now(UTC)
-    assert sharing.due_for_settlement(world.session, now) == []
+    assert q.due_for_settlement(world.session, now) == []
     world.withdraw_consent()
-    assert sharing.due_for_settlement(world.session, datetime.now(UTC)) == [referral_id]
+    assert q.due_for_settlement(world.session, datetime.now(UTC)) == [referral_id]
     c.settle_due(world.session, None, None)
-    assert sharing.due_for_settlement(world.session, datetime.now(UTC)) == []
+    assert q.due_for_settlement(world.session, datetime.now(UTC)) == []

@@ -15,7 +15,6 @@ from referrals.kernel.errors import InvalidInputError, RefusedError
 from referrals.kernel.session import HouseSession
 from referrals.referral import commands as c
 from referrals.referral import queries as q
-from referrals.referral import sharing
 from referrals.referral.models import EDGES, TERMINAL, Facts, Referral, State, fold, settle
 from tests.factories.referral import World, a_world, tomorrow
 
@@ -53,7 +52,7 @@ def world(session: HouseSession) -> World:
 def now_settled(world: World, referral_id: UUID) -> tuple[State, State, Facts, int]:
     row = world.row(referral_id)
     at = q.clock(world.session)
-    facts = sharing.facts(world.session, [referral_id], at)[referral_id]
+    facts = q.facts(world.session, [referral_id], at)[referral_id]
     recorded = fold(row.steps)
     assert recorded is row.recorded
     assert [step.seq for step in row.steps] == list(range(1, row.step_count + 1))
