@@ -81,7 +81,7 @@ def small(scratch: Path, sqlite_template: Path, provider: FileProvider) -> Itera
 
 @pytest.fixture(scope="module")
 def large(scratch: Path, sqlite_template: Path, provider: FileProvider) -> Iterator[World]:
-    yield from a_world(scratch, sqlite_template, provider, 90)
+    yield from a_world(scratch, sqlite_template, provider, 120)
 
 
 def asks(world: World) -> dict[str, Ask]:
@@ -144,3 +144,11 @@ def test_a_thread_of_twenty_messages_takes_what_one_takes(large: World) -> None:
         path = pages.API + ask.path + "/messages"
         large.inside.ask(Ask(ask.user, "POST", path, words, status=201, marker=b"We met again"))
     assert len(counted(large, ask)) == before
+
+
+def test_home_counts_no_further_than_it_must(small: World, large: World) -> None:
+    """There is no better place: a hundred referrals of one case manager stand here alone."""
+    told = [json.loads(world.inside.ask(asks(world)["home, case manager, json"])[0]) for world in (small, large)]
+    assert told[0]["waiting_count"] <= 100
+    assert told[1]["waiting_count"] == 101
+    assert b"(over 100)" in large.inside.ask(asks(large)["home, case manager, page"])[0]

@@ -173,6 +173,11 @@ def test_the_list_goes_by_pages(casey: Visitor) -> None:
     assert casey.get("/participants?order=name").status_code == 422
 
 
+def test_a_page_leads_to_the_participants_referrals(casey: Visitor) -> None:
+    target = added(casey)
+    assert f'href="/referrals?participant_id={target}"' in casey.page(f"/participants/{target}")
+
+
 def test_pages_show_times_where_the_reader_works(casey: Visitor) -> None:
     page = casey.page(f"/participants/{added(casey)}")
     assert ("PDT" in page or "PST" in page, str(datetime.now(UTC).year) in page) == (True, True)
