@@ -795,10 +795,8 @@ def whose_move() -> ColumnElement[str]:
     """Return which side has the next move in what is sent and not done, as of the statement's `moment(at)`."""
     source, recipient = str(Party.SOURCE), str(Party.RECIPIENT)
     last = aliased(ReferralStep)
-    acted = (
-        select(ReferralStep.id).where(ReferralStep.referral_id == Referral.id, ReferralStep.side == recipient).exists()
-    )
-    taken_back = and_(last.to_state == str(State.CANCELLED), last.side == source, acted)
+    # Not done, although the source took it back: the recipient had begun, and owes the loop.
+    taken_back = and_(last.to_state == str(State.CANCELLED), last.side == source)
     held_there = and_(last.to_state == str(State.ON_HOLD), last.side == recipient)
     waits_there = [str(state) for state, means in STATES.items() if means.waiting_on is Party.RECIPIENT]
     by_last_step = case(
