@@ -75,11 +75,7 @@ def subject_refs(session: Session, participants: Iterable[UUID]) -> dict[UUID, U
     if not wanted:
         return found
     for row in (*session.new, *session.identity_map.values()):
-        if (
-            isinstance(row, Subject)
-            and row.id in wanted
-            and "log_ref" in cast("InstanceState[Any]", inspected(row)).dict
-        ):
+        if isinstance(row, Subject) and row.id in wanted and _is_loaded(row, "log_ref"):
             found[row.id] = row.log_ref
     for model in Subject.__subclasses__() if wanted - found.keys() else ():
         rows = session.execute(select(model.id, model.log_ref).where(model.id.in_(wanted - found.keys())))
