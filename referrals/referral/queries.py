@@ -741,17 +741,18 @@ class Waiting:
 
 
 def waiting(session: Session, actor: Actor, *, limit: int) -> Waiting:
-    """Return the first of both open lists and of one's own drafts, read together."""
+    """Return the first of both open lists, oldest first, and of one's own drafts, newest first; read together."""
     at = instant(session)
 
-    def first(conditions: Iterable[ColumnElement[bool]], most: int) -> list[UUID]:
-        found = select(Referral.id).where(*conditions).order_by(Referral.id).limit(most)
-        return list(session.scalars(found, moment(at)))
+    def first(conditions: Iterable[ColumnElement[bool]], order: ColumnElement[Any], most: int) -> list[UUID]:
+        return list(session.scalars(select(Referral.id).where(*conditions).order_by(order).limit(most), moment(at)))
 
-    us, them = (first(_in_list(actor, group), COUNTED_AT_MOST + 1) for group in (Group.US, Group.THEM))
+    oldest, newest = Referral.id.asc(), Referral.id.desc()
+    us, them = (first(_in_list(actor, group), oldest, COUNTED_AT_MOST + 1) for group in (Group.US, Group.THEM))
     for one in (us, them):
-        note(session, actor, records=COUNTED, purpose=PURPOSE, count=len(one))
-    mine = first((within_sight(actor), Referral.step_count == 0, Referral.drafted_by == actor.user_id), limit)
+        if len(one) > limit:  # what is listed is on record by itself
+            note(session, actor, records=COUNTED, purpose=PURPOSE, count=len(one))
+    mine = first((within_sight(actor), Referral.step_count == 0, Referral.drafted_by == actor.user_id), newest, limit)
     shown = {*us[:limit], *them[:limit], *mine}
     cards = {card.id: card for card in _read(session, actor, _lines(Referral.id.in_(shown)))} if shown else {}
 

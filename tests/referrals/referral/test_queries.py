@@ -77,6 +77,11 @@ def test_a_draft_is_read_by_its_author_alone(world: World) -> None:
         assert mine.it.goals == ["A place of my own", "See my daughter every week"]
         assert [card.id for card in q.drafts(world.session, world.case_manager)] == [draft_id]
         assert q.drafts(world.session, world.agency_supervisor) == []
+    later = world.draft()
+    with looking(world.session):
+        assert [card.id for card in q.waiting(world.session, world.case_manager, limit=8).drafts] == [later, draft_id]
+        assert [card.id for card in q.waiting(world.session, world.case_manager, limit=1).drafts] == [later]
+        assert q.waiting(world.session, world.agency_supervisor, limit=8).drafts == []
 
 
 def test_a_draft_that_was_put_away_stays_its_authors(world: World) -> None:
