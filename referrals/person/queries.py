@@ -15,7 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 from referrals.kernel import crypto
 from referrals.kernel.actor import Actor, Role, Side
 from referrals.kernel.errors import InvalidInputError, NotFoundError
-from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look, look_at, note
+from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look, look_at, look_over, note
 from referrals.organization.models import Organization
 from referrals.person.models import Assignment, Person, folded_words
 from referrals.person.policy import WORKING
@@ -42,6 +42,12 @@ _TEAM: Final = (
 )
 
 _COMPARED: Final = ("given_name", "family_name", "preferred_name", "birth_date", "agency_number")
+#: What a line of a list shows, and what a search compares, and no more.
+_LINE: Final = load_only(
+    *(crypto.column_of(Person, one) for one in _COMPARED),
+    *(Person.organization_id, Person.facility_id, Person.log_ref),
+    raiseload=True,
+)
 #: One alias for all: making one costs more than the statement it stands in.
 _held = aliased(Assignment)
 
@@ -153,15 +159,14 @@ def participants(
     The count goes no further than one beyond `COUNTED_AT_MOST`; past the last page it is 0.
     """
     known = _listed(actor)
-    newest = known.order_by(Person.id.desc()).limit(limit + 1)
-    if after is not None:
-        newest = newest.where(Person.id < after)
     counted = select(func.count()).select_from(_at_most(known)).scalar_subquery()
-    found = list(session.execute(newest.with_only_columns(Person.id, counted)))
-    ids = [row[0] for row in found]
-    page = known.where(Person.id.in_(ids[:limit])).order_by(Person.id.desc())
-    rows = look(session, actor, page, records=LISTED, purpose=purpose, fields=_ROW)
-    return rows, (ids[limit - 1] if len(ids) > limit else None), (found[0][1] if found else 0)
+    page = known.order_by(Person.id.desc()).limit(limit + 1).options(_LINE).add_columns(counted)
+    if after is not None:
+        page = page.where(Person.id < after)
+    found = session.execute(page).all()
+    rows = [row[0] for row in found[:limit]]
+    seen = look_over(session, actor, rows, records=LISTED, purpose=purpose, fields=_ROW)
+    return seen, (rows[-1].id if len(found) > limit else None), (found[0][1] if found else 0)
 
 
 def _at_most(known: Select[Person]) -> Subquery:
@@ -290,11 +295,9 @@ def search(
         "birth_date": birth_date.isoformat() if birth_date else None,
     }
     asked = {key: value for key, value in words.items() if value}
-    ids = [row.id for row in matched][: limit + 1]
     rows: list[Sight[Person]] = []
-    if ids:
-        statement = visible_to(actor).where(Person.id.in_(ids)).order_by(Person.id.desc())
-        rows = look(session, actor, statement, records=SEARCHED, purpose=purpose, fields=_ROW)
+    if matched:
+        rows = look_over(session, actor, matched[: limit + 1], records=SEARCHED, purpose=purpose, fields=_ROW)
         rows = [row for row in rows if row.family_name is not NOT_SHARED]
     fields = [f"person.{key}" for key in asked if key != "name"] or ["person.given_name", "person.family_name"]
     note(session, actor, records=SEARCHED, purpose=purpose, count=min(len(rows), limit), words=asked, fields=fields)
@@ -348,10 +351,7 @@ def _matched(
         whole_words = (session.scalar(select(func.count()).select_from(within)) or 0) > OPENED_AT_MOST
         if whole_words:
             narrowed = narrowed.where(_by_name(session, wanted))
-    # Only what is compared is loaded; the look loads the rest of those that match.
-    compared = [crypto.column_of(Person, one) for one in _COMPARED]
-    only = load_only(Person.organization_id, *compared)
-    rows = list(session.scalars(narrowed.options(only).limit(OPENED_AT_MOST)))
+    rows = list(session.scalars(narrowed.options(_LINE).limit(OPENED_AT_MOST)))
     crypto.prefetch(session, (row.id for row in rows))
     if agency_number:
         rows = crypto.confirmed(rows, "by_number", agency_number)

@@ -33,18 +33,18 @@ pytestmark = pytest.mark.timeout(300)
 HELD = {
     "home, case manager": 21,
     "home, navigator": 18,
-    "participants, 25, case manager": 8,
-    "participants, 25, supervisor": 8,
+    "participants, 25, case manager": 7,
+    "participants, 25, supervisor": 7,
     "referrals, 25, case manager": 12,
     "referrals, 25, navigator": 12,
     "participant, case manager": 16,
     "participant, supervisor": 14,
     "referral, case manager": 22,
     "referral, navigator": 23,
-    "search by number, case manager": 8,
-    "search by number, supervisor": 8,
-    "search by name, case manager": 8,
-    "search by name, supervisor": 8,
+    "search by number, case manager": 7,
+    "search by number, supervisor": 7,
+    "search by name, case manager": 7,
+    "search by name, supervisor": 7,
 }
 #: The acts that make and answer a referral; JSON answers with the referral as it is then, a form leads there.
 ACTS = {"draft": 14, "write": 20, "send": 41, "accept, json": 40, "accept, page": 21}
