@@ -51,7 +51,8 @@ EVENTS: Final = """\
 # Events
 
 Every act leaves one event for each row it changed, every look one for each action, purpose, kind of basis and
-recipient, in the same transaction. A refusal leaves one under the same name, with outcome `refused` and the code of the rule.
+recipient, in the same transaction. A refusal leaves one under the same name, with outcome `refused` and the code of
+the rule.
 """
 CLASSES: Final = """\
 # Data classes
