@@ -176,6 +176,10 @@ def test_the_list_goes_by_pages(casey: Visitor) -> None:
 def test_a_page_leads_to_the_participants_referrals(casey: Visitor) -> None:
     target = added(casey)
     assert f'href="/referrals?participant_id={target}"' in casey.page(f"/participants/{target}")
+    for group, following in (("us", "them"), ("them", "closed"), ("closed", "us")):
+        page = casey.page(f"/referrals?group={group}&participant_id={target}")
+        assert "This list holds no referral of this participant. Look in the other lists, too." in page
+        assert page.count(f"/referrals?group={following}&participant_id={target}") == 2
 
 
 def test_pages_show_times_where_the_reader_works(casey: Visitor) -> None:
