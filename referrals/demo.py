@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
@@ -102,7 +103,8 @@ class Seeding:
         """Start as the operator."""
         self.session = session
         self.operator = system("cli")
-        self.today = clock(session).date()
+        # By the demonstration's own clocks: in UTC it is tomorrow already while California's evening lasts.
+        self.today = clock(session).astimezone(ZoneInfo(ZONE)).date()
         self.actors: dict[str, Actor] = {}
 
     def act(self, what: Command[Any, Any], target: UUID, by: Actor | str, /, **words: Any) -> Any:
