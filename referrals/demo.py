@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
@@ -21,7 +20,7 @@ from referrals.account import queries as account_queries
 from referrals.consent.commands import give_consent
 from referrals.kernel.actor import Actor, Role, Side, Source, system
 from referrals.kernel.command import Command, execute
-from referrals.kernel.record import clock
+from referrals.kernel.record import clock, day_of
 from referrals.organization import commands as organizations
 from referrals.organization.queries import installation
 from referrals.partnership import commands as partnerships
@@ -104,7 +103,7 @@ class Seeding:
         self.session = session
         self.operator = system("cli")
         # By the demonstration's own clocks: in UTC it is tomorrow already while California's evening lasts.
-        self.today = clock(session).astimezone(ZoneInfo(ZONE)).date()
+        self.today = day_of(clock(session), ZONE)
         self.actors: dict[str, Actor] = {}
 
     def act(self, what: Command[Any, Any], target: UUID, by: Actor | str, /, **words: Any) -> Any:

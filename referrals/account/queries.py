@@ -296,6 +296,7 @@ def actor_for(user: User, sign_in: SignIn, source: Source, *, step: str = FULL) 
         roles=user.roles if step == FULL else frozenset(),
         sign_in_id=sign_in.id,
         source=source,
+        zone=user.organization.time_zone,
     )
 
 
@@ -378,6 +379,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
             roles=frozenset(Role(row.role) for row in rows if row.role is not None) if step == FULL else frozenset(),
             sign_in_id=held.id,
             source=source,
+            zone=held.time_zone,
         ),
         step=step,
         sign_in_name=held.sign_in_name,

@@ -44,6 +44,7 @@ from referrals.kernel.actor import Actor
 from referrals.kernel.errors import InvalidInputError
 from referrals.kernel.look import NOT_SHARED, Basis, Decision, Scope, Sight, Withheld, declare_look, look, look_at
 from referrals.kernel.orm import CATEGORIES
+from referrals.kernel.record import day_of
 from referrals.organization.models import Organization
 from referrals.organization.queries import organizations
 from referrals.partnership.models import Agreement
@@ -577,7 +578,7 @@ def draw_up(session: Session, actor: Actor, asked: Asked, at: datetime, proof: P
     here = session.get(Organization, asked.from_org_id) if asked.from_org_id is not None else None
     there = session.get(Organization, asked.to_org_id) if asked.to_org_id is not None else None
     zone = ZoneInfo(here.time_zone) if here is not None else UTC
-    faults = faults_of(asked, proof, at.astimezone(zone).date())
+    faults = faults_of(asked, proof, day_of(at, zone))
 
     def find(field: str, fault: str) -> None:
         faults.setdefault(field, []).append(fault)

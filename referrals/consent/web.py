@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, cast
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from flask import Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
@@ -32,7 +31,7 @@ from referrals.kernel.door import (
 from referrals.kernel.errors import InvalidInputError
 from referrals.kernel.look import NOT_SHARED
 from referrals.kernel.orm import CATEGORIES
-from referrals.kernel.record import clock
+from referrals.kernel.record import clock, day_of
 from referrals.kernel.schema import Takes
 from referrals.kernel.web import API, login_app, say, sentence
 from referrals.organization.queries import names as organization_names
@@ -189,7 +188,7 @@ def _last_day(one: Any) -> date | None:
     """Return the last day on which a consent holds, as a person says it; it ends at the midnight after."""
     if one.ends_at is None:
         return None
-    return cast("datetime", one.ends_at - timedelta(microseconds=1)).astimezone(ZoneInfo(one.time_zone)).date()
+    return day_of(one.ends_at - timedelta(microseconds=1), one.time_zone)
 
 
 def _recipient(one: Any, organizations_named: Mapping[UUID, str], users: Mapping[UUID, str]) -> tuple[str, str | None]:
@@ -407,7 +406,7 @@ def _signing(target: UUID) -> dict[str, Any]:
             (str(one.id), sentence("consent_page.scan", {"at": one.added_at, "size": max(1, one.size // 1024)}))
             for one in q.unused_evidence(session, actor, target)
         ],
-        "today": clock(session).date().isoformat(),
+        "today": day_of(clock(session), actor.zone).isoformat(),
     }
 
 

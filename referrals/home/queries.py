@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from referrals.account import queries as accounts
@@ -20,8 +18,7 @@ from referrals.consent.models import Consent
 from referrals.home import policy as p
 from referrals.kernel.actor import Actor
 from referrals.kernel.look import NOT_SHARED, Sight
-from referrals.kernel.record import clock
-from referrals.organization.models import Organization
+from referrals.kernel.record import clock, day_of
 from referrals.partnership import queries as partnerships
 from referrals.partnership.models import PartnerRule
 from referrals.person import queries as persons
@@ -100,9 +97,7 @@ def today(session: Session, actor: Actor) -> Day:
 
 def _leaving(session: Session, actor: Actor) -> tuple[list[Leaving], dict[int, int]]:
     """Return who leaves first, and how many within each window. A date that is not shared counts as none."""
-    # By the organization's own calendar: in UTC it is tomorrow already while California's evening lasts.
-    zone = session.scalars(select(Organization.time_zone).where(Organization.id == actor.organization_id)).one()
-    now = clock(session).astimezone(ZoneInfo(zone)).date()
+    now = day_of(clock(session), actor.zone)
     soon = releases.expected_between(session, actor, now, now + timedelta(days=WINDOWS[-1]))
     known = [one for one in soon if one.expected_on is not NOT_SHARED]
     windows = {days: sum(one.expected_on <= now + timedelta(days=days) for one in known) for days in WINDOWS}

@@ -46,7 +46,7 @@ class Actor:
     """The person or process an act is done by.
 
     `kind` is one of the log's actor kinds (user, service, anonymous, unknown …). `behalf` names the user for whom a
-    job acts.
+    job acts. `zone` is the time zone in which the organization's days begin.
     """
 
     kind: str
@@ -57,6 +57,7 @@ class Actor:
     sign_in_id: UUID | None = None
     behalf: UUID | None = None
     source: Source = field(default_factory=Source)
+    zone: str = "UTC"
 
     @property
     def me(self) -> UUID:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, cast
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import inspect as inspected
 from sqlalchemy import select
@@ -35,6 +36,14 @@ def clock(session: Session) -> datetime:
     """Return the time now, in UTC. Tests and the demo may set `session.info["clock"]`."""
     ticking = cast("Callable[[], datetime] | None", session.info.get("clock"))
     return ticking() if ticking is not None else datetime.now(UTC)
+
+
+def day_of(at: datetime, zone: str | tzinfo) -> date:
+    """Return which day it is at a place when it is this instant.
+
+    A day is always somewhere's day: in UTC it is tomorrow already while California's evening lasts.
+    """
+    return at.astimezone(ZoneInfo(zone) if isinstance(zone, str) else zone).date()
 
 
 def start_writing(session: Session) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from referrals.kernel.command import Work, command
 from referrals.kernel.errors import InvalidInputError
 from referrals.kernel.orm import CATEGORIES
+from referrals.kernel.record import day_of
 from referrals.kernel.schema import Nothing, Takes, code, codes, day, text, uid, uids, whole
 from referrals.organization import queries as organizations
 from referrals.organization.models import Facility, Organization
@@ -108,7 +109,7 @@ def _terms(
     program_ids: list[UUID],
 ) -> dict[str, Any]:
     """Check the terms, all faults at once, and return them as the agreement keeps them."""
-    faults = term_faults(starts_on, ends_on, today=work.now.astimezone(zone).date())
+    faults = term_faults(starts_on, ends_on, today=day_of(work.now, zone))
     own = select(Facility.id).where(Facility.id.in_(facility_ids), Facility.organization_id == agency_id)
     if facility_ids and set(work.session.scalars(own)) != set(facility_ids):
         faults["facility_ids"] = ["not_a_choice"]

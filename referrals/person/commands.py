@@ -14,6 +14,7 @@ from referrals.kernel import crypto
 from referrals.kernel.actor import Role, Side
 from referrals.kernel.command import Work, command
 from referrals.kernel.errors import InvalidInputError
+from referrals.kernel.record import day_of
 from referrals.kernel.schema import Takes, code, day, line, text, uid, yes_no
 from referrals.organization.models import Facility, Organization
 from referrals.organization.queries import own
@@ -349,7 +350,7 @@ def end_assignments(
 
 def _check_identity(work: Work, birth_date: date, agency_number: str) -> None:
     faults: dict[str, list[str]] = {}
-    if birth_date > work.now.date():
+    if birth_date > day_of(work.now, work.actor.zone):
         faults["birth_date"] = ["in_future"]
     if not crypto.numbers(agency_number):
         faults["agency_number"] = ["not_accepted"]

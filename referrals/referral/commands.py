@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -21,7 +20,7 @@ from referrals.kernel.command import Work, command, execute
 from referrals.kernel.errors import InvalidInputError, NotFoundError, RefusedError, RuleBrokenError
 from referrals.kernel.job import job_kind
 from referrals.kernel.orm import CATEGORIES
-from referrals.kernel.record import clock
+from referrals.kernel.record import clock, day_of
 from referrals.kernel.schema import Nothing, Takes, code, codes, day, line, many, text, uid
 from referrals.organization.models import Organization
 from referrals.partnership import queries as partnerships
@@ -487,7 +486,7 @@ def accept_referral(
     colleague = accounts.colleagues(recipient.id, *WORKING).where(User.id == caseworker_id)
     if work.session.scalars(colleague).one_or_none() is None:
         faults["caseworker_id"] = ["not_a_colleague"]
-    if first_contact_on < work.now.astimezone(ZoneInfo(recipient.time_zone)).date():
+    if first_contact_on < day_of(work.now, recipient.time_zone):
         faults["first_contact_on"] = ["in_past"]
     if faults:
         raise InvalidInputError(faults)
@@ -533,7 +532,7 @@ def start_referral(work: Work, referral: Referral, *, started_on: date, how: str
     """Record that the work began."""
     _check_state(work, referral, VERBS["start_referral"])
     zone = work.session.get_one(Organization, referral.recipient_id).time_zone
-    if started_on > work.now.astimezone(ZoneInfo(zone)).date():
+    if started_on > day_of(work.now, zone):
         raise InvalidInputError({"started_on": ["in_future"]})
     details = {"started_on": started_on.isoformat(), "how": how}
     return _step(work, referral, VERBS["start_referral"], details=details)
@@ -857,7 +856,7 @@ def _content_faults(work: Work, referral: Referral, content: Mapping[str, Any]) 
         faults["service"] = ["not_offered"]
     zone = work.session.get_one(Organization, referral.source_id).time_zone
     agreed_on = content["agreed_on"]
-    if agreed_on is not None and agreed_on > work.now.astimezone(ZoneInfo(zone)).date():
+    if agreed_on is not None and agreed_on > day_of(work.now, zone):
         faults["agreed_on"] = ["in_future"]
     needs = content["accommodations"] or []
     if "none" in needs and len(needs) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import cache
 from typing import Any, Final
@@ -54,7 +54,7 @@ from referrals.kernel.look import (
     refuse,
 )
 from referrals.kernel.orm import CATEGORIES, Instant, unindexed
-from referrals.kernel.record import clock
+from referrals.kernel.record import clock, day_of
 from referrals.organization.models import ZONES, Organization
 from referrals.partnership import queries as partnerships
 from referrals.partnership.models import Agreement, active_at
@@ -239,8 +239,8 @@ def moment(at: datetime) -> dict[str, Any]:
     """Return what a statement over the conditions below is handed: the instant, and in which zones it is which day."""
     zones: dict[date, list[str]] = {}
     for zone, known in _zones():
-        zones.setdefault(at.astimezone(known).date(), []).append(zone)
-    days = [*sorted(zones.items()), *((at.date(), []),) * (len(_DAYS) - len(zones))]
+        zones.setdefault(day_of(at, known), []).append(zone)
+    days = [*sorted(zones.items()), *((day_of(at, UTC), []),) * (len(_DAYS) - len(zones))]
     return {"at": at} | {
         name: value
         for number, (today, there) in zip(_DAYS, days, strict=True)
@@ -828,7 +828,7 @@ def banner(session: Session, actor: Actor, participant_id: UUID, known: Sight[Pe
     on = None if release is None else release.released_on or release.expected_on
     if person is None:
         return Banner(participant_id, NOT_SHARED, NOT_SHARED, NOT_SHARED, None)
-    days = (on - clock(session).date()).days if isinstance(on, date) else None
+    days = (on - day_of(clock(session), actor.zone)).days if isinstance(on, date) else None
     return Banner(participant_id, person.called, person.agency_number, on, days)
 
 

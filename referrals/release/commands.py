@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from referrals.consent.commands import end_on_event
 from referrals.kernel.actor import Side
 from referrals.kernel.command import Work, command
 from referrals.kernel.errors import InvalidInputError
+from referrals.kernel.record import day_of
 from referrals.kernel.schema import Takes, code, day, line, uid
 from referrals.organization.models import Facility, Organization
 from referrals.person.models import Person
@@ -181,4 +181,4 @@ def _faults(work: Work, person: Person, facility_id: UUID | None, source: str, a
 
 def _today(work: Work, person: Person) -> date:
     agency = work.session.get_one(Organization, person.organization_id)
-    return work.now.astimezone(ZoneInfo(agency.time_zone)).date()
+    return day_of(work.now, agency.time_zone)

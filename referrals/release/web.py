@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
@@ -16,7 +15,7 @@ from referrals.kernel.actor import Side
 from referrals.kernel.door import Doors, Shape, asking
 from referrals.kernel.errors import NotPermittedError
 from referrals.kernel.look import NOT_SHARED, refuse
-from referrals.kernel.record import clock
+from referrals.kernel.record import clock, day_of
 from referrals.kernel.web import say, sentence
 from referrals.organization.queries import facilities, facility_names, organization
 from referrals.organization.queries import names as organization_names
@@ -85,14 +84,14 @@ def release_facts(seen: Any, today: date) -> dict[str, Any]:
 def _page(target: UUID) -> tuple[Any, dict[str, Any]]:
     session, actor = asking()
     seen = participant(session, actor, target)
-    zone = ZoneInfo(organization(session, seen.organization_id).time_zone)
+    zone = organization(session, seen.organization_id).time_zone
     rows = q.history(session, actor, target)
     in_force = q.shown_in_force(session, actor, [target]).get(target)
     own = seen.organization_id == actor.organization_id and actor.side == Side.AGENCY
     sources = c.SOURCES if own else c.HEARD
     return seen, {
         "it": seen,
-        "person": banner(seen, **release_facts(in_force, clock(session).astimezone(zone).date())),
+        "person": banner(seen, **release_facts(in_force, day_of(clock(session), zone))),
         "history": in_words(rows),
         "sources": [(one, sentence(f"source.{one}")) for one in sources],
         "authoritative": [(one, sentence(f"source.{one}")) for one in c.AUTHORITATIVE],

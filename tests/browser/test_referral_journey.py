@@ -193,6 +193,7 @@ def _consent(one: Mouse, cast: Cast) -> None:
     one.choose("How it is signed", "Typed name")
     one.fill("Typed name of the participant", cast.participant)
     one.press("Record the consent")
+    assert one.reads("The consent is on record.")
 
 
 def _open_what_waits(one: Mouse, cast: Cast) -> None:

@@ -38,14 +38,15 @@ def a_user(
 def actor_of(session: Session, user: User, *, channel: str = "page") -> Actor:
     """This user with the roles in force now and no sign-in: enough for every command but those on accounts."""
     found = queries.user(session, user.id)
-    side = Side(organization(session, found.organization_id).side)
+    home = organization(session, found.organization_id)
     actor = Actor(
         "user",
         user_id=found.id,
         organization_id=found.organization_id,
-        side=side,
+        side=Side(home.side),
         roles=found.roles,
         source=Source(channel),
+        zone=home.time_zone,
     )
     session.rollback()
     return actor

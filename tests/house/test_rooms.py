@@ -170,6 +170,17 @@ def test_nobody_marks_a_session_as_committing_but_the_record() -> None:
     )
 
 
+def test_a_day_is_always_somewheres_day() -> None:
+    # `.date()` of an instant is its day in UTC: tomorrow already, while California's evening lasts.
+    found = {path for path, tree in sources() if any(_takes_a_day(one) for one in ast.walk(tree))}
+    assert found == {"referrals/kernel/record.py"}, "day_of() names the place."
+
+
+def _takes_a_day(node: ast.AST) -> bool:
+    names = {"date", "today"}
+    return isinstance(node, ast.Call) and not node.args and getattr(node.func, "attr", None) in names
+
+
 def test_nobody_below_the_door_asks_flask_who_is_asking() -> None:
     found = [
         path

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(300)
 #: Statements of one request at either door, without the reading of keys. The design asks for at most 12 for a list and
 #: 20 for a participant's page.
 HELD = {
-    "home, case manager": 22,
+    "home, case manager": 21,
     "home, navigator": 18,
     "participants, 25, case manager": 7,
     "participants, 25, supervisor": 7,

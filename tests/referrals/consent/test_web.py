@@ -121,6 +121,26 @@ def test_a_question_left_open_is_asked_again_with_all_that_was_typed(house: Hous
     assert "Say how long it lasts" in page
 
 
+def test_in_the_evening_the_day_of_signing_is_still_today(
+    session: HouseSession, sqlite_url: str, provider: FileProvider
+) -> None:
+    evening = (datetime.now(UTC) + timedelta(days=1)).replace(hour=5, minute=30)  # 9:30 or 10:30 PM in California
+    session.info["clock"] = lambda: evening
+    house = House(session, sqlite_url, provider)
+    asked = house.questions(**as_fields("expires_on", 30))
+    review = unescape(house.casey.form(f"{house.here}/review", asked, f"{house.here}/new").text)
+    offered = dict(re.findall(r'name="(signed_on-\w+)"[^>]*?value="(\d+)"', review, re.DOTALL))
+    here = evening - timedelta(days=1)
+    assert offered.get("signed_on-day") == str(here.day)
+    signing = {"told_rights": "true", "method": "e_signature", "signature": "Rosa Núñez"} | offered
+    month = re.search(r'name="signed_on-month".*?<option value="(\d+)" selected', review, re.DOTALL)
+    signing |= {"signed_on-month": month[1]} if month else {}
+    signed = house.casey.ask(
+        "POST", f"{house.here}/new", data=hidden(review) | {"csrf_token": [house.casey.token]} | signing
+    )
+    assert signed.status_code == 303, signed.text
+
+
 def test_words_that_were_not_shown_are_not_signed(house: House) -> None:
     review = house.casey.json(f"{house.here}/review", house.questions(expires_on="2026-01-01"))
     assert review.status_code == 422
