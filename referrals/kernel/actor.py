@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
+
+from sqlalchemy import BindParameter, Uuid, bindparam
 
 from referrals.kernel.orm import uuid7
 
@@ -76,6 +79,43 @@ class Actor:
     def works_as(self, *roles: Role) -> bool:
         """Whether the actor has one of these roles."""
         return not self.roles.isdisjoint(roles)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyActor:
+    """Whoever asks, on one side and in these roles: stands for an actor where a statement is built once for all.
+
+    Its ids are parameters, which `asked_by(actor)` fills.
+    """
+
+    side: Side | None
+    roles: frozenset[Role]
+
+    @property
+    def me(self) -> BindParameter[UUID]:
+        """The user's id, filled in when the statement is asked."""
+        return bindparam("me", type_=Uuid())
+
+    @property
+    def organization(self) -> BindParameter[UUID]:
+        """The id of the user's organization, filled in when the statement is asked."""
+        return bindparam("organization", type_=Uuid())
+
+    def works_as(self, *roles: Role) -> bool:
+        """Whether whoever asks has one of these roles."""
+        return not self.roles.isdisjoint(roles)
+
+
+def anybody_like(actor: Actor) -> AnyActor | None:
+    """Return what statements for this actor are built over; None for whoever is no user of an organization."""
+    if actor.kind != "user" or actor.user_id is None or actor.organization_id is None:
+        return None
+    return AnyActor(actor.side, actor.roles)
+
+
+def asked_by(actor: Actor) -> dict[str, Any]:
+    """Return what a statement over `AnyActor` is handed."""
+    return {"me": actor.me, "organization": actor.organization}
 
 
 def system(channel: str = "job", *, behalf: UUID | None = None) -> Actor:

@@ -20,7 +20,7 @@ from functools import cache
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import JSON, Select, UniqueConstraint, insert
+from sqlalchemy import JSON, Select, Table, UniqueConstraint, insert
 from sqlalchemy import inspect as inspected
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -75,7 +75,7 @@ class Disclosure(Base):
 
 
 #: All at once: a unit of work costs a page of many rows more than all the rest of keeping them.
-_INSERT_DISCLOSURE: Final = insert(Disclosure)
+_INSERT_DISCLOSURE: Final = insert(cast("Table", Disclosure.__table__))
 
 
 class Seen(Base):
@@ -169,6 +169,12 @@ class Sight(Generic[T]):
         if not self._covered.get(name, True):
             return NOT_SHARED
         return getattr(self._row, name)
+
+    def shares(self, name: str) -> bool:
+        """Whether a declared field crosses to this reader, without reading it."""
+        if name not in self._fields:
+            raise UnrecordedWriteError(f"{type(self._row).__name__}.{name} is not among the fields of this look")
+        return self._covered.get(name, True)
 
     def __repr__(self) -> str:
         """Show no content."""
@@ -369,7 +375,7 @@ def finish(session: Session) -> None:
         append_events(session, events)
         crossing = [row for entry in looking.entries.values() for row in _disclosures(looking, entry)]
         if crossing:
-            session.execute(_INSERT_DISCLOSURE, crossing)
+            session.connection().execute(_INSERT_DISCLOSURE, crossing)
         _keep_seen(session, looking.seen)
         commit(session)
     except (OperationalError, InterfaceError) as fault:

@@ -9,11 +9,24 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Select, Subquery, Uuid, and_, bindparam, false, func, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Select,
+    Subquery,
+    Uuid,
+    and_,
+    bindparam,
+    false,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 
 from referrals.kernel import crypto
-from referrals.kernel.actor import Actor, Role, Side
+from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by
 from referrals.kernel.errors import InvalidInputError, NotFoundError
 from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look, look_at, look_over, note
 from referrals.organization.models import Organization
@@ -57,7 +70,9 @@ OPENED_AT_MOST: Final = 1000
 COUNTED_AT_MOST: Final = 1000
 
 
-def may_know(actor: Actor, participant_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+def may_know(
+    actor: Actor | AnyActor, participant_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]
+) -> ColumnElement[bool]:
     """Return the condition that the actor may know of the participant with this id: an assignment in force (C10).
 
     Held by the actor, by a program on whose intake list they stand, or, for a supervisor, by anybody of their
@@ -67,15 +82,17 @@ def may_know(actor: Actor, participant_id: ColumnElement[UUID] | InstrumentedAtt
     return mine.correlate_except(_held).exists()
 
 
-def _holds(actor: Actor) -> ColumnElement[bool]:
+def _holds(actor: Actor | AnyActor) -> ColumnElement[bool]:
     """Return the condition that an assignment is in force and the actor's: own, by an intake list, or as supervisor."""
     if not _may_know_of_anybody(actor):
         return false()
     return _in_force_for(actor.organization, actor.me, supervises=actor.works_as(Role.SUPERVISOR))
 
 
-def _may_know_of_anybody(actor: Actor) -> bool:
-    return actor.user_id is not None and actor.organization_id is not None and actor.works_as(*WORKING)
+def _may_know_of_anybody(actor: Actor | AnyActor) -> bool:
+    if isinstance(actor, Actor) and (actor.user_id is None or actor.organization_id is None):
+        return False
+    return actor.works_as(*WORKING)
 
 
 def _in_force_for(
@@ -99,7 +116,7 @@ def visible_to(actor: Actor) -> Select[Person]:
 
 
 def may_know_of_many(
-    actor: Actor, participant_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]
+    actor: Actor | AnyActor, participant_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]
 ) -> ColumnElement[bool]:
     """Return `may_know` for reading many: from the assignments of a caseload, not by asking each row.
 
@@ -110,7 +127,7 @@ def may_know_of_many(
     return participant_id.in_(select(_held.participant_id).where(_holds(actor)))
 
 
-def _listed(actor: Actor) -> Select[Person]:
+def _listed(actor: Actor | AnyActor) -> Select[Person]:
     """Select the same as `visible_to`, for reading many."""
     return select(Person).where(may_know_of_many(actor, Person.id))
 
@@ -158,15 +175,25 @@ def participants(
 
     The count goes no further than one beyond `COUNTED_AT_MOST`; past the last page it is 0.
     """
-    known = _listed(actor)
-    counted = select(func.count()).select_from(_at_most(known)).scalar_subquery()
-    page = known.order_by(Person.id.desc()).limit(limit + 1).options(_LINE).add_columns(counted)
-    if after is not None:
-        page = page.where(Person.id < after)
-    found = session.execute(page).all()
+    anybody = anybody_like(actor)
+    if anybody is None:
+        return [], None, 0
+    asked = asked_by(actor) | {"after": after, "at_most": limit + 1}
+    found = session.execute(_page_of(anybody, further=after is not None), asked).all()
     rows = [row[0] for row in found[:limit]]
     seen = look_over(session, actor, rows, records=LISTED, purpose=purpose, fields=_ROW)
     return seen, (rows[-1].id if len(found) > limit else None), (found[0][1] if found else 0)
+
+
+@cache
+def _page_of(anybody: AnyActor, *, further: bool) -> Select[Person, int]:
+    """Select one page with the count beside it: building it costs more than asking it."""
+    known = _listed(anybody)
+    counted = select(func.count()).select_from(_at_most(known)).scalar_subquery()
+    page = known.order_by(Person.id.desc()).limit(bindparam("at_most", type_=Integer())).options(_LINE)
+    if further:
+        page = page.where(Person.id < bindparam("after", type_=Uuid()))
+    return page.add_columns(counted)
 
 
 def _at_most(known: Select[Person]) -> Subquery:

@@ -545,6 +545,26 @@ class Message(Identified):
         self.struck_at, self.struck_by, self.struck_because = at, by, because
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What the steps of a referral come to: where the last one led, who took it and when, and what the loop asks."""
+
+    recorded: State = State.DRAFT
+    side: str | None = None
+    at: datetime | None = None
+    recipient_acted: bool = False
+    was_sent: bool = False
+
+    @property
+    def loop_owed_by(self) -> Party | None:
+        """Who has to acknowledge how it ended (R22); None while it is open, and for drafts and errors."""
+        if self.recorded in OPEN or self.recorded is State.ENTERED_IN_ERROR or not self.was_sent:
+            return None
+        if self.recorded is not State.CANCELLED or self.side != Party.SOURCE:
+            return Party.SOURCE
+        return Party.RECIPIENT if self.recipient_acted else None
+
+
 class Referral(Identified):
     """One request by a source organization that one recipient program take on one participant (R1)."""
 
@@ -639,6 +659,15 @@ class Referral(Identified):
         return State(self.steps[-1].to_state) if self.steps else State.DRAFT
 
     @property
+    def course(self) -> Course:
+        """What its steps come to."""
+        if not self.steps:
+            return Course(was_sent=self.sent_at is not None)
+        last = self.steps[-1]
+        acted = any(step.side == Party.RECIPIENT for step in self.steps)
+        return Course(self.recorded, last.side, last.at, acted, self.sent_at is not None)
+
+    @property
     def goal_count(self) -> int:
         """How many goals it names."""
         return len(cast("Sequence[str]", self.goals or ()))
@@ -662,12 +691,7 @@ class Referral(Identified):
     @property
     def loop_owed_by(self) -> Party | None:
         """Who has to acknowledge how it ended (R22); None while it is open, and for drafts and errors."""
-        if self.recorded in OPEN or self.recorded is State.ENTERED_IN_ERROR or self.sent_at is None:
-            return None
-        if self.recorded is not State.CANCELLED or self.steps[-1].side != Party.SOURCE:
-            return Party.SOURCE
-        acted = any(step.side == Party.RECIPIENT for step in self.steps)
-        return Party.RECIPIENT if acted else None
+        return self.course.loop_owed_by
 
     @property
     def is_done(self) -> bool:

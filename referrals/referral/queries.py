@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -15,9 +16,11 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Date,
+    Integer,
     Row,
     Select,
     Text,
+    Uuid,
     and_,
     bindparam,
     case,
@@ -36,7 +39,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only, s
 from referrals.account import queries as accounts
 from referrals.consent import queries as consents
 from referrals.consent.models import Consent
-from referrals.kernel.actor import Actor, Role, Side
+from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by
 from referrals.kernel.crypto import column_of
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.look import (
@@ -69,6 +72,7 @@ from referrals.referral.models import (
     STATES,
     TERMINAL,
     VERBS,
+    Course,
     Facts,
     LoopAnswer,
     Message,
@@ -138,15 +142,18 @@ _AS_IT_IS: Final = {"populate_existing": True}
 # --- within sight -----------------------------------------------------------------------------------------------------
 
 
-def within_sight(actor: Actor) -> ColumnElement[bool]:
+def within_sight(actor: Actor | AnyActor) -> ColumnElement[bool]:
     """Return the condition that an actor may know of a referral: its author while it is a draft, then both sides.
 
     At the source, whoever may know of the participant. At the recipient, the program's intake list, the caseworkers
     named for it (then and now), and their supervisors.
     """
-    if actor.kind == "service":
-        return true()
-    if actor.user_id is None or actor.organization_id is None or not actor.works_as(*WORKING):
+    if isinstance(actor, Actor):
+        if actor.kind == "service":
+            return true()
+        if actor.user_id is None or actor.organization_id is None:
+            return false()
+    if not actor.works_as(*WORKING):
         return false()
     return or_(
         and_(
@@ -158,12 +165,14 @@ def within_sight(actor: Actor) -> ColumnElement[bool]:
     )
 
 
-def _received(actor: Actor) -> ColumnElement[bool]:
+def _received(actor: Actor | AnyActor) -> ColumnElement[bool]:
     """Return the condition that a referral was sent to the actor's side, and is theirs to know of there."""
     received = and_(Referral.recipient_id == actor.organization, Referral.sent_at.is_not(None))
     if actor.works_as(Role.SUPERVISOR):
         return received
-    named = select(Assignment.id).where(Assignment.referral_id == Referral.id, Assignment.user_id == actor.me).exists()
+    # By the referral: whoever is named on it are few, what somebody was ever named on is much.
+    holder = unindexed(Assignment.user_id)
+    named = select(Assignment.id).where(Assignment.referral_id == Referral.id, holder == actor.me).exists()
     return and_(received, or_(Referral.program_id.in_(programs.intake_programs(actor.me)), named))
 
 
@@ -564,6 +573,11 @@ class View:
         return getattr(self.it, name)
 
 
+#: A line of a list: the referral, whether consent and agreement hold, whether its loop was spoken of, and its course.
+_Line = tuple[Referral, bool, bool, bool, str | None, str | None, datetime | None, bool]
+_AT_MOST: Final = bindparam("at_most", type_=Integer())
+
+
 class Group(StrEnum):
     """The three lists of a side."""
 
@@ -591,7 +605,8 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
     sight = look_over(session, actor, [row], records=VIEWED, purpose=PURPOSE, fields=fields)[0]
     stands = Facts(consent=bool(consent), agreement=bool(agreement))
     settled = settle(row.recorded, stands, at)
-    status = _told_status(row, settled, sight, side)
+    course = row.course
+    status = _told_status(course, settled, sight, side)
     titles = _titles(session, (row.source_id, row.recipient_id), (row.program_id,))
     helping = {one.user_id for one in row.helpers if one.user_id is not None}
     told, left_out, who = _timeline(session, actor, row, titles, helping)
@@ -601,9 +616,9 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         side=str(side),
         status=status,
         recorded=str(row.recorded),
-        waiting_on=_waiting_on(row, settled, status),
-        loop=loop_of(row, spoken_of=bool(row.loop_answers)),
-        loop_owed_by=row.loop_owed_by,
+        waiting_on=_waiting_on(row, course, settled, status),
+        loop=loop_of(row, course, spoken_of=bool(row.loop_answers)),
+        loop_owed_by=course.loop_owed_by,
         timeline=told,
         thread=thread(session, actor, row, titles),
         may=_may(actor, row, stands, at) - ({"close_loop", "dispute_outcome"} if status is NOT_SHARED else set()),
@@ -682,7 +697,7 @@ def _before_sending(session: Session, row: Referral) -> dict[str, Any]:
 
 def drafts(session: Session, actor: Actor, *, limit: int = 100) -> list[Card]:
     """Return one's own drafts, newest first."""
-    mine = _lines(within_sight(actor), Referral.step_count == 0, Referral.drafted_by == actor.user_id)
+    mine = _lines(*_own_drafts(actor))
     return _read(session, actor, mine.order_by(Referral.id.desc()).limit(limit))
 
 
@@ -706,24 +721,35 @@ def listed(
 
     Open loops that the actor's side owes wait on it, too.
     """
-    statement = _lines(*_in_list(actor, group))
-    if status is not None:
-        statement = statement.where(settled_state() == status)
-    if participant_id is not None:
-        statement = statement.where(Referral.participant_id == participant_id)
-    if group is Group.CLOSED:
-        statement = statement.order_by(Referral.done_at.desc(), Referral.id.desc())
-        if after is not None:
-            ended = select(Referral.done_at).where(Referral.id == after).scalar_subquery()
-            earlier = or_(Referral.done_at < ended, and_(Referral.done_at == ended, Referral.id < after))
-            statement = statement.where(earlier)
-    else:
-        statement = statement.order_by(Referral.id)
-        statement = statement if after is None else statement.where(Referral.id > after)
+    anybody = anybody_like(actor)
+    if anybody is None:
+        return [], None
+    given = {"status": status, "participant": participant_id, "after": after}
+    narrowed = frozenset(name for name, value in given.items() if value is not None)
     at = instant(session)
-    lines = session.execute(statement.limit(limit + 1), moment(at), execution_options=_AS_IT_IS).all()
+    asked = asked_by(actor) | moment(at) | given | {"at_most": limit + 1}
+    lines = session.execute(_page_of(anybody, group, narrowed), asked, execution_options=_AS_IT_IS).all()
     cards = _cards(session, actor, lines[:limit], at)
     return cards, cards[-1].id if len(lines) > limit else None
+
+
+@cache
+def _page_of(anybody: AnyActor, group: Group, narrowed: frozenset[str]) -> Select[*_Line]:
+    """Select one page of one list: building it costs more than asking it."""
+    statement = _lines(*_in_list(anybody, group))
+    after = bindparam("after", type_=Uuid())
+    if "status" in narrowed:
+        statement = statement.where(settled_state() == bindparam("status"))
+    if "participant" in narrowed:
+        statement = statement.where(Referral.participant_id == bindparam("participant", type_=Uuid()))
+    if group is Group.CLOSED:
+        statement = statement.order_by(Referral.done_at.desc(), Referral.id.desc())
+        ended = select(Referral.done_at).where(Referral.id == after).scalar_subquery()
+        further = or_(Referral.done_at < ended, and_(Referral.done_at == ended, Referral.id < after))
+    else:
+        statement = statement.order_by(Referral.id)
+        further = Referral.id > after
+    return (statement.where(further) if "after" in narrowed else statement).limit(_AT_MOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -742,19 +768,21 @@ class Waiting:
 
 def waiting(session: Session, actor: Actor, *, limit: int) -> Waiting:
     """Return the first of both open lists, oldest first, and of one's own drafts, newest first; read together."""
-    at = instant(session)
+    anybody = anybody_like(actor)
+    if anybody is None:
+        return Waiting((), 0, (), 0, ())
+    asked = asked_by(actor) | moment(instant(session))
 
-    def first(conditions: Iterable[ColumnElement[bool]], order: ColumnElement[Any], most: int) -> list[UUID]:
-        return list(session.scalars(select(Referral.id).where(*conditions).order_by(order).limit(most), moment(at)))
+    def first(statement: Select[UUID], most: int) -> list[UUID]:
+        return list(session.scalars(statement, asked | {"at_most": most}))
 
-    oldest, newest = Referral.id.asc(), Referral.id.desc()
-    us, them = (first(_in_list(actor, group), oldest, COUNTED_AT_MOST + 1) for group in (Group.US, Group.THEM))
+    us, them = (first(_ids_of(anybody, group), COUNTED_AT_MOST + 1) for group in (Group.US, Group.THEM))
     for one in (us, them):
         if len(one) > limit:  # what is listed is on record by itself
             note(session, actor, records=COUNTED, purpose=PURPOSE, count=len(one))
-    mine = first((within_sight(actor), Referral.step_count == 0, Referral.drafted_by == actor.user_id), newest, limit)
+    mine = first(_drafts_of(anybody), limit)
     shown = {*us[:limit], *them[:limit], *mine}
-    cards = {card.id: card for card in _read(session, actor, _lines(Referral.id.in_(shown)))} if shown else {}
+    cards = {card.id: card for card in _read(session, actor, _these(), {"these": list(shown)})} if shown else {}
 
     def told(ids: Iterable[UUID]) -> list[Card]:
         return [cards[one] for one in ids if one in cards]
@@ -762,14 +790,34 @@ def waiting(session: Session, actor: Actor, *, limit: int) -> Waiting:
     return Waiting(told(us[:limit]), len(us), told(them[:limit]), len(them), told(mine))
 
 
-def _in_list(actor: Actor, group: Group) -> list[ColumnElement[bool]]:
+@cache
+def _ids_of(anybody: AnyActor, group: Group) -> Select[UUID]:
+    """Select the ids of one open list, oldest first."""
+    return select(Referral.id).where(*_in_list(anybody, group)).order_by(Referral.id).limit(_AT_MOST)
+
+
+@cache
+def _drafts_of(anybody: AnyActor) -> Select[UUID]:
+    """Select the ids of one's own drafts, newest first."""
+    mine = select(Referral.id).where(*_own_drafts(anybody))
+    return mine.order_by(Referral.id.desc()).limit(_AT_MOST)
+
+
+def _own_drafts(actor: Actor | AnyActor) -> list[ColumnElement[bool]]:
+    return [within_sight(actor), Referral.step_count == 0, Referral.drafted_by == actor.me]
+
+
+@cache
+def _these() -> Select[*_Line]:
+    return _lines(Referral.id.in_(bindparam("these", expanding=True)))
+
+
+def _in_list(actor: AnyActor, group: Group) -> list[ColumnElement[bool]]:
     """Return the conditions that a referral stands in one of the three lists of the actor's side.
 
     Each stands in exactly one. What is done is closed; whose move the rest is, the last step says, together with what
     happened elsewhere: without sharing it is the source's, whose consent or agreement it needs, or whose loop (R5).
     """
-    if actor.organization_id is None:
-        return [false()]
     conditions = [Referral.sent_at.is_not(None), _listed(actor)]
     if group is Group.CLOSED:
         return [*conditions, Referral.done_at.is_not(None)]
@@ -779,7 +827,7 @@ def _in_list(actor: Actor, group: Group) -> list[ColumnElement[bool]]:
     return [*conditions, Referral.done_at.is_(None), (move == ours) if group is Group.US else (move != ours)]
 
 
-def _listed(actor: Actor) -> ColumnElement[bool]:
+def _listed(actor: AnyActor) -> ColumnElement[bool]:
     """Return `within_sight` of what was sent, and `still_readable`, for reading many."""
     if not actor.works_as(*WORKING):
         return false()
@@ -855,36 +903,40 @@ _LINE: Final = load_only(
     *(getattr(Referral, name) for name in (*_ROW, "done_at", "version")),
     raiseload=True,
 )
-_LINE_STEPS: Final = selectinload(Referral.steps).load_only(
-    *(ReferralStep.seq, ReferralStep.to_state, ReferralStep.side, ReferralStep.at), raiseload=True
-)
+_LAST: Final = aliased(ReferralStep)
 
 
-def _lines(*conditions: ColumnElement[bool]) -> Select[Referral, bool, bool, bool]:
-    """Select referrals for lines of a list, with what happened elsewhere, and whether its loop was spoken of."""
+def _lines(*conditions: ColumnElement[bool]) -> Select[*_Line]:
+    """Select referrals for lines of a list: what happened elsewhere, whether the loop was spoken of, and its course."""
     spoken_of = select(LoopAnswer.id).where(LoopAnswer.referral_id == Referral.id).exists()
-    lines = select(Referral, consent_holds(), agreement_holds(), spoken_of).where(*conditions)
-    return lines.options(_LINE, _LINE_STEPS)
+    by_recipient = and_(ReferralStep.referral_id == Referral.id, ReferralStep.side == str(Party.RECIPIENT))
+    acted = select(ReferralStep.id).where(by_recipient).exists()
+    last = and_(_LAST.referral_id == Referral.id, _LAST.seq == Referral.step_count)
+    course = (_LAST.to_state, _LAST.side, _LAST.at, acted)
+    lines = select(Referral, consent_holds(), agreement_holds(), spoken_of, *course).outerjoin(_LAST, last)
+    return lines.where(*conditions).options(_LINE)
 
 
-def _read(session: Session, actor: Actor, lines: Select[Referral, bool, bool, bool]) -> list[Card]:
-    at = instant(session)
-    return _cards(session, actor, session.execute(lines, moment(at), execution_options=_AS_IT_IS).all(), at)
-
-
-def _cards(
-    session: Session, actor: Actor, lines: Sequence[Row[Referral, bool, bool, bool]], at: datetime
+def _read(
+    session: Session, actor: Actor, lines: Select[*_Line], given: Mapping[str, Any] = MappingProxyType({})
 ) -> list[Card]:
+    at = instant(session)
+    rows = session.execute(lines, moment(at) | dict(given), execution_options=_AS_IT_IS).all()
+    return _cards(session, actor, rows, at)
+
+
+def _cards(session: Session, actor: Actor, lines: Sequence[Row[*_Line]], at: datetime) -> list[Card]:
     rows = [line[0] for line in lines]
     seen = look_over(session, actor, rows, records=LISTED, purpose=PURPOSE, fields=(*_ROW, "answer"))
     there = {one for row in rows for one in (row.source_id, row.recipient_id)}
     titles = _titles(session, there, {row.program_id for row in rows})
     names = _names(session, actor, list(zip(rows, seen, strict=True)), titles)
     cards = []
-    for (row, consent, agreement, spoken_of), sight in zip(lines, seen, strict=True):
+    for (row, consent, agreement, spoken_of, state, last_side, last_at, acted), sight in zip(lines, seen, strict=True):
         side = row.side_of(actor.organization_id)
-        settled = settle(row.recorded, Facts(consent=bool(consent), agreement=bool(agreement)), at)
-        status = _told_status(row, settled, sight, side)
+        course = Course(State(state or State.DRAFT), last_side, last_at, bool(acted), row.sent_at is not None)
+        settled = settle(course.recorded, Facts(consent=bool(consent), agreement=bool(agreement)), at)
+        status = _told_status(course, settled, sight, side)
         cards.append(
             Card(
                 id=row.id,
@@ -894,41 +946,38 @@ def _cards(
                 service=sight.service,
                 urgency=sight.urgency,
                 status=status,
-                waiting_on=_waiting_on(row, settled, status),
-                loop=loop_of(row, spoken_of=bool(spoken_of)),
+                waiting_on=_waiting_on(row, course, settled, status),
+                loop=loop_of(row, course, spoken_of=bool(spoken_of)),
                 sent_at=sight.sent_at,
-                moved_at=row.steps[-1].at if row.steps else sight.drafted_at,
+                moved_at=last_at or sight.drafted_at,
                 side=str(side),
             )
         )
     return cards
 
 
-def loop_of(row: Referral, *, spoken_of: bool) -> str:
+def loop_of(row: Referral, course: Course, *, spoken_of: bool) -> str:
     """Return how the loop stands: none (not ended, or nobody owes it), open, disputed or closed."""
-    if row.recorded in OPEN or row.loop_owed_by is None:
+    if course.recorded in OPEN or course.loop_owed_by is None:
         return "none"
     if row.done_at is not None:
         return "closed"
     return "disputed" if spoken_of else "open"
 
 
-def _told_status(row: Referral, settled: Settled, sight: Sight[Referral], side: Party) -> str | NotShared:
+def _told_status(course: Course, settled: Settled, sight: Sight[Referral], side: Party) -> str | NotShared:
     """Return the status, unless it is the recipient's answer and answers do not come back (R25)."""
-    if side is Party.SOURCE and row.steps and settled.state is row.recorded:
-        hidden = row.steps[-1].side == Party.RECIPIENT and sight.answer is NOT_SHARED
-        if hidden:
-            return NOT_SHARED
-    return str(settled.state)
+    theirs = side is Party.SOURCE and course.side == Party.RECIPIENT and settled.state is course.recorded
+    return NOT_SHARED if theirs and not sight.shares("answer") else str(settled.state)
 
 
-def _waiting_on(row: Referral, settled: Settled, status: str | NotShared) -> str | NotShared | None:
+def _waiting_on(row: Referral, course: Course, settled: Settled, status: str | NotShared) -> str | NotShared | None:
     if status is NOT_SHARED:
         return NOT_SHARED
     if settled.state in TERMINAL:
-        return None if row.done_at is not None else row.loop_owed_by
+        return None if row.done_at is not None else course.loop_owed_by
     if settled.state is State.ON_HOLD:
-        held = row.steps[-1].side if settled.state is row.recorded else Party.SYSTEM
+        held = course.side if settled.state is course.recorded else Party.SYSTEM
         return str(Party.RECIPIENT if held == Party.RECIPIENT else Party.SOURCE)
     return STATES[settled.state].waiting_on
 
