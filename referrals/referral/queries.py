@@ -242,6 +242,8 @@ def recorded_state() -> ColumnElement[str]:
 _AT: Final = bindparam("at", type_=Instant())
 #: Between them the zones of the earth live in three days at most.
 _DAYS: Final = range(3)
+#: Stands between the names of zones, and in none of them.
+_APART: Final = "|"
 
 
 def moment(at: datetime) -> dict[str, Any]:
@@ -253,7 +255,7 @@ def moment(at: datetime) -> dict[str, Any]:
     return {"at": at} | {
         name: value
         for number, (today, there) in zip(_DAYS, days, strict=True)
-        for name, value in ((f"day_{number}", today), (f"zones_{number}", there))
+        for name, value in ((f"day_{number}", today), (f"zones_{number}", _APART.join(("", *there, ""))))
     }
 
 
@@ -269,23 +271,20 @@ def consent_holds() -> ColumnElement[bool]:
 
     A test holds both equal.
     """
-    return and_(*(_covered(category) for category in RESTS_ON))
-
-
-def _covered(category: str) -> ColumnElement[bool]:
     signed = or_(
         and_(Consent.method == "e_signature", column_of(Consent, "signature").is_not(None)),
         and_(Consent.method == "verbal", Consent.witness_id.is_not(None), Consent.witness_confirmed_at <= _AT),
         and_(Consent.method == "wet", Consent.evidence_id.is_not(None)),
     )
+    # Each category by a consent of its own, if need be; gone through once.
+    covers = (func.max(case((_lists(Consent.categories, one), 1), else_=0)) == 1 for one in RESTS_ON)
     return (
-        select(Consent.id)
+        select(case((and_(*covers), 1), else_=0))
         .where(
             Consent.participant_id == Referral.participant_id,
             Consent.from_org_id == Referral.source_id,
             Consent.to_org_id == Referral.recipient_id,
             column_of(Consent, "to_person").is_(None),
-            _lists(Consent.categories, category),
             _lists(Consent.purposes, PURPOSE),
             Consent.effective_at <= _AT,
             *(
@@ -298,8 +297,9 @@ def _covered(category: str) -> ColumnElement[bool]:
             Consent.signed_on.is_not(None),
             or_(Consent.expires_on.is_not(None), Consent.expires_event.is_not(None)),
         )
-        .exists()
-    )
+        .correlate(Referral)
+        .scalar_subquery()
+    ) == 1
 
 
 def _lists(column: InstrumentedAttribute[list[str]], code: str) -> ColumnElement[bool]:
@@ -312,7 +312,8 @@ def _not_over() -> ColumnElement[bool]:
 
     def still(number: int) -> ColumnElement[bool]:
         day = bindparam(f"day_{number}", type_=Date())
-        there = Consent.time_zone.in_(bindparam(f"zones_{number}", expanding=True))
+        # One parameter, not a list of them: each of those is filled in anew whenever a statement is asked.
+        there = bindparam(f"zones_{number}", type_=Text()).contains(_APART + Consent.time_zone + _APART)
         return and_(there, Consent.no_later_than >= day, or_(Consent.expires_on.is_(None), Consent.expires_on >= day))
 
     return or_(*(still(number) for number in _DAYS))
