@@ -210,13 +210,15 @@ def covering_ways(  # noqa: PLR0917  # as `covering`
     lock: bool = False,
 ) -> list[dict[str, Consent | None]]:
     """Return what `covering` does for each of several ways (from, to), in one statement."""
-    statement = select(Consent).where(
-        Consent.participant_id == participant_id,
-        or_(*(and_(Consent.from_org_id == one, Consent.to_org_id == other) for one, other in ways)),
-    )
+    statement = _along()
     if lock:
         statement = statement.with_for_update(read=True, of=Consent)
-    found = session.scalars(statement, execution_options={"populate_existing": True}).all()
+    asked_for = {
+        "participant": participant_id,
+        "sources": [one for one, _ in ways],
+        "recipients": [other for _, other in ways],
+    }
+    found = session.scalars(statement, asked_for, execution_options={"populate_existing": True}).all()
     inside = [one for one in found if not crypto.is_recorded(one, "to_person")]
     asked = list(categories)
 
@@ -225,6 +227,20 @@ def covering_ways(  # noqa: PLR0917  # as `covering`
         return max((one for one in toward if one.covers(category, purpose, at)), key=_preferred, default=None)
 
     return [{category: best(way, category) for category in asked} for way in ways]
+
+
+@cache
+def _along() -> Select[Consent]:
+    """Select the consents about one participant along some ways, with what decides; which way, the caller tells."""
+    return (
+        select(Consent)
+        .where(
+            Consent.participant_id == bindparam("participant", type_=Uuid()),
+            Consent.from_org_id.in_(bindparam("sources", expanding=True)),
+            Consent.to_org_id.in_(bindparam("recipients", expanding=True)),
+        )
+        .options(*(defer(one) for one in _DECIDES_NOTHING))
+    )
 
 
 def _agreed(agreement: Agreement, category: str, purpose: str, at: datetime) -> bool:

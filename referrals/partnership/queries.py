@@ -7,11 +7,11 @@ from datetime import datetime
 from functools import cache
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, exists, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Select, Uuid, and_, bindparam, exists, or_, select
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
-from referrals.kernel.actor import Actor, Side
+from referrals.kernel.actor import Actor, Side, asked_by
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.orm import Instant
 from referrals.organization.models import Facility, Organization
@@ -29,7 +29,7 @@ def visible_to(actor: Actor) -> Select[Agreement]:
     return select(Agreement).where(_is_party(actor.organization_id))
 
 
-def _is_party(organization_id: UUID | None) -> ColumnElement[bool]:
+def _is_party(organization_id: UUID | BindParameter[UUID] | None) -> ColumnElement[bool]:
     return or_(Agreement.agency_id == organization_id, Agreement.community_id == organization_id)
 
 
@@ -142,14 +142,23 @@ def partners(organization_id: UUID, at: datetime) -> Select[UUID]:
 
 def rules_to_keep(session: Session, actor: Actor, at: datetime) -> Sequence[PartnerRule]:
     """Return the rules of active partners that this person has not acknowledged yet, oldest first."""
-    done = exists().where(RuleAcknowledgment.rule_id == PartnerRule.id, RuleAcknowledgment.user_id == actor.me)
-    theirs = exists().where(Agreement.id == PartnerRule.agreement_id, _is_party(actor.organization_id), active_at(at))
-    statement = (
+    return session.scalars(_to_keep(), asked_by(actor) | {"at": at}).all()
+
+
+@cache
+def _to_keep() -> Select[PartnerRule]:
+    """Select what `rules_to_keep` returns, over `asked_by(actor)`: every home page asks it."""
+    mine = bindparam("organization", type_=Uuid())
+    acknowledged = RuleAcknowledgment.user_id == bindparam("me", type_=Uuid())
+    done = exists().where(RuleAcknowledgment.rule_id == PartnerRule.id, acknowledged)
+    active = active_at(bindparam("at", type_=Instant()))
+    theirs = exists().where(Agreement.id == PartnerRule.agreement_id, _is_party(mine), active)
+    return (
         select(PartnerRule)
-        .where(theirs, ~done, PartnerRule.organization_id != actor.organization_id, PartnerRule.retired_at.is_(None))
+        .where(theirs, ~done, PartnerRule.organization_id != mine, PartnerRule.retired_at.is_(None))
         .options(selectinload(PartnerRule.agreement))
+        .order_by(PartnerRule.added_at, PartnerRule.id)
     )
-    return session.scalars(statement.order_by(PartnerRule.added_at, PartnerRule.id)).all()
 
 
 # --- what a proposal may name ----------------------------------------------------------------------------------------

@@ -176,7 +176,7 @@ def _received(actor: Actor | AnyActor) -> ColumnElement[bool]:
     return and_(received, or_(Referral.program_id.in_(programs.intake_programs(actor.me)), named))
 
 
-def visible_to(actor: Actor) -> Select[Referral]:
+def visible_to(actor: Actor | AnyActor) -> Select[Referral]:
     """Select the referrals an actor may know of, with what predicates and rules need of each."""
     return (
         select(Referral)
@@ -191,19 +191,30 @@ def visible_to(actor: Actor) -> Select[Referral]:
     )
 
 
-def messages_visible_to(actor: Actor) -> Select[Message]:
+def messages_visible_to(actor: Actor | AnyActor) -> Select[Message]:
     """Select the messages that are the actor's own side's, or for both sides, of referrals within sight."""
     about = select(Referral.id).where(Referral.id == Message.referral_id, within_sight(actor)).exists()
-    mine = Message.organization_id == actor.organization_id if actor.organization_id is not None else false()
+    mine = false() if _is_nowhere(actor) else Message.organization_id == actor.organization
     return select(Message).where(about, or_(Message.audience == "both", mine))
 
 
-def still_readable(actor: Actor) -> ColumnElement[bool]:
+@cache
+def _thread_of(anybody: AnyActor) -> Select[Message]:
+    """Select the messages of one referral's thread, oldest first."""
+    told = messages_visible_to(anybody).where(Message.referral_id == bindparam("referral", type_=Uuid()))
+    return told.order_by(Message.id)
+
+
+def _is_nowhere(actor: Actor | AnyActor) -> bool:
+    return isinstance(actor, Actor) and actor.organization_id is None
+
+
+def still_readable(actor: Actor | AnyActor) -> ColumnElement[bool]:
     """Return the condition that sharing has not taken it out of sight: ended before acceptance, it is 404 (R25).
 
     A statement over it is handed `moment(at)`, as every one over `sharing_holds`.
     """
-    if actor.organization_id is None:
+    if _is_nowhere(actor):
         return literal(value=True)
     return or_(Referral.source_id == actor.organization, _accepted(), sharing_holds())
 
@@ -594,9 +605,10 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         NotFoundError: not theirs to know of, gone with the sharing that ended, or none.
     """
     at = clock(session)
-    asked = visible_to(actor).add_columns(consent_holds(), agreement_holds())
-    asked = asked.where(still_readable(actor), Referral.id == referral_id)
-    found = session.execute(asked, moment(at), execution_options=_AS_IT_IS).one_or_none()
+    anybody, found = anybody_like(actor), None
+    if anybody is not None:
+        asked = asked_by(actor) | moment(at) | {"referral": referral_id}
+        found = session.execute(_one_for(anybody), asked, execution_options=_AS_IT_IS).one_or_none()
     if found is None:
         refuse(session, actor, VIEWED, row_type="referral", target=referral_id, purpose=PURPOSE)
         raise NotFoundError
@@ -627,6 +639,13 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         entries_left_out=left_out,
         helpers=tuple(sorted(who[one] for one in helping)),
     )
+
+
+@cache
+def _one_for(anybody: AnyActor) -> Select[Referral, bool, bool]:
+    """Select one referral with what happened elsewhere: building it costs more than asking it."""
+    one = visible_to(anybody).where(still_readable(anybody), Referral.id == bindparam("referral", type_=Uuid()))
+    return one.add_columns(consent_holds(), agreement_holds())
 
 
 def draft_alone(session: Session, actor: Actor, referral_id: UUID) -> Sight[Referral]:
@@ -1080,10 +1099,14 @@ def thread(session: Session, actor: Actor, row: Referral, titles: Mapping[UUID, 
 
     A message whose category does not cross is left out; an own side's message never leaves it.
     """
+    anybody = anybody_like(actor)
+    if anybody is None:
+        return []
     messages = look(
         session,
         actor,
-        messages_visible_to(actor).where(Message.referral_id == row.id).order_by(Message.id),
+        _thread_of(anybody),
+        given=asked_by(actor) | {"referral": row.id},
         records=THREAD_VIEWED,
         purpose=PURPOSE,
         fields=_MESSAGE,

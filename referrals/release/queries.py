@@ -8,10 +8,10 @@ from functools import cache
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Date, Integer, Select, and_, bindparam, or_, select
 from sqlalchemy.orm import Session, aliased, load_only
 
-from referrals.kernel.actor import Actor
+from referrals.kernel.actor import Actor, AnyActor, anybody_like, asked_by
 from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look, look_at
 from referrals.person.queries import may_know, may_know_of_many
 from referrals.release.models import AUTHORITATIVE, ReleaseDate
@@ -31,7 +31,7 @@ FIELDS: Final = (
 _WHEN: Final = ("participant_id", "organization_id", "expected_on")
 
 
-def visible_to(actor: Actor) -> Select[ReleaseDate]:
+def visible_to(actor: Actor | AnyActor) -> Select[ReleaseDate]:
     """Select what was said about the release of participants within sight. Whether it shows is the look's."""
     return select(ReleaseDate).where(may_know(actor, ReleaseDate.participant_id))
 
@@ -74,12 +74,18 @@ def shown_in_force(
 
     A participant without one is absent; one whose release is not shared has `NOT_SHARED` fields.
     """
-    wanted = set(participants)
-    if not wanted:
+    wanted, anybody = list(set(participants)), anybody_like(actor)
+    if not wanted or anybody is None:
         return {}
-    statement = visible_to(actor).where(ReleaseDate.participant_id.in_(wanted), is_in_force())
-    rows = look(session, actor, statement, records=LISTED, purpose=purpose, fields=FIELDS)
+    asked = asked_by(actor) | {"participants": wanted}
+    rows = look(session, actor, _in_force_of(anybody), given=asked, records=LISTED, purpose=purpose, fields=FIELDS)
     return {row.participant_id: row for row in rows}
+
+
+@cache
+def _in_force_of(anybody: AnyActor) -> Select[ReleaseDate]:
+    theirs = ReleaseDate.participant_id.in_(bindparam("participants", expanding=True))
+    return visible_to(anybody).where(theirs, is_in_force())
 
 
 def statement(session: Session, actor: Actor, row_id: UUID, *, purpose: str = PURPOSE) -> Sight[ReleaseDate]:
@@ -120,16 +126,26 @@ def expected_between(
 
     One whose release is not shared with this actor is left out, as if there were none (C14).
     """
+    anybody = anybody_like(actor)
+    if anybody is None:
+        return []
+    asked = asked_by(actor) | {"first": first, "last": last, "at_most": limit}
+    rows = look(session, actor, _expected(anybody), given=asked, records=LISTED, purpose=purpose, fields=_WHEN)
+    return [row for row in rows if row.expected_on is not NOT_SHARED]
+
+
+@cache
+def _expected(anybody: AnyActor) -> Select[ReleaseDate]:
     only = load_only(*(getattr(ReleaseDate, name) for name in _WHEN), raiseload=True)
-    statement = (
+    first, last = (bindparam(name, type_=Date()) for name in ("first", "last"))
+    return (
         select(ReleaseDate)
         .where(
-            may_know_of_many(actor, ReleaseDate.participant_id),
+            may_know_of_many(anybody, ReleaseDate.participant_id),
             is_in_force(),
             ReleaseDate.expected_on.between(first, last),
         )
         .order_by(ReleaseDate.expected_on, ReleaseDate.id)
-        .limit(limit)
+        .limit(bindparam("at_most", type_=Integer()))
+        .options(only)
     )
-    rows = look(session, actor, statement.options(only), records=LISTED, purpose=purpose, fields=_WHEN)
-    return [row for row in rows if row.expected_on is not NOT_SHARED]
