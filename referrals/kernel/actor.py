@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import BindParameter, Uuid, bindparam
@@ -111,6 +112,17 @@ def anybody_like(actor: Actor) -> AnyActor | None:
     if actor.kind != "user" or actor.user_id is None or actor.organization_id is None:
         return None
     return AnyActor(actor.side, actor.roles)
+
+
+#: Queries of what an actor may know of that can be built over `AnyActor`.
+FOR_ANYBODY: set[Callable[..., Any]] = set()
+Within = TypeVar("Within", bound=Callable[..., Any])
+
+
+def for_anybody(within: Within) -> Within:
+    """Declare that a query of what an actor may know of can be built over `AnyActor`: once, instead of at each act."""
+    FOR_ANYBODY.add(within)
+    return within
 
 
 def asked_by(actor: Actor) -> dict[str, Any]:

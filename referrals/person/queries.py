@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 
 from referrals.kernel import crypto
-from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by
+from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, for_anybody
 from referrals.kernel.errors import InvalidInputError, NotFoundError
 from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look, look_at, look_over, note
 from referrals.organization.models import Organization
@@ -105,12 +105,13 @@ def _in_force_for(
     return and_(_held.until_at.is_(None), or_(*holders))
 
 
-def assigned(actor: Actor) -> ColumnElement[bool]:
+def assigned(actor: Actor | AnyActor) -> ColumnElement[bool]:
     """Return `may_know` over the participant's own row."""
     return may_know(actor, Person.id)
 
 
-def visible_to(actor: Actor) -> Select[Person]:
+@for_anybody
+def visible_to(actor: Actor | AnyActor) -> Select[Person]:
     """Select the participants an actor may know of."""
     return select(Person).where(assigned(actor))
 
@@ -132,7 +133,8 @@ def _listed(actor: Actor | AnyActor) -> Select[Person]:
     return select(Person).where(may_know_of_many(actor, Person.id))
 
 
-def assignments_visible_to(actor: Actor) -> Select[Assignment]:
+@for_anybody
+def assignments_visible_to(actor: Actor | AnyActor) -> Select[Assignment]:
     """Select the assignments around the participants an actor may know of. Which of them show, the look decides."""
     return select(Assignment).where(may_know(actor, Assignment.participant_id))
 

@@ -39,7 +39,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only, s
 from referrals.account import queries as accounts
 from referrals.consent import queries as consents
 from referrals.consent.models import Consent
-from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by
+from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, for_anybody
 from referrals.kernel.crypto import column_of
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.look import (
@@ -176,6 +176,7 @@ def _received(actor: Actor | AnyActor) -> ColumnElement[bool]:
     return and_(received, or_(Referral.program_id.in_(programs.intake_programs(actor.me)), named))
 
 
+@for_anybody
 def visible_to(actor: Actor | AnyActor) -> Select[Referral]:
     """Select the referrals an actor may know of, with what predicates and rules need of each."""
     return (
@@ -191,6 +192,7 @@ def visible_to(actor: Actor | AnyActor) -> Select[Referral]:
     )
 
 
+@for_anybody
 def messages_visible_to(actor: Actor | AnyActor) -> Select[Message]:
     """Select the messages that are the actor's own side's, or for both sides, of referrals within sight."""
     about = select(Referral.id).where(Referral.id == Message.referral_id, within_sight(actor)).exists()

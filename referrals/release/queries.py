@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Date, Integer, Select, and_, bindparam, or_, select
 from sqlalchemy.orm import Session, aliased, load_only
 
-from referrals.kernel.actor import Actor, AnyActor, anybody_like, asked_by
+from referrals.kernel.actor import Actor, AnyActor, anybody_like, asked_by, for_anybody
 from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look, look_at
 from referrals.person.queries import may_know, may_know_of_many
 from referrals.release.models import AUTHORITATIVE, ReleaseDate
@@ -31,6 +31,7 @@ FIELDS: Final = (
 _WHEN: Final = ("participant_id", "organization_id", "expected_on")
 
 
+@for_anybody
 def visible_to(actor: Actor | AnyActor) -> Select[ReleaseDate]:
     """Select what was said about the release of participants within sight. Whether it shows is the look's."""
     return select(ReleaseDate).where(may_know(actor, ReleaseDate.participant_id))
