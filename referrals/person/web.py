@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -114,19 +114,26 @@ def _facility_choices(actor: Actor) -> list[tuple[str, str]]:
     return [(str(one.id), one.name) for one in session.scalars(facilities(actor.organization))]
 
 
-def banner(seen: Any, **more: Any) -> dict[str, Any]:
-    """Return what `person_banner` shows of one participant; rooms upstairs add to it."""
+#: What rooms upstairs add to who a page is about; each is handed the participant as seen.
+IN_BANNER: list[Callable[[Any], Mapping[str, Any]]] = []
+
+
+def banner(seen: Any) -> dict[str, Any]:
+    """Return what `person_banner` shows of one participant, with what rooms upstairs add."""
     session, _ = asking()
     held = seen.facility_id
     name = held if held is NOT_SHARED else facility_names(session, [held] if held else []).get(held)
     language = seen.language
-    return {
+    shown = {
         "name": seen.called,
         "url": f"/participants/{seen.id}",
         "number": seen.agency_number,
         "facility": name,
         "language": language if language is NOT_SHARED else sentence(f"language.{language}"),
-    } | more
+    }
+    for add in IN_BANNER:
+        shown |= add(seen)
+    return shown
 
 
 def crumbs(seen: Any, *more: tuple[str | None, str]) -> list[dict[str, str | None]]:

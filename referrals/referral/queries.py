@@ -889,6 +889,8 @@ class Banner:
     number: str | NotShared
     release_on: date | NotShared | None
     days: int | None
+    #: Whether that day is of what happened, not of what is expected.
+    is_released: bool = False
 
 
 def banner(session: Session, actor: Actor, participant_id: UUID, known: Sight[Person] | None = None) -> Banner:
@@ -899,7 +901,8 @@ def banner(session: Session, actor: Actor, participant_id: UUID, known: Sight[Pe
     if person is None:
         return Banner(participant_id, NOT_SHARED, NOT_SHARED, NOT_SHARED, None)
     days = (on - day_of(clock(session), actor.zone)).days if isinstance(on, date) else None
-    return Banner(participant_id, person.called, person.agency_number, on, days)
+    has_left = release is not None and isinstance(release.released_on, date)
+    return Banner(participant_id, person.called, person.agency_number, on, days, has_left)
 
 
 def known_before(session: Session, actor: Actor, view: View) -> dict[str, Any]:

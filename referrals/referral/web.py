@@ -232,7 +232,13 @@ def _banner(view: q.View) -> Mapping[str, Any]:
         return {"name": NOT_SHARED}
     who = q.banner(session, actor, view.it.participant_id, view.names.person)
     linked = {"url": f"/participants/{who.id}"} if who.name is not NOT_SHARED else {}
-    return linked | {"name": who.name, "number": who.number, "release_on": who.release_on, "days": who.days}
+    return linked | {
+        "name": who.name,
+        "number": who.number,
+        "release_on": who.release_on,
+        "days": who.days,
+        "is_released": who.is_released,
+    }
 
 
 def _around(view: q.View) -> dict[str, Any]:
@@ -371,7 +377,13 @@ def _choosing(target: UUID) -> Mapping[str, Any]:
     session, actor = asking()
     who = q.banner(session, actor, target)
     return {
-        "banner": {"name": who.name, "number": who.number, "release_on": who.release_on, "days": who.days},
+        "banner": {
+            "name": who.name,
+            "number": who.number,
+            "release_on": who.release_on,
+            "days": who.days,
+            "is_released": who.is_released,
+        },
         "offers": [
             {"program": one, "organization": name, "stale": stale}
             for one, name, stale in q.choosable_programs(session, actor)

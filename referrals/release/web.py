@@ -17,10 +17,10 @@ from referrals.kernel.errors import NotPermittedError
 from referrals.kernel.look import NOT_SHARED, refuse
 from referrals.kernel.record import clock, day_of
 from referrals.kernel.web import say, sentence
-from referrals.organization.queries import facilities, facility_names, organization
+from referrals.organization.queries import facilities, facility_names
 from referrals.organization.queries import names as organization_names
 from referrals.person.queries import participant
-from referrals.person.web import banner, crumbs
+from referrals.person.web import IN_BANNER, banner, crumbs
 from referrals.release import commands as c
 from referrals.release import queries as q
 
@@ -78,20 +78,28 @@ def release_facts(seen: Any, today: date) -> dict[str, Any]:
         return {"release_on": NOT_SHARED}
     on = seen.released_on or seen.expected_on
     note = sentence(f"unknown.{seen.unknown_because}") if seen.unknown_because else None
-    return {"release_on": on, "days": (on - today).days if on else None, "release_note": note}
+    days = (on - today).days if on else None
+    return {"release_on": on, "days": days, "release_note": note, "is_released": seen.released_on is not None}
+
+
+def _in_banner(seen: Any) -> dict[str, Any]:
+    session, actor = asking()
+    in_force = q.shown_in_force(session, actor, [seen.id]).get(seen.id)
+    return release_facts(in_force, day_of(clock(session), actor.zone))
+
+
+IN_BANNER.append(_in_banner)
 
 
 def _page(target: UUID) -> tuple[Any, dict[str, Any]]:
     session, actor = asking()
     seen = participant(session, actor, target)
-    zone = organization(session, seen.organization_id).time_zone
     rows = q.history(session, actor, target)
-    in_force = q.shown_in_force(session, actor, [target]).get(target)
     own = seen.organization_id == actor.organization_id and actor.side == Side.AGENCY
     sources = c.SOURCES if own else c.HEARD
     return seen, {
         "it": seen,
-        "person": banner(seen, **release_facts(in_force, day_of(clock(session), zone))),
+        "person": banner(seen),
         "history": in_words(rows),
         "sources": [(one, sentence(f"source.{one}")) for one in sources],
         "authoritative": [(one, sentence(f"source.{one}")) for one in c.AUTHORITATIVE],

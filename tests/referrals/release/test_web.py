@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -73,5 +74,19 @@ def test_a_release_is_recorded_once_by_the_agency_alone(house: House) -> None:
     words = as_fields("released_on", -1) | as_fields("as_of", -1) | {"source": "agency_record"}
     assert house.casey.form(there, words).status_code == 303
     assert "Released" in house.casey.page(house.here)
+    assert "<dt>Released</dt>" in house.casey.page(f"/participants/{house.person}")
     again = house.casey.form(there, words)
     assert (again.status_code, "on record already" in again.text) == (409, True)
+
+
+def test_a_participants_page_says_when_they_leave(house: House) -> None:
+    at_the_participant = house.here.removesuffix("/release-date")
+    unknown = {"unknown_because": "court_pending", "source": "court"} | as_fields("as_of", -2)
+    assert house.casey.form(house.here, unknown).status_code == 303
+    assert "a court decision is pending" in house.casey.page(at_the_participant)
+    said = as_fields("expected_on", 30) | as_fields("as_of", -1) | {"source": "agency_record", "said_by": "Records"}
+    assert house.casey.form(house.here, said).status_code == 303
+    page = house.casey.page(at_the_participant)
+    assert ("Expected release" in page, "a court decision is pending" in page) == (True, False)
+    assert re.search(r"\(in (30|31) days\)", page)
+    assert " days)" not in house.nia.page(at_the_participant)  # no consent lets it cross
