@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from sqlalchemy import select
@@ -833,10 +833,18 @@ def _other_side(work: Work, referral: Referral) -> UUID:
 
 @contextmanager
 def _named(work: Work) -> Iterator[None]:
-    """Give a refusal the name of whoever moved it first, so that a loser reads who won and when."""
+    """Give a refusal the name of whoever moved it first, so that a loser reads who won and when.
+
+    Raises:
+        AnswersNotSharedError: in its place, where how it stands is an answer that does not come back to the actor.
+    """
     try:
         yield
     except WrongStateError as refusal:
+        it = work.target
+        is_recorded = isinstance(it, Referral) and refusal.facts["state"] == str(it.recorded)
+        if is_recorded and q.is_outcome_hidden(work.session, cast("Referral", it), work.actor, work.now):
+            raise AnswersNotSharedError from None
         winner = refusal.facts["by"]
         known = accounts.names(work.session, [winner])
         refusal.facts["by"] = known.get(winner, "Throughgate") if winner is not None else "Throughgate"

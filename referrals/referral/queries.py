@@ -44,6 +44,7 @@ from referrals.kernel.crypto import column_of
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.look import (
     NOT_SHARED,
+    Basis,
     NotShared,
     Seen,
     Sight,
@@ -133,6 +134,8 @@ _MESSAGE: Final = (
 )
 #: Sharing holds while a consent covers these from source to recipient: without them there is no request to read.
 RESTS_ON: Final = ("identity", "needs")
+#: What comes back: the answers and the outcome (R14).
+RETURNED: Final = "attendance"
 
 
 #: A command of the same request may have left the row loaded, with the people around it as they were before.
@@ -284,19 +287,29 @@ def consent_holds() -> ColumnElement[bool]:
 
     A test holds both equal.
     """
+    return _carried(RESTS_ON, Referral.source_id, Referral.recipient_id)
+
+
+def _carried(
+    categories: Iterable[str],
+    from_org: InstrumentedAttribute[UUID],
+    to_org: InstrumentedAttribute[UUID],
+    *recipient: ColumnElement[bool],
+) -> ColumnElement[bool]:
     signed = or_(
         and_(Consent.method == "e_signature", column_of(Consent, "signature").is_not(None)),
         and_(Consent.method == "verbal", Consent.witness_id.is_not(None), Consent.witness_confirmed_at <= _AT),
         and_(Consent.method == "wet", Consent.evidence_id.is_not(None)),
     )
     # Each category by a consent of its own, if need be; gone through once.
-    covers = (func.max(case((_lists(Consent.categories, one), 1), else_=0)) == 1 for one in RESTS_ON)
+    covers = (func.max(case((_lists(Consent.categories, one), 1), else_=0)) == 1 for one in categories)
     return (
         select(case((and_(*covers), 1), else_=0))
         .where(
             Consent.participant_id == Referral.participant_id,
-            Consent.from_org_id == Referral.source_id,
-            Consent.to_org_id == Referral.recipient_id,
+            Consent.from_org_id == from_org,
+            Consent.to_org_id == to_org,
+            *recipient,
             column_of(Consent, "to_person").is_(None),
             _lists(Consent.purposes, PURPOSE),
             Consent.effective_at <= _AT,
@@ -335,11 +348,15 @@ def _not_over() -> ColumnElement[bool]:
 @cache
 def agreement_holds() -> ColumnElement[bool]:
     """Return the condition that an active agreement joins both sides and allows what a referral cannot do without."""
+    return _agreed(RESTS_ON)
+
+
+def _agreed(categories: Iterable[str]) -> ColumnElement[bool]:
     joins = or_(
         and_(Agreement.agency_id == Referral.source_id, Agreement.community_id == Referral.recipient_id),
         and_(Agreement.agency_id == Referral.recipient_id, Agreement.community_id == Referral.source_id),
     )
-    allowed = (_lists(Agreement.categories, one) for one in RESTS_ON)
+    allowed = (_lists(Agreement.categories, one) for one in categories)
     return select(Agreement.id).where(joins, active_at(_AT), _lists(Agreement.purposes, PURPOSE), *allowed).exists()
 
 
@@ -347,6 +364,31 @@ def agreement_holds() -> ColumnElement[bool]:
 def sharing_holds() -> ColumnElement[bool]:
     """Return the condition that what the source shared may still cross, as of the statement's `moment(at)`."""
     return and_(consent_holds(), agreement_holds())
+
+
+def is_answer_withheld(actor: AnyActor) -> ColumnElement[bool]:
+    """Return the condition that how it stands is the recipient's answer, which does not come back to the actor (R25).
+
+    What `_told_status` says of one row; a test holds both equal. No list may give away what the page withholds.
+    """
+    last = aliased(ReferralStep)
+    theirs = and_(last.referral_id == Referral.id, last.seq == Referral.step_count, last.side == str(Party.RECIPIENT))
+    answered = select(last.to_state).where(theirs).correlate(Referral).scalar_subquery()
+    moves_on = [str(state) for state, means in STATES.items() if means.unshared not in {None, state}]
+    to_us = or_(
+        Consent.to_user_id == actor.me,
+        and_(
+            Consent.to_user_id.is_(None),
+            or_(Consent.to_role.is_(None), Consent.to_role.in_([str(role) for role in sorted(actor.roles)])),
+        ),
+    )
+    comes_back = and_(_carried([RETURNED], Referral.recipient_id, Referral.source_id, to_us), _agreed([RETURNED]))
+    return and_(
+        Referral.source_id == actor.organization,
+        answered.is_not(None),
+        not_(comes_back),
+        or_(answered.not_in(moves_on), sharing_holds()),  # otherwise settlement moved it on, for all to see
+    )
 
 
 @cache
@@ -387,10 +429,6 @@ class Coverage:
 
     there: Mapping[str, Consent]
     back: Mapping[str, Consent]
-
-
-#: What comes back: the answers and the outcome (R14).
-RETURNED: Final = "attendance"
 
 
 def coverage(session: Session, referral: Referral, at: datetime, *, lock: bool = False) -> Coverage:
@@ -437,9 +475,18 @@ def faults_of(
 
 def is_outcome_hidden(session: Session, referral: Referral, actor: Actor, at: datetime) -> bool:
     """Whether the recipient ended it and its answers do not come back to the actor's side (R25)."""
-    if referral.side_of(actor.organization_id) is not Party.SOURCE or referral.steps[-1].side != Party.RECIPIENT:
+    if referral.side_of(actor.organization_id) is not Party.SOURCE or referral.course.side != Party.RECIPIENT:
         return False
-    return RETURNED not in coverage(session, referral, at).back
+    comes_back = consents.holds(
+        session,
+        reader=actor,
+        participant_id=referral.participant_id,
+        owner_org_id=referral.recipient_id,
+        category=RETURNED,
+        purpose=PURPOSE,
+        at=at,
+    )
+    return not isinstance(comes_back, Basis)
 
 
 def sendable_categories(session: Session, referral: Referral, actor: Actor, at: datetime) -> tuple[str, ...]:
@@ -761,7 +808,7 @@ def _page_of(anybody: AnyActor, group: Group, narrowed: frozenset[str]) -> Selec
     statement = _lines(*_in_list(anybody, group))
     after = bindparam("after", type_=Uuid())
     if "status" in narrowed:
-        statement = statement.where(settled_state() == bindparam("status"))
+        statement = statement.where(settled_state() == bindparam("status"), not_(is_answer_withheld(anybody)))
     if "participant" in narrowed:
         statement = statement.where(Referral.participant_id == bindparam("participant", type_=Uuid()))
     if group is Group.CLOSED:
@@ -839,14 +886,18 @@ def _in_list(actor: AnyActor, group: Group) -> list[ColumnElement[bool]]:
 
     Each stands in exactly one. What is done is closed; whose move the rest is, the last step says, together with what
     happened elsewhere: without sharing it is the source's, whose consent or agreement it needs, or whose loop (R5).
+    What was answered and does not come back still waits on the recipient, as far as the source can know.
     """
     conditions = [Referral.sent_at.is_not(None), _listed(actor)]
+    withheld = is_answer_withheld(actor)
     if group is Group.CLOSED:
-        return [*conditions, Referral.done_at.is_not(None)]
+        return [*conditions, Referral.done_at.is_not(None), not_(withheld)]
     source, recipient = str(Party.SOURCE), str(Party.RECIPIENT)
     ours = case((Referral.source_id == actor.organization, source), else_=recipient)
     move = whose_move()
-    return [*conditions, Referral.done_at.is_(None), (move == ours) if group is Group.US else (move != ours)]
+    if group is Group.US:
+        return [*conditions, Referral.done_at.is_(None), move == ours, not_(withheld)]
+    return [*conditions, or_(and_(Referral.done_at.is_(None), move != ours), withheld)]
 
 
 def _listed(actor: AnyActor) -> ColumnElement[bool]:

@@ -875,7 +875,7 @@ say(
             "This program treats, or may treat, substance use. That needs a special consent, which is not offered yet."
         ),
         "answers_not_shared": _l(
-            "Answers are not shared with your organization now, so there is no outcome to acknowledge yet."
+            "How it stands is not shared with you now. If the participant agrees, record a consent to share back."
         ),
         "nothing_due": _l("There is nothing to settle."),
         "not_covered": _l(

@@ -440,6 +440,18 @@ def test_the_second_answer_reads_who_was_first_and_when(world: World) -> None:
     )
 
 
+def test_a_refusal_does_not_tell_an_answer_that_does_not_come_back(world: World) -> None:
+    referral_id = world.sent()
+    world.act(c.decline_referral, world.navigator, referral_id, reason="no_capacity")
+    world.withdraw_consent(world.return_consent_id)
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(c.cancel_referral, world.case_manager, referral_id, **WORDS["cancel_referral"])
+    assert (refused.value.code, refused.value.facts) == ("answers_not_shared", {})
+    with pytest.raises(RuleBrokenError) as ours:
+        world.act(c.acknowledge_referral, world.navigator, referral_id)
+    assert ours.value.code == "wrong_state"
+
+
 @pytest.mark.parametrize(("verb", "field"), [("decline_referral", "reason"), ("cancel_referral", "reason")])
 def test_other_wants_words(world: World, verb: str, field: str) -> None:
     referral_id = world.sent()
