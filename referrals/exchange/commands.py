@@ -32,6 +32,7 @@ from referrals.exchange.models import (
     SERVICES,
     AlreadyImportedError,
     ImportedFile,
+    ImportStoppedError,
     NotActiveError,
     OtherAgencyError,
     OtherOrganizationError,
@@ -706,7 +707,7 @@ class Report:
             run.format,
             run.name,
             dry_run=False,
-            rows=run.added + run.changed + run.unchanged + run.refused,
+            rows=run.rows,
             added=run.added,
             unchanged=run.unchanged,
             changed=[Changed(**one) for one in said.get("changed", ())],
@@ -728,16 +729,30 @@ class Report:
                 for one in self.changed
             ],
             "refused": [
-                {"at": one.at, "label": one.label, "reasons": [[_plain(where), why] for where, why in one.reasons]}
+                {"at": one.at, "label": one.label, "reasons": [[plain(where), why] for where, why in one.reasons]}
                 for one in self.refused
             ],
             "notes": [
-                [_plain(where), why, lines[:MOST_NAMED]]
+                [plain(where), why, lines[:MOST_NAMED]]
                 for (where, why), lines in sorted(self.notes.items())[:MOST_NAMED]
             ],
-            "without_field": sorted(map(_plain, self.without_field))[:MOST_NAMED],
+            "without_field": sorted(map(plain, self.without_field))[:MOST_NAMED],
             "pages": self.pages,
         }
+
+    @property
+    def unit(self) -> str:
+        """What the file is made of."""
+        return "line" if self.format == FACILITIES else "service"
+
+    def require_whole(self) -> None:
+        """Refuse to pass for a whole run what ended early.
+
+        Raises:
+            ImportStoppedError: it did.
+        """
+        if self.stopped is not None:
+            raise ImportStoppedError(at=self.stopped[0])
 
     @property
     def failed(self) -> bool:
@@ -896,7 +911,7 @@ class FileContent(fields.Field[bytes]):
         except UnicodeEncodeError:
             raise ValidationError("not_text") from None
         if len(content) > MOST_UPLOADED:
-            raise ValidationError("file_too_large")
+            raise ValidationError("upload_too_large")
         return content
 
 
@@ -983,7 +998,7 @@ def _reading(report: Report) -> Iterator[None]:
         yield
     except (facilities.UnreadableFileError, hsds.UnreadableFileError) as fault:
         at = f"{fault.code}_at"
-        report.unread = (at if fault.facts and at in WHOLE_FILE else fault.code, ", ".join(map(_plain, fault.facts)))
+        report.unread = (at if fault.facts and at in WHOLE_FILE else fault.code, ", ".join(map(plain, fault.facts)))
 
 
 def _content(path: Path, most: int) -> bytes:
@@ -1011,7 +1026,7 @@ def _announce(session: Session, report: Report, name: str) -> None:
     """Note that an organization is added, and whether one of its name is here already."""
     report.organizations.append(name)
     if q.organizations_called(session, name):
-        report.note(f"organization: {_plain(name)}", "same_name", 0)
+        report.note(f"organization: {plain(name)}", "same_name", 0)
 
 
 def _run(
@@ -1027,8 +1042,8 @@ def _run(
         raise NotPermittedError
     target = how.on.id
     report.rows = len(rows)
-    for row in _followed(rows, f"Reading {_plain(report.file)}", progress=progress):
-        label = " ".join(part for part in (_plain(row.name), f"({_plain(row.id)})" if row.id else "") if part)
+    for row in _followed(rows, f"Reading {plain(report.file)}", progress=progress):
+        label = " ".join(part for part in (plain(row.name), f"({plain(row.id)})" if row.id else "") if part)
         if row.faults:
             reasons = [(where, why) for where, all_ in row.faults.items() for why in all_]
             report.refused.append(Refused(row.at, label, reasons[:MOST_NAMED]))
@@ -1079,7 +1094,7 @@ def _counted(report: Report, content: bytes) -> dict[str, Any]:
     return {
         "format": report.format,
         "digest": hashlib.sha256(content).hexdigest(),
-        "name": _plain(report.file)[:255],
+        "name": plain(report.file)[:255],
         "added": report.added,
         "changed": len(report.changed),
         "unchanged": report.unchanged,
@@ -1175,8 +1190,8 @@ NOTES: Final[Mapping[str, str]] = {
 
 
 def _told(report: Report) -> Iterator[str]:
-    unit = "line" if report.format == FACILITIES else "service"
-    yield f"{'Facilities' if report.format == FACILITIES else 'Services'} from {_plain(report.file)}"
+    unit = report.unit
+    yield f"{'Facilities' if report.format == FACILITIES else 'Services'} from {plain(report.file)}"
     if report.dry_run:
         yield "Dry run: nothing was changed."
     if report.unread is not None:
@@ -1199,7 +1214,7 @@ def _told_rows(report: Report, unit: str) -> Iterator[str]:
     if report.refused:
         yield "Refused:"
         for row in report.refused:
-            whys = "; ".join(f"{_plain(where)}{': ' if where else ''}{reason(why, unit)}" for where, why in row.reasons)
+            whys = "; ".join(f"{plain(where)}{': ' if where else ''}{reason(why, unit)}" for where, why in row.reasons)
             yield f"  {unit} {row.at}{f', {row.label}' if row.label else ''}: {whys}"
     if report.changed:
         yield "Changed:"
@@ -1210,16 +1225,16 @@ def _told_rows(report: Report, unit: str) -> Iterator[str]:
     if report.organizations:
         side = "Agencies" if report.format == FACILITIES else "Community organizations"
         yield f"{side} added ({len(report.organizations)}):"
-        yield from (f"  {_plain(name)}" for name in sorted(report.organizations))
+        yield from (f"  {plain(name)}" for name in sorted(report.organizations))
         if report.format == SERVICES:
             yield "  Whether each runs a Part 2 program is unknown until somebody who knows says so."
     if report.notes:
         yield "Kept as the source says it, but:"
         for (where, why), lines in sorted(report.notes.items()):
             places = "" if lines == [0] else f" ({unit}{'s' if len(lines) > 1 else ''} {_some(lines)})"
-            yield f"  {_plain(where)}: {NOTES[why]}{places}"
+            yield f"  {plain(where)}: {NOTES[why]}{places}"
     if report.without_field:
-        yield f"Kept whole, without a field of their own: {', '.join(map(_plain, sorted(report.without_field)))}."
+        yield f"Kept whole, without a field of their own: {', '.join(map(plain, sorted(report.without_field)))}."
 
 
 def reason(why: str, unit: str, said: Callable[[str], str] = str) -> str:
@@ -1235,7 +1250,7 @@ def _some(lines: Sequence[int]) -> str:
     return shown if len(lines) <= 10 else f"{shown} and {len(lines) - 10} more"  # noqa: PLR2004  # fits a line
 
 
-def _plain(said: str) -> str:
+def plain(said: str) -> str:
     """Return text that a terminal only shows: no control characters, not endless."""
     shown = "".join("?" if unicodedata.category(sign) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else sign for sign in said)
     return shown if len(shown) <= 80 else shown[:79] + "…"  # noqa: PLR2004  # fits a line

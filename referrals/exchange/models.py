@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import JSON, CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped
 
-from referrals.kernel.errors import RuleBrokenError
+from referrals.kernel.errors import RuleBrokenError, UnavailableError
 from referrals.kernel.orm import Identified, personal, public
 
 #: The formats read in, as they stand in `source` columns and in the log.
@@ -42,6 +42,12 @@ class NotActiveError(RuleBrokenError):
     code = "not_active"
 
 
+class ImportStoppedError(UnavailableError):
+    """A row could not be put on record. What came before it is in; the same file again goes on from there."""
+
+    code = "import_stopped"
+
+
 class ImportedFile(Identified):
     """One run of an importer over one file: how many rows went where. The rows' own events say the rest.
 
@@ -64,3 +70,8 @@ class ImportedFile(Identified):
     imported_by: Mapped[UUID | None] = public()
     #: The rows somebody has to know of (`Report.details()`), so that an organization can look them up again.
     report: Mapped[dict[str, Any] | None] = personal(JSON(none_as_null=True))
+
+    @property
+    def rows(self) -> int:
+        """How many rows the file has."""
+        return self.added + self.changed + self.unchanged + self.refused
