@@ -13,7 +13,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar, cast
@@ -819,6 +819,8 @@ def import_facilities(
         installation = organizations.installation(session)
         content = _content(path, facilities.MOST_BYTES)
         rows = facilities.read(content)
+        if agency_id is not None:
+            rows = _of_one_agency(rows)
 
         def words(row: facilities.FacilityRow) -> Mapping[str, Any]:
             agency = row.agency
@@ -950,7 +952,8 @@ def read_file_in(
     report = Report(format_, name, dry_run)
     with _reading(report):
         if format_ == FACILITIES:
-            _run(session, actor, report, facilities.read(content, MOST_ROWS), _own_facilities(session, own))
+            rows = _of_one_agency(facilities.read(content, MOST_ROWS))
+            _run(session, actor, report, rows, _own_facilities(session, own))
         else:
             page = hsds.read(content, MOST_ROWS)
             report.pages = page.pages
@@ -964,6 +967,13 @@ def read_file_in(
         run = execute(session, import_own_file, actor=actor, target=own_id, data=data, key=key, said=said)
         return Report.of(run)
     return report
+
+
+def _of_one_agency(rows: Sequence[facilities.FacilityRow]) -> list[facilities.FacilityRow]:
+    """Leave out what a row says of whose it is: all of them are one agency's."""
+    return [
+        replace(row, agency=None, notes=tuple(one for one in row.notes if one[1] != "county_not_named")) for row in rows
+    ]
 
 
 def _own_facilities(session: Session, own: Organization) -> Importer[facilities.FacilityRow]:

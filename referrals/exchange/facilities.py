@@ -216,7 +216,7 @@ def read(content: bytes, most_rows: int | None = None) -> list[FacilityRow]:
             row = FacilityRow(at, row.id, row.name, faults={"Facility.ID": (f"repeated_id.{before}",)})
         rows.append(row)
         if most_rows is not None and len(rows) > most_rows:
-            raise UnreadableFileError("too_many_rows", str(most_rows))
+            raise UnreadableFileError("too_many_rows", f"{most_rows:,}")
     return rows
 
 

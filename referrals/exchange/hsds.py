@@ -427,7 +427,7 @@ def read(content: bytes, most_rows: int | None = None) -> Page:
     if not whole:
         raise UnreadableFileError("empty_file")
     if most_rows is not None and len(whole) > most_rows:
-        raise UnreadableFileError("too_many_rows", str(most_rows))
+        raise UnreadableFileError("too_many_rows", f"{most_rows:,}")
     first: dict[str, int] = {}
     organizations: dict[str, Mapping[str, Any]] = {}
     locations: dict[str, Mapping[str, Any]] = {}

@@ -94,6 +94,7 @@ class FileShape(Shape):
 class ReportShape(FileShape):
     """The same with what became of the rows. Of a file that was only checked there is no `id`."""
 
+    id = fields.UUID(allow_none=True)
     dry_run = fields.Boolean()
     refused_rows = fields.List(fields.Nested(RefusedRowShape))
     changed_rows = fields.List(fields.Nested(ChangedRowShape))
@@ -119,7 +120,7 @@ def _listed(after: UUID | None) -> dict[str, Any]:
         "people": accounts.names(session, [one.imported_by for one in rows]),
         "own": own,
         "columns": facilities.COLUMNS,
-        "most": c.MOST_ROWS,
+        "most": f"{c.MOST_ROWS:,}",
     }
 
 

@@ -282,6 +282,7 @@ FORMS = {
     "/referrals/{sent}/refusal": "dana",
     "/referrals/{working}/closing-report/new": "dana",
     "/organization/people/new": "kai",
+    "/organization/imports": "kai",
     "/partnerships/{partnerships}/rules/new": "walsh",
 }
 
@@ -311,6 +312,28 @@ def test_forms_that_were_sent_empty_say_what_to_do(
             goal = str(link.get_attribute("href")).removeprefix("#")
             if not one.page.evaluate("id => Boolean(document.getElementById(id))", goal):
                 found.append(f"{path}: the summary leads to {goal!r}, which is not on the page")
+    assert "\n".join(found) == ""
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_file_is_checked_and_read_in(visitor: Callable[..., Any], people: dict[str, Any], *, scripts: bool) -> None:
+    assert people
+    one = visitor(width=PHONE, scripts=scripts).come_back("lee")
+    hand = Mouse(one)
+    file = {"name": "list.csv", "mimeType": "text/csv", "buffer": A_LIST.replace("PINE", "OAK").encode()}
+    found: list[str] = []
+    for only_check, heading in ((True, "Check of list.csv"), (False, "list.csv")):
+        one.go("/organization")
+        hand.follow("Read in a file of facilities")
+        one.page.get_by_label("File", exact=True).set_input_files(file)
+        if only_check:
+            hand.tick("Only check the file. Change nothing.")
+        hand.press("Read the file in")
+        assert hand.heading() == heading
+        assert hand.reads("Zipcode: is no ZIP code.")
+        found += faults_of(one, heading) if scripts else ()
+    hand.follow("See your facilities")
+    assert hand.heading() == "Facilities"
     assert "\n".join(found) == ""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from jsonschema import Draft202012Validator
 from sqlalchemy import func, select
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
@@ -17,6 +18,7 @@ from werkzeug.test import TestResponse, encode_multipart
 from referrals.exchange.commands import MOST_ROWS
 from referrals.exchange.models import ImportedFile
 from referrals.kernel.actor import Role
+from referrals.kernel.openapi import document
 from referrals.kernel.session import HouseSession
 from referrals.organization.models import Facility, Organization
 from referrals.program.models import Program
@@ -51,6 +53,14 @@ def upload(visitor: Visitor, content: bytes | None, name: str = "list.csv", **wo
         data["content"] = FileStorage(io.BytesIO(content), name)
     boundary, body = encode_multipart(data)  # by itself the client would leave a large one in an open file
     return visitor.open("POST", HERE, data=body, content_type=f"multipart/form-data; boundary={boundary}")
+
+
+def described(spec: dict[str, Any], answer: TestResponse) -> dict[str, Any]:
+    """How the document says that an answer looks."""
+    rule = re.sub(r"/[0-9a-f-]{36}$", "/{target}", answer.request.path)
+    responses = spec["paths"][rule][answer.request.method.lower()]["responses"]
+    schema: dict[str, Any] = responses[str(answer.status_code)]["content"]["application/json"]["schema"]
+    return schema | {"components": spec["components"]}
 
 
 def nothing_went_in(session: HouseSession) -> bool:
@@ -124,7 +134,11 @@ BAD = [
     ("agency", as_csv(a_row()).decode().encode("utf-16"), "The file is not UTF-8 text. Save it as UTF-8"),
     ("agency", b"\x00\x00\x00", "The first line does not name columns."),
     ("agency", b"Name,State\nx,y\n", "These columns are missing: Facility.ID, Jurisdiction, "),
-    ("agency", as_csv(*map(a_row, range(MOST_ROWS + 1))), f"The file has more than {MOST_ROWS} rows. Split it, or ask"),
+    (
+        "agency",
+        as_csv(*map(a_row, range(MOST_ROWS + 1))),
+        f"The file has more than {MOST_ROWS:,} rows. Split it, or ask",
+    ),
     ("agency", b"x" * (10 * 1024 * 1024 + 1), "The file is larger than 10 MB."),
     ("community", b"[\n}", "The file is not JSON (line 2)."),
     ("community", b'["\x00"]', "The file is not JSON (line 1)."),
@@ -338,6 +352,11 @@ def test_json_does_what_the_page_does(visit: Visits, session: HouseSession, agen
     assert visitor.ask(f"{HERE}/{report['id']}").get_json() == report
     assert last_event(session)["source"]["channel"] == "api"
 
+    spec = document()
+    for answer in (checked, made, visitor.ask(f"{HERE}/{report['id']}"), visitor.ask(HERE)):
+        schema = described(spec, answer)
+        assert [fault.message for fault in Draft202012Validator(schema).iter_errors(answer.get_json())] == []
+
     again = visitor.send(HERE, words, Idempotency_Key="k-1")
     assert (again.status_code, again.get_json()) == (201, report)
     reused = visitor.send(HERE, words | {"content": as_csv(a_row(3)).decode()}, Idempotency_Key="k-1")
@@ -372,6 +391,7 @@ def test_the_real_facilities_go_in_by_the_page(visit: Visits, session: HouseSess
     run = session.scalars(select(ImportedFile)).one()
     assert (run.organization_id, run.added, run.changed, run.unchanged, run.refused) == (agency.id, 101, 0, 0, 8)
     page = unescape(visitor.get(done.location).text)
+    assert "shares one agency" not in page  # all of them are this one's
     assert page.count("it holds nobody: a total or an office, not a facility.") == 8
     assert set(session.scalars(select(Facility.organization_id))) == {agency.id}
     again = visitor.ask(upload(visitor, FACILITIES_FILE.read_bytes()).location).get_json()
