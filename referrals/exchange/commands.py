@@ -62,8 +62,9 @@ SET_ASIDE: Final = frozenset({"holds_nobody", "not_active"})
 #: What an organization sends at once: more rows than this are read in while nobody waits for a page.
 MOST_ROWS: Final = 1000
 MOST_UPLOADED: Final = 10 * 1024 * 1024
-#: Of anything in a report, so many are named.
-MOST_NAMED: Final = 200
+#: What a report names at most: reasons of one row, remarks on all of them (a file of nothing but remarks may be large).
+MOST_REASONS: Final = 200
+MOST_NOTES: Final = 1000
 #: Seconds between two lines of progress where there is no terminal to draw a bar on.
 SPEAKS_EVERY: Final = 10.0
 
@@ -693,6 +694,7 @@ class Report:
     refused: list[Refused] = field(default_factory=list)
     organizations: list[str] = field(default_factory=list)
     notes: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    more_notes: int = 0
     without_field: set[str] = field(default_factory=set)
     pages: int = 1
     unread: tuple[str, str] | None = None
@@ -716,13 +718,14 @@ class Report:
                 for one in said.get("refused", ())
             ],
             notes={(where, why): list(at) for where, why, at in said.get("notes", ())},
+            more_notes=said.get("more_notes", 0),
             without_field=set(said.get("without_field", ())),
             pages=said.get("pages", 1),
             run=run,
         )
 
     def details(self) -> dict[str, Any]:
-        """Return what somebody has to know beside the counts, as JSON has it; of very many notes, the first."""
+        """Return what somebody has to know beside the counts, as JSON has it."""
         return {
             "changed": [
                 {"at": one.at, "label": one.label, "fields": list(one.fields), "kept": list(one.kept)}
@@ -732,11 +735,9 @@ class Report:
                 {"at": one.at, "label": one.label, "reasons": [[plain(where), why] for where, why in one.reasons]}
                 for one in self.refused
             ],
-            "notes": [
-                [plain(where), why, lines[:MOST_NAMED]]
-                for (where, why), lines in sorted(self.notes.items())[:MOST_NAMED]
-            ],
-            "without_field": sorted(map(plain, self.without_field))[:MOST_NAMED],
+            "notes": [[plain(where), why, lines] for (where, why), lines in sorted(self.notes.items())],
+            "more_notes": self.more_notes,
+            "without_field": sorted(map(plain, self.without_field))[:MOST_NOTES],
             "pages": self.pages,
         }
 
@@ -776,8 +777,11 @@ class Report:
             self.unchanged += 1
 
     def note(self, where: str, why: str, at: int) -> None:
-        """Keep that something of a row has no field here."""
-        self.notes.setdefault((where, why), []).append(at)
+        """Keep that something of a row has no field here; beyond a bound, only how often that was."""
+        if (where, why) in self.notes or len(self.notes) < MOST_NOTES:
+            self.notes.setdefault((where, why), []).append(at)
+        else:
+            self.more_notes += 1
 
     def told(self) -> str:
         """Return the report as lines for a terminal."""
@@ -1056,7 +1060,7 @@ def _run(
         label = " ".join(part for part in (plain(row.name), f"({plain(row.id)})" if row.id else "") if part)
         if row.faults:
             reasons = [(where, why) for where, all_ in row.faults.items() for why in all_]
-            report.refused.append(Refused(row.at, label, reasons[:MOST_NAMED]))
+            report.refused.append(Refused(row.at, label, reasons[:MOST_REASONS]))
             continue
         known = len(report.organizations)
         try:
@@ -1130,7 +1134,7 @@ def _followed(rows: Sequence[T], label: str, *, progress: bool) -> Iterator[T]:
 
 # --- the report -------------------------------------------------------------------------------------------------------
 
-#: Why nothing of a file was read. The terminal and the pages say these words; so do they those below.
+#: Why nothing of a file was read. The terminal says it as it stands, the doors in the reader's language; so all below.
 WHOLE_FILE: Final[Mapping[str, str]] = {
     "too_large": "The file is larger than 50 MB.",
     "not_utf8": "The file is not UTF-8 text. Save it as UTF-8 and try again.",
@@ -1238,11 +1242,17 @@ def _told_rows(report: Report, unit: str) -> Iterator[str]:
         yield from (f"  {plain(name)}" for name in sorted(report.organizations))
         if report.format == SERVICES:
             yield "  Whether each runs a Part 2 program is unknown until somebody who knows says so."
+    yield from _told_notes(report, unit)
+
+
+def _told_notes(report: Report, unit: str) -> Iterator[str]:
     if report.notes:
         yield "Kept as the source says it, but:"
         for (where, why), lines in sorted(report.notes.items()):
             places = "" if lines == [0] else f" ({unit}{'s' if len(lines) > 1 else ''} {_some(lines)})"
             yield f"  {plain(where)}: {NOTES[why]}{places}"
+        if report.more_notes:
+            yield f"  … and {report.more_notes} more"
     if report.without_field:
         yield f"Kept whole, without a field of their own: {', '.join(map(plain, sorted(report.without_field)))}."
 

@@ -99,6 +99,7 @@ class ReportShape(FileShape):
     refused_rows = fields.List(fields.Nested(RefusedRowShape))
     changed_rows = fields.List(fields.Nested(ChangedRowShape))
     notes = fields.List(fields.Nested(NoteShape))
+    more_notes = fields.Integer()
     without_field = fields.List(fields.String())
     pages = fields.Integer()
 
@@ -151,7 +152,7 @@ def _shown(report: c.Report) -> dict[str, Any]:
 
 def _told(report: c.Report) -> dict[str, Any]:
     """Return a report with its codes in words."""
-    run = report.run
+    run, details = report.run, report.details()
     return {
         "id": run.id if run is not None else None,
         "name": report.file,
@@ -165,17 +166,19 @@ def _told(report: c.Report) -> dict[str, Any]:
         "unchanged": report.unchanged,
         "refused": len(report.refused),
         "refused_rows": [
-            {"at": one.at, "label": one.label, "reasons": [_because(where, why, report) for where, why in one.reasons]}
-            for one in report.refused
+            row | {"reasons": [_because(where, why, report) for where, why in row["reasons"]]}
+            for row in details["refused"]
         ],
         "changed_rows": [
-            {"at": one.at, "label": one.label, "taken": one.fields, "kept": one.kept} for one in report.changed
+            {"at": row["at"], "label": row["label"], "taken": row["fields"], "kept": row["kept"]}
+            for row in details["changed"]
         ],
         "notes": [
             {"field": where, "code": why, "detail": gettext(c.NOTES[why]), "at": at}
-            for (where, why), at in sorted(report.notes.items())
+            for where, why, at in details["notes"]
         ],
-        "without_field": sorted(report.without_field),
+        "more_notes": report.more_notes,
+        "without_field": details["without_field"],
         "pages": report.pages,
     }
 

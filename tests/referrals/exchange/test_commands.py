@@ -554,6 +554,14 @@ def test_a_service_of_nothing_but_faults_is_told_shortly(session: HouseSession) 
     assert [len(row.reasons) for row in report.refused] == [c.hsds.MOST_FAULTS]
 
 
+def test_remarks_without_end_are_counted_and_not_all_named(session: HouseSession) -> None:
+    odd = {f"odd_{number}": 0 for number in range(c.MOST_NOTES + 7)}
+    report = own(session, administrator(kitchen(session)), as_page(a_service(**odd)))
+    assert (report.added, len(report.notes), report.more_notes) == (1, c.MOST_NOTES, 7)
+    assert "… and 7 more" in report.told()
+    assert len(report.details()["without_field"]) == c.MOST_NOTES
+
+
 def test_a_facility_of_another_agency_is_refused_and_left_as_it_is(any_session: HouseSession) -> None:
     mine, other = an_agency(any_session), an_agency(any_session, "Delta Probation")
     assert tallied(own(any_session, administrator(other), as_csv(a_row(1)))) == (1, 0, 0, 0)
