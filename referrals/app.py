@@ -16,6 +16,7 @@ from referrals.account import web as account
 from referrals.account.commands import use_fast_hashing
 from referrals.consent import web as consent
 from referrals.consent.queries import gate
+from referrals.exchange import web as exchange
 from referrals.handoff import web as handoff
 from referrals.home import web as home
 from referrals.kernel import web
@@ -39,7 +40,7 @@ ROOMS: Final = (
     *("exchange", "oversight", "home"),
 )
 
-#: The rooms' doors. (`exchange` has none: files come in by the operator's command line.)
+#: The rooms' doors.
 DOORS: Final[tuple[Doors, ...]] = (
     organization.doors,
     account.doors,
@@ -50,6 +51,7 @@ DOORS: Final[tuple[Doors, ...]] = (
     release.doors,
     referral.doors,
     handoff.doors,
+    exchange.doors,
     oversight.doors,
     home.doors,
 )

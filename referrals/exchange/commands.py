@@ -13,14 +13,14 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar, cast
 from uuid import UUID
 
 import click
-from marshmallow import fields
+from marshmallow import ValidationError, fields
 from sqlalchemy.orm import Session
 
 from referrals.exchange import facilities, hsds
@@ -32,13 +32,15 @@ from referrals.exchange.models import (
     SERVICES,
     AlreadyImportedError,
     ImportedFile,
+    ImportStoppedError,
     NotActiveError,
     OtherAgencyError,
+    OtherOrganizationError,
 )
 from referrals.kernel.actor import Actor, Side
-from referrals.kernel.command import Command, Work, command, execute
+from referrals.kernel.command import Command, Work, command, done_before, execute
 from referrals.kernel.errors import InvalidInputError, NotPermittedError, RuleBrokenError, UnavailableError
-from referrals.kernel.schema import Takes, code, codes, line, many, text, uid, whole
+from referrals.kernel.schema import Takes, code, codes, line, many, text, uid, whole, yes_no
 from referrals.organization import queries as organizations
 from referrals.organization.commands import (
     AddressWords,
@@ -50,12 +52,19 @@ from referrals.organization.commands import (
     web_address,
 )
 from referrals.organization.models import ZONES, Facility, Installation, Location, Organization
+from referrals.organization.policy import administers_it
 from referrals.program.commands import Places, record_program
 from referrals.program.models import LANGUAGES, Program
 from referrals.program.models import SERVICES as SERVICE_CODES
 
 #: A row that stands in its file rightly and yet is nothing to take in: no fault of the file.
 SET_ASIDE: Final = frozenset({"holds_nobody", "not_active"})
+#: What an organization sends at once: more rows than this are read in while nobody waits for a page.
+MOST_ROWS: Final = 1000
+MOST_UPLOADED: Final = 10 * 1024 * 1024
+#: What a report names at most: reasons of one row, remarks on all of them (a file of nothing but remarks may be large).
+MOST_REASONS: Final = 200
+MOST_NOTES: Final = 1000
 #: Seconds between two lines of progress where there is no terminal to draw a bar on.
 SPEAKS_EVERY: Final = 10.0
 
@@ -98,33 +107,82 @@ def import_facility(
     agency_name: str | None,
 ) -> Facility:
     """Take in one facility, with its agency if that is new."""
-    weighed = _weigh_facility(
-        work.session,
+    return _take_in_facility(
+        work,
         {
             "source_id": source_id,
             "source_fields": source_fields,
             "facility": facility,
             "agency_id": agency_id,
             "agency_key": agency_key,
+            "agency_name": agency_name,
         },
     )
+
+
+class ImportOwnFacility(Takes):
+    """One facility of the organization itself, as its source tells it."""
+
+    source_id = line(100)
+    source_fields = fields.Dict(keys=line(100), values=text(4000), required=True)
+    facility = fields.Nested(FacilityWords, required=True)
+
+
+@command(
+    records="exchange.own_facility_imported",
+    on=Organization,
+    takes=ImportOwnFacility,
+    within=organizations.own,
+    allow=[[administers_it, p.is_agency]],
+    makes=Facility,
+    purpose="administration",
+)
+def import_own_facility(
+    work: Work,
+    organization: Organization,
+    *,
+    source_id: str,
+    source_fields: dict[str, Any],
+    facility: dict[str, Any],
+) -> Facility:
+    """Take one facility in to one's own agency."""
+    return _take_in_facility(
+        work,
+        {
+            "source_id": source_id,
+            "source_fields": source_fields,
+            "facility": facility,
+            "agency_id": organization.id,
+            "agency_key": None,
+        },
+    )
+
+
+def _take_in_facility(work: Work, said: Mapping[str, Any]) -> Facility:
+    """Do what a facility's row would do; `said` as `_weigh_facility` takes it, with the name of an agency to make."""
+    weighed = _weigh_facility(work.session, said)
     if weighed.found is not None:
         if weighed.kind == "unchanged":
             raise AlreadyImportedError
-        _apply(work, weighed.found, weighed.news, source_fields)
+        _apply(work, weighed.found, weighed.news, said["source_fields"])
         return weighed.found
     agency = weighed.agency
     if agency is None:
         agency = record_organization(
             work,
-            name=agency_name,
+            name=said["agency_name"],
             side=Side.AGENCY.value,
-            time_zone=facility["time_zone"],
+            time_zone=said["facility"]["time_zone"],
             source=FACILITIES,
-            source_id=agency_key,
+            source_id=said["agency_key"],
         )
     return record_facility(
-        work, agency, **facility, source=FACILITIES, source_id=source_id, source_fields=source_fields
+        work,
+        agency,
+        **said["facility"],
+        source=FACILITIES,
+        source_id=said["source_id"],
+        source_fields=said["source_fields"],
     )
 
 
@@ -167,7 +225,7 @@ class ImportedPlace(Takes):
     location = fields.Nested(StandingWords, required=True)
 
 
-class ImportService(Takes):
+class ImportOwnService(Takes):
     """One service with its organization and where it is offered; the first place is the program's own."""
 
     source_id = line(100)
@@ -178,6 +236,11 @@ class ImportService(Takes):
     provider_fields = fields.Dict(required=True)
     provider = fields.Nested(ProviderWords, required=True)
     places = many(fields.Nested(ImportedPlace))
+
+
+class ImportService(ImportOwnService):
+    """The same, and the time zone of its organization if that is new."""
+
     time_zone = code(ZONES)
 
 
@@ -205,8 +268,47 @@ def import_service(
     time_zone: str,
 ) -> Program:
     """Take in one service: its organization and locations where they are new, and its program."""
-    weighed = _weigh_service(
-        work.session,
+    return _take_in_service(
+        work,
+        {
+            "source_id": source_id,
+            "source_fields": source_fields,
+            "program": program,
+            "status": status,
+            "provider_id": provider_id,
+            "provider_fields": provider_fields,
+            "provider": provider,
+            "places": places,
+            "time_zone": time_zone,
+        },
+    )
+
+
+@command(
+    records="exchange.own_service_imported",
+    on=Organization,
+    takes=ImportOwnService,
+    within=organizations.own,
+    allow=[[administers_it, p.is_community_organization]],
+    makes=Program,
+    purpose="administration",
+)
+def import_own_service(
+    work: Work,
+    organization: Organization,
+    *,
+    source_id: str,
+    source_fields: dict[str, Any],
+    program: dict[str, Any],
+    status: str,
+    provider_id: str,
+    provider_fields: dict[str, Any],
+    provider: dict[str, Any],
+    places: list[dict[str, Any]],
+) -> Program:
+    """Take in one service of one's own organization: its locations where they are new, and its program."""
+    return _take_in_service(
+        work,
         {
             "source_id": source_id,
             "source_fields": source_fields,
@@ -217,7 +319,14 @@ def import_service(
             "provider": provider,
             "places": places,
         },
+        own=organization.id,
     )
+
+
+def _take_in_service(work: Work, said: Mapping[str, Any], *, own: UUID | None = None) -> Program:
+    """Do what a service would do; `said` are loaded words of `ImportService`, or of `ImportOwnService` with `own`."""
+    weighed = _weigh_service(work.session, said, own=own)
+    places = said["places"]
     if weighed.kind == "unchanged" and weighed.program is not None:
         raise AlreadyImportedError
     organization = weighed.organization
@@ -225,32 +334,35 @@ def import_service(
         first_city = places[0]["location"]["city"] if places else None
         organization = record_organization(
             work,
-            **provider | {"city": provider["city"] or first_city},
+            **said["provider"] | {"city": said["provider"]["city"] or first_city},
             side=Side.COMMUNITY.value,
-            time_zone=time_zone,
+            time_zone=said["time_zone"],
             source=SERVICES,
-            source_id=provider_id,
-            source_fields=provider_fields,
+            source_id=said["provider_id"],
+            source_fields=said["provider_fields"],
         )
     elif weighed.organization_moved:
-        _apply(work, organization, weighed.organization_news, provider_fields)
+        if organization.source is None:  # from now on it is known by its id there, whatever its name becomes
+            organization.source, organization.source_id = SERVICES, said["provider_id"]
+            work.record(organization, ["source", "source_id"])
+        _apply(work, organization, weighed.organization_news, said["provider_fields"])
     standing = _stand(work, organization, places, weighed)
     if weighed.program is None:
         made = record_program(
             work,
             organization,
-            **program,
+            **said["program"],
             location_id=standing[0].id if standing else None,
             source=SERVICES,
-            source_id=source_id,
-            source_fields=source_fields,
+            source_id=said["source_id"],
+            source_fields=said["source_fields"],
         )
-        if status == "temporarily closed":
+        if said["status"] == "temporarily closed":
             _say_full(work, made)
         return made
     if weighed.program_moved:
-        _apply(work, weighed.program, weighed.program_news, source_fields)
-        _follow_status(work, weighed.program, status)
+        _apply(work, weighed.program, weighed.program_news, said["source_fields"])
+        _follow_status(work, weighed.program, said["status"])
     return weighed.program
 
 
@@ -337,17 +449,46 @@ def import_file(
     refused: int,
 ) -> ImportedFile:
     """Keep that a file was read in, and what became of its rows."""
-    run = ImportedFile(
-        format=format,
-        digest=digest,
-        name=name,
-        added=added,
-        changed=changed,
-        unchanged=unchanged,
-        refused=refused,
-        imported_at=work.now,
-        imported_by=work.actor.user_id,
-    )
+    counts = {"added": added, "changed": changed, "unchanged": unchanged, "refused": refused}
+    return _keep_file(work, format=format, digest=digest, name=name, **counts)
+
+
+class ImportOwnFile(ImportFile):
+    """What became of a file's rows, and the rows that somebody has to know of (`Report.details()`)."""
+
+    report = fields.Dict(required=True)
+
+
+@command(
+    records="exchange.own_file_imported",
+    on=Organization,
+    takes=ImportOwnFile,
+    within=organizations.own,
+    allow=[[administers_it]],
+    makes=ImportedFile,
+    purpose="administration",
+)
+def import_own_file(
+    work: Work,
+    organization: Organization,
+    *,
+    format: str,  # noqa: A002  # the column's own name
+    digest: str,
+    name: str,
+    added: int,
+    changed: int,
+    unchanged: int,
+    refused: int,
+    report: dict[str, Any],
+) -> ImportedFile:
+    """Keep that an organization read a file in, and what became of its rows."""
+    counts = {"added": added, "changed": changed, "unchanged": unchanged, "refused": refused}
+    own = {"organization_id": organization.id, "report": report}
+    return _keep_file(work, format=format, digest=digest, name=name, **counts, **own)
+
+
+def _keep_file(work: Work, **said: Any) -> ImportedFile:
+    run = ImportedFile(imported_at=work.now, imported_by=work.actor.user_id, **said)
     work.add(run)
     return run
 
@@ -417,14 +558,24 @@ class WeighedService:
         )
 
 
-def _weigh_service(session: Session, said: Mapping[str, Any]) -> WeighedService:
-    """Say what a service would do; `said` are loaded words of `ImportService`. Refuses as the act would."""
+def _weigh_service(session: Session, said: Mapping[str, Any], *, own: UUID | None = None) -> WeighedService:
+    """Say what a service would do; `said` are loaded words of `ImportOwnService`. Refuses as the act would.
+
+    With `own`, the id of an organization, all of it must be that organization's.
+    """
     weighed = WeighedService(
         program=q.program_from(session, SERVICES, said["source_id"]),
         organization=q.organization_from(session, SERVICES, said["provider_id"]),
         locations=q.locations_from(session, SERVICES, (one["source_id"] for one in said["places"])),
     )
+    if own is not None:
+        weighed.organization = weighed.organization or _by_its_name(session, own, said["provider"]["name"])
+        places = weighed.locations.values()
+        if weighed.organization is None or {weighed.organization.id, *(one.organization_id for one in places)} != {own}:
+            raise OtherOrganizationError
     program = weighed.program
+    if program is not None and (weighed.organization is None or program.organization_id != weighed.organization.id):
+        raise OtherOrganizationError
     if program is None and said["status"] in {"inactive", "defunct"}:
         raise NotActiveError
     _weigh_provider(weighed, said)
@@ -441,6 +592,14 @@ def _weigh_service(session: Session, said: Mapping[str, Any]) -> WeighedService:
     moved = weighed.program_moved or weighed.organization_moved or weighed.location_news or new_places
     weighed.kind = "changed" if moved else "unchanged"
     return weighed
+
+
+def _by_its_name(session: Session, organization_id: UUID, name: str) -> Organization | None:
+    """Return an organization that no source knows yet, if it is called so."""
+    known = q.organization_by_id(session, organization_id)
+    if known is None or known.source is not None or known.name.casefold() != name.casefold():
+        return None
+    return known
 
 
 def _weigh_provider(weighed: WeighedService, said: Mapping[str, Any]) -> None:
@@ -520,7 +679,10 @@ class Changed:
 
 @dataclass(slots=True)
 class Report:
-    """What a run did, or would do. `unread` says why nothing was read; `stopped` why the run ended early, and where."""
+    """What a run did, or would do. `unread` says why nothing was read; `stopped` why the run ended early, and where.
+
+    `run` is the record of an organization's own run, once there is one.
+    """
 
     format: str
     file: str
@@ -532,10 +694,66 @@ class Report:
     refused: list[Refused] = field(default_factory=list)
     organizations: list[str] = field(default_factory=list)
     notes: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    more_notes: int = 0
     without_field: set[str] = field(default_factory=set)
     pages: int = 1
-    unread: tuple[str, tuple[str, ...]] | None = None
+    unread: tuple[str, str] | None = None
     stopped: tuple[int, str] | None = None
+    run: ImportedFile | None = None
+
+    @classmethod
+    def of(cls, run: ImportedFile) -> Report:
+        """Return the report of an organization's own run, as it was."""
+        said = run.report or {}
+        return cls(
+            run.format,
+            run.name,
+            dry_run=False,
+            rows=run.rows,
+            added=run.added,
+            unchanged=run.unchanged,
+            changed=[Changed(**one) for one in said.get("changed", ())],
+            refused=[
+                Refused(one["at"], one["label"], [(where, why) for where, why in one["reasons"]])
+                for one in said.get("refused", ())
+            ],
+            notes={(where, why): list(at) for where, why, at in said.get("notes", ())},
+            more_notes=said.get("more_notes", 0),
+            without_field=set(said.get("without_field", ())),
+            pages=said.get("pages", 1),
+            run=run,
+        )
+
+    def details(self) -> dict[str, Any]:
+        """Return what somebody has to know beside the counts, as JSON has it."""
+        return {
+            "changed": [
+                {"at": one.at, "label": one.label, "fields": list(one.fields), "kept": list(one.kept)}
+                for one in self.changed
+            ],
+            "refused": [
+                {"at": one.at, "label": one.label, "reasons": [[plain(where), why] for where, why in one.reasons]}
+                for one in self.refused
+            ],
+            "notes": [[plain(where), why, lines] for (where, why), lines in sorted(self.notes.items())],
+            "more_notes": self.more_notes,
+            "without_field": sorted(map(plain, self.without_field))[:MOST_NOTES],
+            "pages": self.pages,
+        }
+
+    @property
+    def unit(self) -> str:
+        """What the file is made of."""
+        return "line" if self.format == FACILITIES else "service"
+
+    def require_whole(self) -> None:
+        """Refuse to pass for a whole run what ended early.
+
+        Raises:
+            ImportStoppedError: it did.
+        """
+        if self.stopped is not None:
+            raise ImportStoppedError(at=self.stopped[0])
 
     @property
     def failed(self) -> bool:
@@ -559,8 +777,11 @@ class Report:
             self.unchanged += 1
 
     def note(self, where: str, why: str, at: int) -> None:
-        """Keep that something of a row has no field here."""
-        self.notes.setdefault((where, why), []).append(at)
+        """Keep that something of a row has no field here; beyond a bound, only how often that was."""
+        if (where, why) in self.notes or len(self.notes) < MOST_NOTES:
+            self.notes.setdefault((where, why), []).append(at)
+        else:
+            self.more_notes += 1
 
     def told(self) -> str:
         """Return the report as lines for a terminal."""
@@ -569,9 +790,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Importer(Generic[Row]):
-    """How rows of one format go in: their words, what they would do, and the act."""
+    """How rows of one format go in: the act and what it is on, a row's words, and what they would do."""
 
-    what: Command[Installation, Any]
+    what: Command[Any, Any]
+    on: Installation | Organization
     words: Callable[[Row], Mapping[str, Any]]
     weigh: Callable[[Mapping[str, Any]], WeighedFacility | WeighedService]
 
@@ -598,8 +820,11 @@ def import_facilities(
     with _reading(report):
         if fault is not None:
             raise facilities.UnreadableFileError(fault, organization or "")
+        installation = organizations.installation(session)
         content = _content(path, facilities.MOST_BYTES)
         rows = facilities.read(content)
+        if agency_id is not None:
+            rows = _of_one_agency(rows)
 
         def words(row: facilities.FacilityRow) -> Mapping[str, Any]:
             agency = row.agency
@@ -621,7 +846,8 @@ def import_facilities(
                 _announce(session, report, loaded["agency_name"])
             return weighed
 
-        _run(session, actor, report, rows, Importer(import_facility, words, weigh), progress=progress)
+        how = Importer(import_facility, installation, words, weigh)
+        _run(session, actor, report, rows, how, progress=progress)
         _record_file(session, actor, report, content)
     return report
 
@@ -638,6 +864,7 @@ def import_services(
     """
     report = Report(SERVICES, path.name, dry_run)
     with _reading(report):
+        installation = organizations.installation(session)
         content = _content(path, hsds.MOST_BYTES)
         page = hsds.read(content)
         report.pages = page.pages
@@ -645,23 +872,8 @@ def import_services(
         planned: set[str] = set()
 
         def words(row: hsds.ServiceRow) -> Mapping[str, Any]:
-            program, unknown = _service_words(row.raw)
-            for language in unknown:
-                report.note(f"languages: {language}", "no_such_code", row.at)
             state = next((one.words["state"] for one in row.places if one.words["state"]), None)
-            return {
-                "source_id": row.id,
-                "source_fields": row.raw,
-                "program": program,
-                "status": row.status,
-                "provider_id": row.organization_id,
-                "provider_fields": row.organization,
-                "provider": row.organization_words,
-                "places": [
-                    {"source_id": one.id, "source_fields": one.raw, "location": one.words} for one in row.places
-                ],
-                "time_zone": facilities.ZONES.get(state or "", zone),
-            }
+            return _words_of_service(report, row) | {"time_zone": facilities.ZONES.get(state or "", zone)}
 
         def weigh(loaded: Mapping[str, Any]) -> WeighedService:
             weighed = _weigh_service(session, loaded)
@@ -670,9 +882,128 @@ def import_services(
                 _announce(session, report, loaded["provider"]["name"])
             return weighed
 
-        _run(session, actor, report, page.rows, Importer(import_service, words, weigh), progress=progress)
+        how = Importer(import_service, installation, words, weigh)
+        _run(session, actor, report, page.rows, how, progress=progress)
         _record_file(session, actor, report, content)
     return report
+
+
+def _words_of_service(report: Report, row: hsds.ServiceRow) -> dict[str, Any]:
+    """Return a service's words; languages that have no code here are noted."""
+    program, unknown = _service_words(row.raw)
+    for language in unknown:
+        report.note(f"languages: {language}", "no_such_code", row.at)
+    return {
+        "source_id": row.id,
+        "source_fields": row.raw,
+        "program": program,
+        "status": row.status,
+        "provider_id": row.organization_id,
+        "provider_fields": row.organization,
+        "provider": row.organization_words,
+        "places": [{"source_id": one.id, "source_fields": one.raw, "location": one.words} for one in row.places],
+    }
+
+
+class FileContent(fields.Field[bytes]):
+    """A text file: bytes from a form, its text in JSON. At most 10 MB."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bytes:  # noqa: ARG002
+        """Return the bytes; what is wrong with them as a file is said when it is read."""
+        if not isinstance(value, bytes | str):
+            raise ValidationError("wrong_type")
+        try:
+            content = value.encode() if isinstance(value, str) else value
+        except UnicodeEncodeError:
+            raise ValidationError("not_text") from None
+        if len(content) > MOST_UPLOADED:
+            raise ValidationError("upload_too_large")
+        return content
+
+
+class ReadFileIn(Takes):
+    """A file to read in, and whether it is only to be checked."""
+
+    name = line(255)
+    content = FileContent(
+        required=True,
+        error_messages={"required": "no_file", "null": "no_file"},
+        metadata={"type": "string", "description": "The file's text: CSV of an agency, HSDS 3.0 JSON of others."},
+    )
+    dry_run = yes_no()
+
+
+def read_file_in(
+    session: Session, actor: Actor, *, name: str, content: bytes, dry_run: bool = False, key: str | None = None
+) -> Report:
+    """Read a file in to the actor's own organization; return what became of its rows, or would become of them.
+
+    An agency reads facilities in, a community organization its own services. All of it becomes the organization's own;
+    a row that is another's is refused. Under a `key` it is done once: the report of the first time is returned.
+
+    Raises:
+        NotFoundError, NotPermittedError: the actor administers no organization; the refusal is on record.
+        InvalidInputError: the file cannot be read at all, or holds more than `MOST_ROWS`; nothing was changed.
+        KeyReusedError: another file was sent under this key.
+    """
+    own = q.administered(session, actor, import_own_file.records)
+    own_id, format_ = own.id, FACILITIES if own.is_agency else SERVICES
+    said = {"name": name, "digest": hashlib.sha256(content).hexdigest()}
+    if key is not None and not dry_run:
+        before = done_before(session, import_own_file, actor=actor, target=own_id, key=key, said=said)
+        if before is not None:
+            return Report.of(before)
+    report = Report(format_, name, dry_run)
+    with _reading(report):
+        if format_ == FACILITIES:
+            rows = _of_one_agency(facilities.read(content, MOST_ROWS))
+            _run(session, actor, report, rows, _own_facilities(session, own))
+        else:
+            page = hsds.read(content, MOST_ROWS)
+            report.pages = page.pages
+            _run(session, actor, report, page.rows, _own_services(session, own, report))
+    if report.unread is not None:
+        why, which = report.unread
+        fault = f"file.{why}"
+        raise InvalidInputError({"content": [fault]}, **({"which": which} if which else {}))
+    if not dry_run and report.stopped is None:
+        data = _counted(report, content) | {"report": report.details()}
+        run = execute(session, import_own_file, actor=actor, target=own_id, data=data, key=key, said=said)
+        return Report.of(run)
+    return report
+
+
+def _of_one_agency(rows: Sequence[facilities.FacilityRow]) -> list[facilities.FacilityRow]:
+    """Leave out what a row says of whose it is: all of them are one agency's."""
+    return [
+        replace(row, agency=None, notes=tuple(one for one in row.notes if one[1] != "county_not_named")) for row in rows
+    ]
+
+
+def _own_facilities(session: Session, own: Organization) -> Importer[facilities.FacilityRow]:
+    agency_id = own.id
+
+    def words(row: facilities.FacilityRow) -> Mapping[str, Any]:
+        return {"source_id": row.id, "source_fields": row.raw, "facility": row.words}
+
+    def weigh(loaded: Mapping[str, Any]) -> WeighedFacility:
+        return _weigh_facility(session, {**loaded, "agency_id": agency_id})
+
+    return Importer(import_own_facility, own, words, weigh)
+
+
+def _own_services(session: Session, own: Organization, report: Report) -> Importer[hsds.ServiceRow]:
+    organization_id = own.id
+    known_as: list[str] = []
+
+    def weigh(loaded: Mapping[str, Any]) -> WeighedService:
+        weighed = _weigh_service(session, loaded, own=organization_id)
+        known_as.append(loaded["provider_id"])
+        if known_as[0] != loaded["provider_id"]:  # two providers of its name: it is known by the first one's id
+            raise OtherOrganizationError
+        return weighed
+
+    return Importer(import_own_service, own, partial(_words_of_service, report), weigh)
 
 
 @contextmanager
@@ -680,7 +1011,8 @@ def _reading(report: Report) -> Iterator[None]:
     try:
         yield
     except (facilities.UnreadableFileError, hsds.UnreadableFileError) as fault:
-        report.unread = (fault.code, fault.facts)
+        at = f"{fault.code}_at"
+        report.unread = (at if fault.facts and at in WHOLE_FILE else fault.code, ", ".join(map(plain, fault.facts)))
 
 
 def _content(path: Path, most: int) -> bytes:
@@ -708,7 +1040,7 @@ def _announce(session: Session, report: Report, name: str) -> None:
     """Note that an organization is added, and whether one of its name is here already."""
     report.organizations.append(name)
     if q.organizations_called(session, name):
-        report.note(f"organization: {_plain(name)}", "same_name", 0)
+        report.note(f"organization: {plain(name)}", "same_name", 0)
 
 
 def _run(
@@ -718,19 +1050,17 @@ def _run(
     rows: Sequence[Row],
     how: Importer[Row],
     *,
-    progress: bool,
+    progress: bool = False,
 ) -> None:
-    installation = organizations.installation(session)
-    if report.dry_run and not p.runs_imports(actor, installation):
+    if report.dry_run and not any(all(may(actor, how.on) for may in clause) for clause in how.what.allow):
         raise NotPermittedError
-    target = installation.id
+    target = how.on.id
     report.rows = len(rows)
-    for row in _followed(rows, f"Reading {_plain(report.file)}", progress=progress):
-        label = " ".join(part for part in (_plain(row.name), f"({_plain(row.id)})" if row.id else "") if part)
+    for row in _followed(rows, f"Reading {plain(report.file)}", progress=progress):
+        label = " ".join(part for part in (plain(row.name), f"({plain(row.id)})" if row.id else "") if part)
         if row.faults:
-            report.refused.append(
-                Refused(row.at, label, [(where, why) for where, all_ in row.faults.items() for why in all_])
-            )
+            reasons = [(where, why) for where, all_ in row.faults.items() for why in all_]
+            report.refused.append(Refused(row.at, label, reasons[:MOST_REASONS]))
             continue
         known = len(report.organizations)
         try:
@@ -770,16 +1100,20 @@ def _in_source(where: str) -> str:
 def _record_file(session: Session, actor: Actor, report: Report, content: bytes) -> None:
     if report.dry_run or report.stopped is not None:
         return
-    data = {
+    target = organizations.installation(session).id
+    execute(session, import_file, actor=actor, target=target, data=_counted(report, content))
+
+
+def _counted(report: Report, content: bytes) -> dict[str, Any]:
+    return {
         "format": report.format,
         "digest": hashlib.sha256(content).hexdigest(),
-        "name": _plain(report.file)[:255],
+        "name": plain(report.file)[:255],
         "added": report.added,
         "changed": len(report.changed),
         "unchanged": report.unchanged,
         "refused": len(report.refused),
     }
-    execute(session, import_file, actor=actor, target=organizations.installation(session).id, data=data)
 
 
 def _followed(rows: Sequence[T], label: str, *, progress: bool) -> Iterator[T]:
@@ -800,20 +1134,25 @@ def _followed(rows: Sequence[T], label: str, *, progress: bool) -> Iterator[T]:
 
 # --- the report -------------------------------------------------------------------------------------------------------
 
-_WHOLE_FILE: Final[Mapping[str, str]] = {
-    "too_large": "the file is larger than 50 MB.",
-    "not_utf8": "the file is not UTF-8 text{at}. Save it as UTF-8 and try again.",
-    "empty_file": "the file has no rows.",
-    "no_header": "the first line does not name columns.",
-    "missing_columns": "these columns are missing: {facts}. A missing column would read as 'every value is gone'.",
-    "repeated_columns": "these columns stand there twice: {facts}.",
-    "not_json": "the file is not JSON{at}.",
-    "no_contents": "the file is neither a page with 'contents' nor a list of services.",
-    "unknown_organization": "there is no organization {facts} here.",
-    "several_organizations": "more than one organization is called {facts}. Give its id.",
-    "not_an_agency": "{facts} is no agency, and only agencies have facilities.",
+#: Why nothing of a file was read. The terminal says it as it stands, the doors in the reader's language; so all below.
+WHOLE_FILE: Final[Mapping[str, str]] = {
+    "too_large": "The file is larger than 50 MB.",
+    "not_utf8": "The file is not UTF-8 text. Save it as UTF-8 and try again.",
+    "not_utf8_at": "The file is not UTF-8 text (line %(which)s). Save it as UTF-8 and try again.",
+    "empty_file": "The file has no rows.",
+    "no_header": "The first line does not name columns.",
+    "missing_columns": "These columns are missing: %(which)s. A missing column would read as 'every value is gone'.",
+    "repeated_columns": "These columns stand there twice: %(which)s.",
+    "too_many_columns": "The file has more than %(which)s columns.",
+    "too_many_rows": "The file has more than %(which)s rows. Split it, or ask who runs the service to read it in.",
+    "not_json": "The file is not JSON.",
+    "not_json_at": "The file is not JSON (line %(which)s).",
+    "no_contents": "The file is neither a page with 'contents' nor a list of services.",
+    "unknown_organization": "There is no organization %(which)s here.",
+    "several_organizations": "More than one organization is called %(which)s. Give its id.",
+    "not_an_agency": "%(which)s is no agency, and only agencies have facilities.",
 }
-_REASONS: Final[Mapping[str, str]] = {
+REASONS: Final[Mapping[str, str]] = {
     "holds_nobody": "it holds nobody: a total or an office, not a facility",
     "not_active": "its source says that it takes nobody (inactive or defunct)",
     "broken_quotes": "its quotation marks do not close on this line",
@@ -841,13 +1180,14 @@ _REASONS: Final[Mapping[str, str]] = {
     "not_an_object": "is not an object",
     "wrong_type": "is not the kind of value expected",
     "other_agency": "it is here already, under another agency",
+    "other_organization": "it is another organization's",
     "place_ended": "it is here already, and no longer used",
     "program_closed": "it is here already, and closed",
     "organization_ended": "its organization no longer takes part",
     "wrong_side": "its organization stands on the other side",
     "conflicting_entry": "there is an entry that excludes it",
 }
-_NOTES: Final[Mapping[str, str]] = {
+NOTES: Final[Mapping[str, str]] = {
     "middle_of_state": "the middle of the state, not a place: left out of the facility",
     "half_a_point": "only one of the two is there: left out",
     "no_such_code": "no code for it here: left out of the coded field",
@@ -864,14 +1204,13 @@ _NOTES: Final[Mapping[str, str]] = {
 
 
 def _told(report: Report) -> Iterator[str]:
-    unit = "line" if report.format == FACILITIES else "service"
-    yield f"{'Facilities' if report.format == FACILITIES else 'Services'} from {_plain(report.file)}"
+    unit = report.unit
+    yield f"{'Facilities' if report.format == FACILITIES else 'Services'} from {plain(report.file)}"
     if report.dry_run:
         yield "Dry run: nothing was changed."
     if report.unread is not None:
-        why, facts = report.unread
-        line_of_it = f" (line {facts[0]})" if facts else ""
-        yield "Nothing was read: " + _WHOLE_FILE[why].format(facts=", ".join(map(_plain, facts)), at=line_of_it)
+        why, which = report.unread
+        yield "Nothing was read. " + WHOLE_FILE[why] % {"which": which}
         return
     yield (
         f"{report.rows} rows: {report.added} added, {len(report.changed)} changed, {report.unchanged} left alone, "
@@ -889,9 +1228,7 @@ def _told_rows(report: Report, unit: str) -> Iterator[str]:
     if report.refused:
         yield "Refused:"
         for row in report.refused:
-            whys = "; ".join(
-                f"{_plain(where)}{': ' if where else ''}{_reason(why, unit)}" for where, why in row.reasons
-            )
+            whys = "; ".join(f"{plain(where)}{': ' if where else ''}{reason(why, unit)}" for where, why in row.reasons)
             yield f"  {unit} {row.at}{f', {row.label}' if row.label else ''}: {whys}"
     if report.changed:
         yield "Changed:"
@@ -902,23 +1239,30 @@ def _told_rows(report: Report, unit: str) -> Iterator[str]:
     if report.organizations:
         side = "Agencies" if report.format == FACILITIES else "Community organizations"
         yield f"{side} added ({len(report.organizations)}):"
-        yield from (f"  {_plain(name)}" for name in sorted(report.organizations))
+        yield from (f"  {plain(name)}" for name in sorted(report.organizations))
         if report.format == SERVICES:
             yield "  Whether each runs a Part 2 program is unknown until somebody who knows says so."
+    yield from _told_notes(report, unit)
+
+
+def _told_notes(report: Report, unit: str) -> Iterator[str]:
     if report.notes:
         yield "Kept as the source says it, but:"
         for (where, why), lines in sorted(report.notes.items()):
             places = "" if lines == [0] else f" ({unit}{'s' if len(lines) > 1 else ''} {_some(lines)})"
-            yield f"  {_plain(where)}: {_NOTES[why]}{places}"
+            yield f"  {plain(where)}: {NOTES[why]}{places}"
+        if report.more_notes:
+            yield f"  … and {report.more_notes} more"
     if report.without_field:
-        yield f"Kept whole, without a field of their own: {', '.join(map(_plain, sorted(report.without_field)))}."
+        yield f"Kept whole, without a field of their own: {', '.join(map(plain, sorted(report.without_field)))}."
 
 
-def _reason(why: str, unit: str) -> str:
+def reason(why: str, unit: str, said: Callable[[str], str] = str) -> str:
+    """Return in words why a row was refused; `unit` is what the file is made of, `said` the reader's language."""
     name, *values = why.split(".")
     if name == "repeated_id":
         values = [f"{unit} {values[0]}"]
-    return _REASONS.get(name, name.replace("_", " ")).format(*values)
+    return said(REASONS.get(name, name.replace("_", " "))).format(*values)
 
 
 def _some(lines: Sequence[int]) -> str:
@@ -926,7 +1270,7 @@ def _some(lines: Sequence[int]) -> str:
     return shown if len(lines) <= 10 else f"{shown} and {len(lines) - 10} more"  # noqa: PLR2004  # fits a line
 
 
-def _plain(said: str) -> str:
+def plain(said: str) -> str:
     """Return text that a terminal only shows: no control characters, not endless."""
     shown = "".join("?" if unicodedata.category(sign) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else sign for sign in said)
     return shown if len(shown) <= 80 else shown[:79] + "…"  # noqa: PLR2004  # fits a line

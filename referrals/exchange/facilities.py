@@ -55,6 +55,8 @@ JURISDICTIONS: Final = ("state", "county", "federal", "immigration")
 MOST_BYTES: Final = 50 * 1024 * 1024
 #: A quoted cell that runs over more lines than this lost its closing quote.
 MOST_LINES: Final = 50
+#: Real lists have 25 columns; without a bound a file of nothing but columns would cost more than its size.
+MOST_COLUMNS: Final = 200
 
 KINDS: Final[Mapping[str, str]] = {
     "prison": "prison",
@@ -184,11 +186,12 @@ class FacilityRow:
     notes: tuple[tuple[str, str], ...] = ()
 
 
-def read(content: bytes) -> list[FacilityRow]:
+def read(content: bytes, most_rows: int | None = None) -> list[FacilityRow]:
     """Read a file. Each row is there, with its faults if it has any.
 
     Raises:
-        UnreadableFileError: not UTF-8 text, larger than 50 MB, no rows, or without one of the 25 columns.
+        UnreadableFileError: not UTF-8 text, larger than 50 MB, no rows or more than `most_rows`, or without one of the
+        25 columns.
     """
     if len(content) > MOST_BYTES:
         raise UnreadableFileError("too_large")
@@ -212,6 +215,8 @@ def read(content: bytes) -> list[FacilityRow]:
         if row.id and not row.faults and (before := first_at.setdefault(row.id, at)) != at:
             row = FacilityRow(at, row.id, row.name, faults={"Facility.ID": (f"repeated_id.{before}",)})
         rows.append(row)
+        if most_rows is not None and len(rows) > most_rows:
+            raise UnreadableFileError("too_many_rows", f"{most_rows:,}")
     return rows
 
 
@@ -250,6 +255,8 @@ def _records(lines: list[str]) -> Iterator[tuple[int, list[str] | None]]:
 
 
 def _checked_header(header: list[str] | None) -> list[str]:
+    if header is not None and len(header) > MOST_COLUMNS:
+        raise UnreadableFileError("too_many_columns", str(MOST_COLUMNS))
     if header is None or any(_not_text(name) for name in header):
         raise UnreadableFileError("not_utf8" if header and any(_broken(name) for name in header) else "no_header")
     if missing := [name for name in COLUMNS if name not in header]:

@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final, NoReturn, Self, TypeAlias
 
 Faults: TypeAlias = dict[str, tuple[str, ...]]
@@ -25,6 +26,8 @@ MOST_BYTES: Final = 50 * 1024 * 1024
 MOST_CHARACTERS: Final = 200_000
 MOST_TEXT: Final = 20_000
 DEEPEST: Final = 20
+#: Faults of one service that are named: nobody mends more at once, and a service of nothing but faults may be large.
+MOST_FAULTS: Final = 50
 
 _ACTIVE: Final = "active"
 #: `!` after a kind: required. `[x]`: a list of x. Kinds in capitals are objects.
@@ -404,11 +407,12 @@ class Page:
     pages: int = 1
 
 
-def read(content: bytes) -> Page:
-    """Read a file. Each service is there, with its faults if it has any.
+def read(content: bytes, most_rows: int | None = None) -> Page:
+    """Read a file. Each service is there, with its faults if it has any (the first 50).
 
     Raises:
-        UnreadableFileError: not UTF-8, not JSON, larger than 50 MB, or neither a page nor a list of services.
+        UnreadableFileError: not UTF-8, not JSON, larger than 50 MB, neither a page nor a list of services, or more of
+        them than `most_rows`.
     """
     whole = _parsed(content)
     pages = 1
@@ -422,6 +426,8 @@ def read(content: bytes) -> Page:
         raise UnreadableFileError("no_contents")
     if not whole:
         raise UnreadableFileError("empty_file")
+    if most_rows is not None and len(whole) > most_rows:
+        raise UnreadableFileError("too_many_rows", f"{most_rows:,}")
     first: dict[str, int] = {}
     organizations: dict[str, Mapping[str, Any]] = {}
     locations: dict[str, Mapping[str, Any]] = {}
@@ -488,7 +494,7 @@ def _row(
     service_id, name = (one if isinstance(one := service.get(key), str) else "" for key in ("id", "name"))
     faults: Faults = {}
     notes: list[tuple[str, str]] = []
-    for path, fault in _faults(service, "SERVICE", "", 0, notes):
+    for path, fault in islice(_faults(service, "SERVICE", "", 0, notes), MOST_FAULTS):
         faults[path] = (*faults.get(path, ()), fault)
     if not faults and len(json.dumps(service)) > MOST_CHARACTERS:
         faults[""] = ("too_long",)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped
 
-from referrals.kernel.errors import RuleBrokenError
+from referrals.kernel.errors import RuleBrokenError, UnavailableError
 from referrals.kernel.orm import Identified, personal, public
 
 #: The formats read in, as they stand in `source` columns and in the log.
@@ -24,6 +24,12 @@ class OtherAgencyError(RuleBrokenError):
     code = "other_agency"
 
 
+class OtherOrganizationError(RuleBrokenError):
+    """The row, or a part of it, is another organization's."""
+
+    code = "other_organization"
+
+
 class AlreadyImportedError(RuleBrokenError):
     """Somebody else read the same row in meanwhile: there is nothing left to do."""
 
@@ -36,12 +42,22 @@ class NotActiveError(RuleBrokenError):
     code = "not_active"
 
 
+class ImportStoppedError(UnavailableError):
+    """A row could not be put on record. What came before it is in; the same file again goes on from there."""
+
+    code = "import_stopped"
+
+
 class ImportedFile(Identified):
-    """One run of an importer over one file: how many rows went where. The rows' own events say the rest."""
+    """One run of an importer over one file: how many rows went where. The rows' own events say the rest.
+
+    `organization_id` is whose run it was; without one it was the operator's, for the whole installation.
+    """
 
     __tablename__ = "imported_file"
     __table_args__ = (CheckConstraint("format IN ('facilities_csv', 'hsds_3_0')", name="format"),)
 
+    organization_id: Mapped[UUID | None] = public(ForeignKey("organization.id"), index=True)
     format: Mapped[str] = public()
     #: SHA-256 of the file's bytes, in hex: the same file is known again.
     digest: Mapped[str] = public()
@@ -52,3 +68,10 @@ class ImportedFile(Identified):
     refused: Mapped[int] = public()
     imported_at: Mapped[datetime] = public()
     imported_by: Mapped[UUID | None] = public()
+    #: The rows somebody has to know of (`Report.details()`), so that an organization can look them up again.
+    report: Mapped[dict[str, Any] | None] = personal(JSON(none_as_null=True))
+
+    @property
+    def rows(self) -> int:
+        """How many rows the file has."""
+        return self.added + self.changed + self.unchanged + self.refused

@@ -1,16 +1,28 @@
-"""Finding again what an import brought before. Nothing here is about a participant."""
+"""What was read in before: rows found again, and an organization's own files. Nothing here is about a participant."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from referrals.exchange.models import ImportedFile
+from referrals.kernel.actor import Actor
+from referrals.kernel.errors import NotFoundError, NotPermittedError
+from referrals.kernel.look import declare_look, note, refuse
+from referrals.organization import queries as organizations
 from referrals.organization.models import Facility, Location, Organization
+from referrals.organization.policy import administers_it
 from referrals.program.models import Program
+
+LISTED: Final = declare_look("exchange.files_listed", "the files that an organization read in")
+VIEWED: Final = declare_look("exchange.file_viewed", "what became of the rows of a file")
+PURPOSE: Final = "administration"
+#: How many files a page lists.
+PAGE: Final = 25
 
 
 def organization_from(session: Session, source: str, source_id: str) -> Organization | None:
@@ -56,6 +68,52 @@ def first_zone(session: Session) -> str:
     return session.scalars(select(Organization.time_zone).order_by(Organization.id).limit(1)).first() or "UTC"
 
 
-def imported_files(session: Session, *, limit: int = 50) -> list[ImportedFile]:
-    """Return the latest runs of the importers, newest first."""
-    return list(session.scalars(select(ImportedFile).order_by(ImportedFile.id.desc()).limit(limit)))
+def administered(session: Session, actor: Actor, wanted: str) -> Organization:
+    """Return the organization that the actor administers; `wanted` names the act or the look it is for.
+
+    Raises:
+        NotFoundError: the actor has no organization.
+        NotPermittedError: the actor is no administrator of it; the refusal is on record (S-210).
+    """
+    own = organizations.own_or_none(session, actor)
+    if own is None:
+        raise NotFoundError
+    if not administers_it(actor, own):
+        code = NotPermittedError.code
+        refuse(session, actor, wanted, row_type="organization", target=own.id, purpose=PURPOSE, code=code)
+        raise NotPermittedError
+    return own
+
+
+def own_files(
+    session: Session, actor: Actor, *, after: UUID | None = None, limit: int = PAGE
+) -> tuple[list[ImportedFile], UUID | None]:
+    """Return a page of the files that the actor's organization read in, newest first, and the id to go on after.
+
+    Raises:
+        NotFoundError, NotPermittedError: as `administered()`.
+    """
+    own = administered(session, actor, LISTED)
+    statement = select(ImportedFile).where(ImportedFile.organization_id == own.id)
+    if after is not None:
+        statement = statement.where(ImportedFile.id < after)
+    rows = list(session.scalars(statement.order_by(ImportedFile.id.desc()).limit(limit + 1)))
+    note(session, actor, records=LISTED, purpose=PURPOSE, count=len(rows[:limit]))
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def own_file(session: Session, actor: Actor, file_id: UUID) -> ImportedFile:
+    """Return one file that the actor's organization read in.
+
+    Raises:
+        NotPermittedError: the actor is no administrator.
+        NotFoundError: there is none with this id, or it is elsewhere. Both refusals are on record.
+    """
+    own = administered(session, actor, VIEWED)
+    statement = select(ImportedFile).where(ImportedFile.id == file_id, ImportedFile.organization_id == own.id)
+    row = session.scalars(statement).one_or_none()
+    if row is None:
+        refuse(session, actor, VIEWED, row_type="imported_file", target=file_id, purpose=PURPOSE)
+        raise NotFoundError
+    note(session, actor, records=VIEWED, purpose=PURPOSE, count=1)
+    return row

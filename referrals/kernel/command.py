@@ -237,10 +237,12 @@ def execute(
     expect: int | None = None,
     if_match: bool = False,
     key: str | None = None,
+    said: Mapping[str, Any] | None = None,
 ) -> R:
     """Run one command on one row in one transaction, and commit it with its record.
 
     `expect` is the `version` the caller saw (from If-Match when `if_match`), `key` an idempotency key of that caller.
+    `said` is what the caller sent under the key, where `data` was made from it on the way (see `done_before()`).
 
     Raises:
         InvalidInputError: the words are wrong (nothing was attempted, nothing recorded).
@@ -253,7 +255,8 @@ def execute(
     work = _begin(session, what, actor)
     try:
         try:
-            return _attempt(work, what, target, words, _Terms(data, expect, key, if_match=if_match))
+            terms = _Terms(data if said is None else said, expect, key, if_match=if_match)
+            return _attempt(work, what, target, words, terms)
         except (InvalidInputError, UnavailableError):
             raise
         except (RefusedError, StaleDataError, IntegrityError) as fault:
@@ -280,9 +283,9 @@ def _refusal_for(fault: RefusedError | StaleDataError | IntegrityError) -> Refus
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """On which terms the caller asks: the body as given, the version they saw, their idempotency key."""
+    """On which terms the caller asks: what they sent, the version they saw, their idempotency key."""
 
-    data: Mapping[str, Any]
+    said: Mapping[str, Any]
     expect: int | None
     key: str | None
     if_match: bool
@@ -290,7 +293,8 @@ class _Terms:
 
 def _attempt(work: Work, what: Command[S, R], target: UUID, words: Mapping[str, Any], terms: _Terms) -> R:
     thing = work.target = _target(work.session, what, work.actor, target)
-    if terms.key is not None and (kept := _kept(work, what, terms.key, terms.data)) is not None:
+    digest = _digest(work.session, what, target, terms.said) if terms.key is not None else b""
+    if terms.key is not None and (kept := _kept(work.session, what, work.actor, terms.key, digest)) is not None:
         work.session.rollback()
         return _replayed(work.session, what, kept)
     if not any(all(may(work.actor, thing) for may in clause) for clause in what.allow):
@@ -298,7 +302,16 @@ def _attempt(work: Work, what: Command[S, R], target: UUID, words: Mapping[str, 
     _check_version(what, thing, terms.expect, if_match=terms.if_match)
     result = what.act(work, thing, **words)
     if terms.key is not None:
-        _keep_key(work, what, terms.key, terms.data, result.id)
+        work.keep(
+            KeptKey(
+                user_id=work.actor.me,
+                key=terms.key,
+                command=what.records,
+                digest=digest,
+                result_id=result.id,
+                at=work.now,
+            )
+        )
     _finish(work.session, work)
     return result
 
@@ -447,30 +460,29 @@ def _record_refusal(
     commit(session)
 
 
-def _kept(work: Work, what: Command[Any, Any], key: str, data: Mapping[str, Any]) -> KeptKey | None:
-    kept = work.session.get(KeptKey, (work.actor.me, key))
-    if kept is not None and (kept.command, kept.digest) != (what.records, _digest(work, what, data)):
+def done_before(
+    session: Session, what: Command[Any, R], *, actor: Actor, target: UUID, key: str, said: Mapping[str, Any]
+) -> R | None:
+    """Return what an act under this key led to, if it was done; whoever takes several steps asks before the first.
+
+    Raises:
+        KeyReusedError: the key was used for something else.
+        NotFoundError: what it led to is no longer there.
+    """
+    kept = _kept(session, what, actor, key, _digest(session, what, target, said))
+    return _replayed(session, what, kept) if kept is not None else None
+
+
+def _kept(session: Session, what: Command[Any, Any], actor: Actor, key: str, digest: bytes) -> KeptKey | None:
+    kept = session.get(KeptKey, (actor.me, key))
+    if kept is not None and (kept.command, kept.digest) != (what.records, digest):
         raise KeyReusedError
     return kept
 
 
-def _keep_key(work: Work, what: Command[Any, Any], key: str, data: Mapping[str, Any], result: UUID) -> None:
-    work.keep(
-        KeptKey(
-            user_id=work.actor.me,
-            key=key,
-            command=what.records,
-            digest=_digest(work, what, data),
-            result_id=result,
-            at=work.now,
-        )
-    )
-
-
-def _digest(work: Work, what: Command[Any, Any], data: Mapping[str, Any]) -> bytes:
-    target = work.target.id if work.target is not None else ""
-    body = repr((what.records, str(target), sorted((str(k), repr(v)) for k, v in data.items())))
-    return crypto.mac(work.session, "cell-digest", body.encode())
+def _digest(session: Session, what: Command[Any, Any], target: UUID, said: Mapping[str, Any]) -> bytes:
+    body = repr((what.records, str(target), sorted((str(k), repr(v)) for k, v in said.items())))
+    return crypto.mac(session, "cell-digest", body.encode())
 
 
 def _replayed(session: Session, what: Command[Any, R], kept: KeptKey) -> R:

@@ -79,7 +79,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One entry of the JSON door, for the OpenAPI document and the parity test."""
+    """One entry of the JSON door, for the OpenAPI document and the parity test.
+
+    What `creates` may be asked to `check` only: then nothing is made, and the answer is 200.
+    """
 
     method: str
     rule: str
@@ -90,6 +93,7 @@ class Operation:
     command: Command[Any, Any] | None
     many: bool = False
     creates: bool = False
+    checks: bool = False
 
 
 OPERATIONS: list[Operation] = []
@@ -258,7 +262,7 @@ class Act:
         """Take the form; on a fault show it again with everything that was typed."""
         try:
             given = self.reads(self.what.takes)
-            row = run(self.what, self.target(ids), given, expect=_form_version(), key=_form_key())
+            row = run(self.what, self.target(ids), given, expect=_form_version(), key=form_key())
         except InvalidInputError as fault:
             return self._again(fault, fault.fields, ids)
         except RuleBrokenError as refusal:
@@ -431,7 +435,7 @@ def idempotency_key() -> str | None:
     return key
 
 
-def _form_key() -> str | None:
+def form_key() -> str | None:
     """Return the form's own key; nobody in particular has none, since keys are kept by user."""
     key = request.form.get("idempotency_key", "")
     return key if _is_key(key) and current_actor().user_id is not None else None

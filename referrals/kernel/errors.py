@@ -50,9 +50,9 @@ class InvalidInputError(RefusedError):
     code = "invalid_input"
     status = 422
 
-    def __init__(self, fields: FieldFaults) -> None:
-        """Keep the codes by field."""
-        super().__init__()
+    def __init__(self, fields: FieldFaults, **facts: Any) -> None:
+        """Keep the codes by field, and the facts that their sentences need."""
+        super().__init__(**facts)
         self.fields = fields
 
 

@@ -290,6 +290,8 @@ def _responses(one: Operation) -> Json:
     if headers:
         done["headers"] = headers
     answers: Json = {status: done}
+    if one.checks:
+        answers["200"] = {"description": "Checked only; nothing was made.", "content": done["content"]}
     if one.method == "GET" and _has_version(one):
         answers["304"] = {"description": "It has not changed."}
     for code in sorted(_refusals(one)):

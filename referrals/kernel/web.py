@@ -455,7 +455,7 @@ def problem(
             body["facts"] = shown
         if faults:
             body["errors"] = [
-                {"field": name, "code": fault, "detail": sentence(fault)}
+                {"field": name, "code": fault, "detail": sentence(fault, facts)}
                 for name, codes in faults.items()
                 for fault in codes
             ]

@@ -17,6 +17,7 @@ import pytest
 from referrals import demo
 from tests.browser.conftest import DESK, PHONE
 from tests.browser.hands import Mouse
+from tests.factories.exchange import a_row, as_csv
 from tests.journeys.front import shown_by_an_app
 from tests.journeys.places import SHARED, Place, consent
 
@@ -52,6 +53,8 @@ REFERRAL_FOR = {
     "outcome": "ended",
     "dispute": "ended",
 }
+#: A file with a row that goes in and rows that are refused, so that its report has something in it.
+A_LIST = as_csv(a_row(1, Different_Operator="A company"), a_row(2, Zipcode="?"), a_row(1)).decode()
 TITLE = re.compile(r"^(Error: )?\S.* – Throughgate$")  # noqa: RUF001  # the dash that stands there
 ZONE = ZoneInfo(demo.ZONE)
 
@@ -139,6 +142,7 @@ def things(people: dict[str, Any]) -> dict[str, str]:
         "partner-rules": maria.every(f"/partnerships/{agreement}/rules")[0]["id"],
         "assignments": walsh.every(f"/participants/{dee}/care-team")[0]["id"],
         "organization": maria.me,
+        "imports": people["lee"].do("/organization/imports", {"name": "list.csv", "content": A_LIST})["id"],
         "oversight": people["noor"].every("/oversight/events?action=referral.sent")[0]["id"],
     }
 
@@ -183,6 +187,8 @@ def _filled(things: dict[str, str]) -> Callable[[str], str]:
             return rule
         before, _, after = rule.partition("/<uuid:target>")
         kind = before.strip("/").split("/")[0]
+        if before == "/organization/imports":
+            kind = "imports"
         if kind == "referrals":
             kind = REFERRAL_FOR.get(after.strip("/"), "sent")
         return rule.replace("<uuid:target>", things[kind])
@@ -276,6 +282,7 @@ FORMS = {
     "/referrals/{sent}/refusal": "dana",
     "/referrals/{working}/closing-report/new": "dana",
     "/organization/people/new": "kai",
+    "/organization/imports": "kai",
     "/partnerships/{partnerships}/rules/new": "walsh",
 }
 
@@ -305,6 +312,28 @@ def test_forms_that_were_sent_empty_say_what_to_do(
             goal = str(link.get_attribute("href")).removeprefix("#")
             if not one.page.evaluate("id => Boolean(document.getElementById(id))", goal):
                 found.append(f"{path}: the summary leads to {goal!r}, which is not on the page")
+    assert "\n".join(found) == ""
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_file_is_checked_and_read_in(visitor: Callable[..., Any], people: dict[str, Any], *, scripts: bool) -> None:
+    assert people
+    one = visitor(width=PHONE, scripts=scripts).come_back("lee")
+    hand = Mouse(one)
+    file = {"name": "list.csv", "mimeType": "text/csv", "buffer": A_LIST.replace("PINE", "OAK").encode()}
+    found: list[str] = []
+    for only_check, heading in ((True, "Check of list.csv"), (False, "list.csv")):
+        one.go("/organization")
+        hand.follow("Read in a file of facilities")
+        one.page.get_by_label("File", exact=True).set_input_files(file)
+        if only_check:
+            hand.tick("Only check the file. Change nothing.")
+        hand.press("Read the file in")
+        assert hand.heading() == heading
+        assert hand.reads("Zipcode: is no ZIP code.")
+        found += faults_of(one, heading) if scripts else ()
+    hand.follow("See your facilities")
+    assert hand.heading() == "Facilities"
     assert "\n".join(found) == ""
 
 

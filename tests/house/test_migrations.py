@@ -158,6 +158,37 @@ def test_every_migration_goes_up_and_down_and_up_again(blank: Engine) -> None:
     assert tables(blank) == stood[revisions()[-1]]
 
 
+def test_files_that_were_read_in_stay_when_they_learn_whose_they_are(blank: Engine) -> None:
+    """0014 builds the table anew on SQLite: its rows go with it, up and down."""
+    go(blank, alembic.upgrade, "0013")
+    kept = {
+        "id": "01890000000070008000000000000001",
+        "revision": 1,
+        "format": "hsds_3_0",
+        "digest": "0" * 64,
+        "name": "made-up.json",
+        "added": 3,
+        "changed": 2,
+        "unchanged": 1,
+        "refused": 0,
+        "imported_at": "2026-11-22 12:00:00+00:00",
+    }
+    columns = ", ".join(kept)
+    with blank.connect() as connection:
+        places = ", ".join(f":{name}" for name in kept)
+        connection.execute(text(f"INSERT INTO imported_file ({columns}) VALUES ({places})"), kept)  # noqa: S608  # ours
+        connection.commit()
+
+    def rows() -> list[Any]:
+        with blank.connect() as connection:
+            said = connection.execute(text("SELECT name, added, changed, unchanged, refused FROM imported_file"))
+            return [tuple(row) for row in said]
+
+    for direction, revision in ((alembic.upgrade, "0014"), (alembic.downgrade, "0013"), (alembic.upgrade, "head")):
+        go(blank, direction, revision)
+        assert rows() == [("made-up.json", 3, 2, 1, 0)]
+
+
 def test_nothing_is_left_behind_by_going_down(blank: Engine) -> None:
     go(blank, alembic.upgrade, "head")
     go(blank, alembic.downgrade, "base")

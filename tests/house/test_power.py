@@ -78,6 +78,8 @@ NO_DOOR: Final = {
     "import_facility": "one row of the operator's import",
     "import_service": "one row of the operator's import",
     "import_file": "the operator's import",
+    "import_own_facility": "one row of an organization's file",
+    "import_own_service": "one row of an organization's file",
 }
 
 

@@ -20,9 +20,10 @@ from tests.house.test_rooms import refusals, sources
 UNSEEN: Final = {
     "refused": "the root of the tree, never raised itself",
     "rule_broken": "the root of the rules, never raised itself",
-    "already_imported": "the operator's import names it in its report",
-    "not_active": "the operator's import names it in its report",
-    "other_agency": "the operator's import names it in its report",
+    "already_imported": "an import names it in its report",
+    "not_active": "an import names it in its report",
+    "other_agency": "an import names it in its report",
+    "other_organization": "an import names it in its report",
 }
 
 

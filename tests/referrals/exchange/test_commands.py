@@ -14,7 +14,7 @@ from referrals.exchange import commands as c
 from referrals.exchange.models import ImportedFile
 from referrals.kernel.actor import Actor, Role, system
 from referrals.kernel.command import execute
-from referrals.kernel.errors import NotPermittedError
+from referrals.kernel.errors import InvalidInputError, KeyReusedError, NotFoundError, NotPermittedError
 from referrals.kernel.session import HouseSession
 from referrals.organization import commands as organizations
 from referrals.organization.models import Facility, Location, Organization
@@ -31,6 +31,7 @@ from tests.factories.exchange import (
     saved,
 )
 from tests.factories.organization import a_community_organization, an_agency, last_event, someone
+from tests.factories.program import a_program
 
 OPERATOR = system("cli")
 
@@ -163,7 +164,7 @@ def test_a_refused_row_names_its_column_and_leaves_nothing_and_the_next_goes_in(
     assert tallied(report) == (1, 0, 0, 1)
     assert (report.refused[0].at, report.refused[0].reasons) == (2, [(where, why)])
     assert report.failed
-    assert f"line 2, {c._plain(a_row(1, **cells)['Name'])}" in report.told()
+    assert f"line 2, {c.plain(a_row(1, **cells)['Name'])}" in report.told()
     # The refused row's agency is not there either: all or nothing.
     assert [one.name for one in any_session.scalars(select(Organization))] == ["California: state facilities"]
 
@@ -434,6 +435,299 @@ def test_a_program_that_its_people_described_keeps_their_words(session: HouseSes
     report = services(session, tmp_path, a_service(name="The big kitchen", email="new@example.org"))
     assert report.changed[0].kept == ["program.email", "program.name"]
     assert session.scalars(select(Program.name)).one() == "Kitchen and company"
+
+
+# --- an organization's own files --------------------------------------------------------------------------------------
+
+
+def administrator(organization: Organization) -> Actor:
+    return someone(organization, Role.ADMINISTRATOR)
+
+
+def own(session: HouseSession, actor: Actor, content: bytes, **options: Any) -> c.Report:
+    return c.read_file_in(session, actor, name="made-up", content=content, **options)
+
+
+def kitchen(session: HouseSession, **said: Any) -> Organization:
+    """An organization that is called as the services' provider is."""
+    return a_community_organization(session, "FRIENDS of the kitchen", **said)
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.ADMINISTRATOR])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_only_an_administrator_reads_a_file_in_and_the_refusal_is_recorded(
+    session: HouseSession, role: Role, *, dry_run: bool
+) -> None:
+    for organization, content in (
+        (an_agency(session), as_csv(a_row())),
+        (kitchen(session), as_page(a_service())),
+    ):
+        actor = someone(organization, role)
+        with pytest.raises(NotPermittedError):
+            own(session, actor, content, dry_run=dry_run)
+        refusal = last_event(session)
+        assert (refusal["outcome"], refusal["code"], refusal["actor"]["id"], refusal["action"]) == (
+            "refused",
+            "not_permitted",
+            str(actor.me),
+            "exchange.own_file_imported",
+        )
+    assert counted(session, Facility, Program, ImportedFile) == [0, 0, 0]
+
+
+def test_somebody_of_no_organization_reads_nothing_in(session: HouseSession) -> None:
+    with pytest.raises(NotFoundError):
+        own(session, someone(None, Role.ADMINISTRATOR), as_csv(a_row()))
+
+
+def test_no_row_goes_in_to_another_organization_or_to_the_wrong_side(session: HouseSession, tmp_path: Path) -> None:
+    agency, community = an_agency(session), kitchen(session)
+    row = c.facilities.read(as_csv(a_row()))[0]
+    facility = {"source_id": row.id, "source_fields": row.raw, "facility": row.words}
+    for actor, target, refusal in (
+        (administrator(community), community, NotPermittedError),
+        (administrator(community), agency, NotFoundError),
+        (administrator(an_agency(session, "Delta")), agency, NotFoundError),
+        (OPERATOR, agency, NotPermittedError),
+    ):
+        with pytest.raises(refusal):
+            execute(session, c.import_own_facility, actor=actor, target=target.id, data=facility)
+        assert last_event(session)["outcome"] == "refused"
+    # The very words that the operator's import takes in, from the agency's administrator.
+    report = c.Report("hsds_3_0", "x", dry_run=False)
+    service = c._words_of_service(report, c.hsds.read(as_page(a_service())).rows[0])
+    with pytest.raises(NotPermittedError):
+        execute(session, c.import_own_service, actor=administrator(agency), target=agency.id, data=service)
+    assert counted(session, Facility, Program) == [0, 0]
+    assert tallied(services(session, tmp_path, a_service())) == (1, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "file.empty_file"),
+        (as_csv(a_row()).decode().encode("utf-16"), "file.not_utf8"),
+        (b"\x00\x01\x02", "file.no_header"),
+        (b"Name,State\nx,y\n", "file.missing_columns"),
+        (",".join(f"c{number}" for number in range(300)).encode(), "file.too_many_columns"),
+        (as_csv(*map(a_row, range(c.MOST_ROWS + 1))), "file.too_many_rows"),
+        (as_page(a_service()), "file.missing_columns"),
+    ],
+)
+def test_an_agencys_file_that_cannot_be_read_changes_nothing(session: HouseSession, content: bytes, code: str) -> None:
+    actor = administrator(an_agency(session))
+    before = actions(session)
+    for dry_run in (True, False):
+        with pytest.raises(InvalidInputError) as fault:
+            own(session, actor, content, dry_run=dry_run)
+        assert fault.value.fields == {"content": [code]}
+    assert actions(session) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b" \n", "file.empty_file"),
+        (b'{"contents": []}', "file.empty_file"),
+        (b"[\n}", "file.not_json_at"),
+        (b'["a\x00b"]', "file.not_json_at"),
+        (b"[" * 100_000, "file.not_json"),
+        (b'{"a": 1}', "file.no_contents"),
+        (b'[\n"\xe9"]', "file.not_utf8_at"),
+        (b"[" + b"1," * c.MOST_ROWS + b"1]", "file.too_many_rows"),
+        (as_csv(a_row()), "file.not_json_at"),
+    ],
+)
+def test_a_community_organizations_file_that_cannot_be_read_changes_nothing(
+    session: HouseSession, content: bytes, code: str
+) -> None:
+    actor = administrator(kitchen(session))
+    before = actions(session)
+    with pytest.raises(InvalidInputError) as fault:
+        own(session, actor, content)
+    assert fault.value.fields == {"content": [code]}
+    assert actions(session) == before
+
+
+def test_a_service_of_nothing_but_faults_is_told_shortly(session: HouseSession) -> None:
+    report = own(session, administrator(kitchen(session)), as_page(a_service(phones=[0] * 100_000)))
+    assert [len(row.reasons) for row in report.refused] == [c.hsds.MOST_FAULTS]
+
+
+def test_remarks_without_end_are_counted_and_not_all_named(session: HouseSession) -> None:
+    odd = {f"odd_{number}": 0 for number in range(c.MOST_NOTES + 7)}
+    report = own(session, administrator(kitchen(session)), as_page(a_service(**odd)))
+    assert (report.added, len(report.notes), report.more_notes) == (1, c.MOST_NOTES, 7)
+    assert "… and 7 more" in report.told()
+    assert len(report.details()["without_field"]) == c.MOST_NOTES
+
+
+def test_a_facility_of_another_agency_is_refused_and_left_as_it_is(any_session: HouseSession) -> None:
+    mine, other = an_agency(any_session), an_agency(any_session, "Delta Probation")
+    assert tallied(own(any_session, administrator(other), as_csv(a_row(1)))) == (1, 0, 0, 0)
+    report = own(any_session, administrator(mine), as_csv(a_row(1, City="ELSEWHERE"), a_row(2, Jurisdiction="county")))
+    assert [(row.at, row.label, row.reasons) for row in report.refused] == [
+        (2, "PINE RIDGE 1 (1)", [("", "other_agency")])
+    ]
+    found = {row.source_id: (row.organization_id, row.city) for row in any_session.scalars(select(Facility))}
+    assert found == {"1": (other.id, "ORCHARD"), "2": (mine.id, "ORCHARD")}
+    assert counted(any_session, Organization) == [2]  # no agency is made, whatever the jurisdiction
+    event = last_event(any_session)
+    assert (event["action"], event["on"][0]["set"]["organization_id"]) == ("exchange.own_file_imported", str(mine.id))
+
+
+def test_a_service_of_another_organization_is_refused_by_name_and_reason(any_session: HouseSession) -> None:
+    mine = kitchen(any_session)
+    report = own(any_session, administrator(mine), as_page(a_service("bakery"), a_service()))
+    assert [(row.at, row.label.partition(" (")[0], row.reasons) for row in report.refused] == [
+        (1, "The bakery", [("", "other_organization")])
+    ]
+    assert "service 1, The bakery" in report.told()
+    assert [one.organization_id for one in any_session.scalars(select(Program))] == [mine.id]
+    assert counted(any_session, Organization, Location) == [1, 1]
+
+
+def test_an_organization_is_known_by_its_id_once_a_source_told_of_it(any_session: HouseSession) -> None:
+    mine = kitchen(any_session, phone="(510) 555-0199")
+    actor = administrator(mine)
+    assert tallied(own(any_session, actor, as_page(a_service()))) == (1, 0, 0, 0)
+    kept = any_session.get(Organization, mine.id)
+    assert kept is not None
+    assert (kept.source, kept.source_id) == ("hsds_3_0", an_id("organization kitchen"))
+    # What it said of itself stays; what it had not said is taken over.
+    assert (kept.name, kept.phone, kept.description) == ("FRIENDS of the kitchen", "(510) 555-0199", "Neighbors.")
+    renamed = a_service(organization=an_organization(name="Kitchen Friends"))
+    impostor = a_service("cellar", organization=an_organization(id=an_id("somebody else")))
+    report = own(any_session, actor, as_page(renamed, impostor))
+    assert tallied(report) == (0, 1, 0, 1)
+    assert report.refused[0].reasons == [("", "other_organization")]
+
+
+def test_of_two_providers_of_its_name_the_first_is_the_organization_dry_or_not(session: HouseSession) -> None:
+    file = as_page(a_service(), a_service("cellar", organization=an_organization(id=an_id("a namesake"))))
+    actor = administrator(kitchen(session))
+    dry = own(session, actor, file, dry_run=True)
+    real = own(session, actor, file)
+    assert tallied(dry) == tallied(real) == (1, 0, 0, 1)
+
+
+def test_nobody_takes_what_a_source_knows_as_another_organizations(session: HouseSession, tmp_path: Path) -> None:
+    services(session, tmp_path, a_service(), a_service("bakery"))
+    namesake = kitchen(session)
+    report = own(session, administrator(namesake), as_page(a_service()))
+    assert report.refused[0].reasons == [("", "other_organization")]
+    # Its own provider, and yet the program, or the place, of another.
+    mine = a_community_organization(session, "Mine")
+    provider = an_organization("mine", name="Mine")
+    theirs = [
+        a_service("bakery", organization=provider),
+        a_service("new", organization=provider, service_at_locations=a_service("bakery")["service_at_locations"]),
+    ]
+    before = counted(session, Program, Location, Organization)
+    report = own(session, administrator(mine), as_page(*theirs))
+    assert [row.reasons for row in report.refused] == [[("", "other_organization")]] * 2
+    assert counted(session, Program, Location, Organization) == before
+    assert session.scalars(select(Program.name).where(Program.organization_id == mine.id)).all() == []
+
+
+def test_the_operators_import_writes_nothing_into_a_program_that_somebody_else_took(
+    session: HouseSession, tmp_path: Path
+) -> None:
+    mine = a_community_organization(session, "Mine")
+    taken = a_service(organization=an_organization("mine", name="Mine"), service_at_locations=[])
+    assert tallied(own(session, administrator(mine), as_page(taken))) == (1, 0, 0, 0)
+    report = services(session, tmp_path, a_service(description="Theirs."))
+    assert report.refused[0].reasons == [("", "other_organization")]
+    assert session.scalars(select(Program.description)).one() == "Warm meals and a place to sit."
+    assert report.organizations == []
+
+
+def test_a_check_changes_nothing_and_says_what_the_run_says(any_session: HouseSession) -> None:
+    actor = administrator(an_agency(any_session))
+    file = as_csv(a_row(1), a_row(2, Zipcode="?"), a_row(1), a_row(3, Latitude="37.155177", Longitude="-119.543418"))
+    before = actions(any_session)
+    dry = own(any_session, actor, file, dry_run=True)
+    assert actions(any_session) == before
+    assert counted(any_session, Facility, ImportedFile) == [0, 0]
+    real = own(any_session, actor, file)
+    assert dry.told().replace("Dry run: nothing was changed.\n", "") == real.told()
+    assert tallied(real) == (2, 0, 0, 2)
+    assert actions(any_session) == [*before, *["exchange.own_facility_imported"] * 2, "exchange.own_file_imported"]
+
+
+def test_a_report_is_kept_and_told_again_as_it_was(any_session: HouseSession) -> None:
+    actor = administrator(an_agency(any_session))
+    own(any_session, actor, as_csv(a_row(1)))
+    file = as_csv(a_row(1, City="X", Security="None"), a_row(2, Zipcode="?"))
+    dry = own(any_session, actor, file, dry_run=True)
+    kept = own(any_session, actor, file).run
+    assert kept is not None
+    any_session.expire_all()
+    told = c.Report.of(kept).told()
+    assert told == dry.told().replace("Dry run: nothing was changed.\n", "")
+    assert "Zipcode: is no ZIP code" in told
+
+
+def test_a_second_run_changes_nothing(any_session: HouseSession) -> None:
+    for organization, file in ((an_agency(any_session), as_csv(a_row())), (kitchen(any_session), as_page(a_service()))):
+        actor = administrator(organization)
+        own(any_session, actor, file)
+        before = actions(any_session)
+        assert tallied(own(any_session, actor, file)) == (0, 0, 1, 0)
+        assert actions(any_session) == [*before, "exchange.own_file_imported"]
+
+
+def test_what_somebody_changed_here_is_kept_from_an_own_file_too(session: HouseSession) -> None:
+    actor = administrator(an_agency(session))
+    own(session, actor, as_csv(a_row(1)))
+    kept = session.scalars(select(Facility)).one()
+    words = {"name": "Pine Ridge", "city": "ORCHARD", "state": "CA", "kind": "prison"}
+    execute(session, organizations.change_facility, actor=actor, target=kept.id, data=words, expect=1)
+    report = own(session, actor, as_csv(a_row(1, Name="PINE RIDGE SP", City="ELSEWHERE")))
+    assert [(one.fields, one.kept) for one in report.changed] == [(["city"], ["name"])]
+    assert session.scalars(select(Facility.name)).one() == "Pine Ridge"
+
+
+def test_a_program_made_here_by_hand_is_none_of_the_sources(session: HouseSession) -> None:
+    mine = kitchen(session)
+    by_hand = a_program(session, mine, name="The kitchen")
+    assert tallied(own(session, administrator(mine), as_page(a_service()))) == (1, 0, 0, 0)
+    session.expire_all()
+    assert (by_hand.source, by_hand.source_id) == (None, None)
+
+
+def test_under_one_key_a_file_is_read_in_once(any_session: HouseSession) -> None:
+    actor = administrator(an_agency(any_session))
+    file = as_csv(a_row(1), a_row(2, Zipcode="?"))
+    checked = own(any_session, actor, file, key="k-1", dry_run=True)  # a check uses no key up
+    first = own(any_session, actor, file, key="k-1")
+    before = actions(any_session)
+    again = own(any_session, actor, file, key="k-1")
+    assert again.told() == first.told() == checked.told().replace("Dry run: nothing was changed.\n", "")
+    assert again.run is not None
+    assert first.run is not None
+    assert again.run.id == first.run.id
+    assert actions(any_session) == before
+    with pytest.raises(KeyReusedError):
+        own(any_session, actor, as_csv(a_row(3)), key="k-1")
+    assert counted(any_session, Facility, ImportedFile) == [1, 1]
+
+
+def test_without_a_log_an_own_file_stops_and_goes_on_later(session: HouseSession) -> None:
+    actor = administrator(an_agency(session))
+    session.rollback()
+    with session.get_bind().connect() as connection:  # type: ignore[union-attr]
+        connection.execute(text("ALTER TABLE audit_event RENAME TO hidden_event"))
+        connection.commit()
+    report = own(session, actor, as_csv(a_row(1)), key="k-1")
+    assert (report.stopped, report.run) == ((2, "unavailable"), None)
+    with pytest.raises(c.ImportStoppedError):
+        report.require_whole()
+    session.rollback()
+    with session.get_bind().connect() as connection:  # type: ignore[union-attr]
+        connection.execute(text("ALTER TABLE hidden_event RENAME TO audit_event"))
+        connection.commit()
+    assert tallied(own(session, actor, as_csv(a_row(1)), key="k-1")) == (1, 0, 0, 0)
 
 
 # --- the report -------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from audit.models import AuditEvent
 from referrals.kernel import command as kernel
 from referrals.kernel import crypto
 from referrals.kernel.actor import Actor, Role, Side
-from referrals.kernel.command import COMMANDS, Work, command, execute
+from referrals.kernel.command import COMMANDS, Work, command, done_before, execute
 from referrals.kernel.errors import (
     ChangedMeanwhileError,
     InvalidInputError,
@@ -254,6 +254,27 @@ def test_an_idempotency_key_replays_and_refuses_another_body(session: HouseSessi
         execute(session, copy_lamp, actor=actor, target=lamp.id, data={"name": "y"}, key="k")
     other = dataclasses.replace(actor, user_id=uuid4())
     assert execute(session, copy_lamp, actor=other, target=lamp.id, data={"name": "y"}, key="k").id != first.id
+
+
+def test_an_act_of_several_steps_asks_whether_it_was_done_by_what_the_caller_sent(
+    session: HouseSession, actor: Actor, lamp: Lamp
+) -> None:
+    sent = {"file": "one"}
+    asks = {"actor": actor, "target": lamp.id, "key": "k"}
+    assert done_before(session, copy_lamp, **asks, said=sent) is None
+    first = execute(session, copy_lamp, **asks, data={"name": "x"}, said=sent)
+    before = done_before(session, copy_lamp, **asks, said=sent)
+    assert before is not None
+    assert before.id == first.id
+    # What was made of it on the way may differ the second time; what the caller sent may not.
+    assert execute(session, copy_lamp, **asks, data={"name": "y"}, said=sent).id == first.id
+    for other in ({"file": "two"}, {"name": "x"}):
+        with pytest.raises(KeyReusedError):
+            done_before(session, copy_lamp, **asks, said=other)
+    assert (
+        done_before(session, copy_lamp, **asks | {"actor": dataclasses.replace(actor, user_id=uuid4())}, said=sent)
+        is None
+    )
 
 
 def test_no_event_no_act(engine: Engine, session: HouseSession, actor: Actor, lamp: Lamp) -> None:
