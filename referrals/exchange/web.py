@@ -199,7 +199,8 @@ def import_own_file() -> ResponseReturnValue:
         form = Form(request.form.to_dict(), told, multipart=True)
         return make_response(render_template("exchange/files.html", form=form, **_listed(None)), fault.status)
     if report.run is not None:
-        flash("file_read_in", "success")
+        went_in = report.rows > len(report.refused)
+        flash("file_read_in" if went_in else "file_kept_out", "success" if went_in else "warning")
         return redirect(f"{HERE}/{report.run.id}", 303)
     return make_response(
         render_template("exchange/report.html", **_shown(report)), 200 if report.stopped is None else 503
@@ -248,6 +249,7 @@ say({f"file.{code}": _l(words) for code, words in c.WHOLE_FILE.items()})
 say(
     {
         "file_read_in": _l("The file was read in. This is what became of its rows."),
+        "file_kept_out": _l("Nothing of the file went in. Each row and why is below."),
         "no_file": _l("Choose the file to read in."),
         "upload_too_large": _l("The file is larger than 10 MB. Split it, or ask who runs the service to read it in."),
         "import_stopped": _l(

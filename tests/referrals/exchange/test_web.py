@@ -297,6 +297,12 @@ def test_a_community_organization_reads_its_own_services_in(visit: Visits, commu
     assert "The bakery" not in visitor.get("/programs").text
 
 
+def test_a_file_of_others_rows_alone_is_not_called_read_in(visit: Visits, community: Organization) -> None:
+    visitor = visit(community, Role.ADMINISTRATOR)
+    page = unescape(visitor.get(upload(visitor, as_page(a_service("bakery")), "services.json").location).text)
+    assert ("Nothing of the file went in." in page, "The file was read in." in page) == (True, False)
+
+
 def test_s303_what_a_file_says_is_text_on_every_page(visit: Visits, agency: Organization) -> None:
     visitor = visit(agency, Role.ADMINISTRATOR)
     evil = "<script>alert(1)</script>"
