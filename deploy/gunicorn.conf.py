@@ -7,6 +7,7 @@ THROUGHGATE_WEB_WORKERS another number of processes.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Mapping
@@ -37,6 +38,12 @@ class AccessLog(Logger):  # type: ignore[misc]  # gunicorn has no types
             "request": answered.get("x-request-id"),
         }
         self.access_log.info(json.dumps(line))
+
+
+def post_worker_init(_worker: object) -> None:
+    """Take what a loaded worker holds for good out of the garbage collector's way: a full pass took 0.1 s of a page."""
+    gc.collect()
+    gc.freeze()
 
 
 wsgi_app = "wsgi:app"

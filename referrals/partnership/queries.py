@@ -95,18 +95,29 @@ def agreement_between(session: Session, a: UUID, b: UUID, at: datetime, *, lock:
 
     `lock` holds it against being ended until the caller's transaction is over.
     """
-    statement = select(Agreement).where(
-        or_(
-            and_(Agreement.agency_id == a, Agreement.community_id == b),
-            and_(Agreement.agency_id == b, Agreement.community_id == a),
-        ),
-        active_at(at),
-    )
+    asked = {"one": a, "other": b, "at": at}
     if lock:
         # The row may have waited for whoever ended it, and SQL then judges by what it was: look again.
-        locked = statement.with_for_update(of=Agreement).execution_options(populate_existing=True)
-        return next((one for one in session.scalars(locked) if one.is_active(at)), None)
-    return session.scalars(statement.order_by(Agreement.begins_at.desc())).first()
+        locked = _between().with_for_update(of=Agreement).execution_options(populate_existing=True)
+        return next((agreement for agreement in session.scalars(locked, asked) if agreement.is_active(at)), None)
+    return session.scalars(_between(), asked).first()
+
+
+@cache
+def _between() -> Select[Agreement]:
+    """Select the agreement active at an instant between two organizations, in either order: every act asks it."""
+    one, other = (bindparam(name, type_=Uuid()) for name in ("one", "other"))
+    return (
+        select(Agreement)
+        .where(
+            or_(
+                and_(Agreement.agency_id == one, Agreement.community_id == other),
+                and_(Agreement.agency_id == other, Agreement.community_id == one),
+            ),
+            active_at(bindparam("at", type_=Instant())),
+        )
+        .order_by(Agreement.begins_at.desc())
+    )
 
 
 def agreements_among(

@@ -401,12 +401,17 @@ def settled_state() -> ColumnElement[str]:
 
 def facts(session: Session, referrals: Iterable[UUID], at: datetime) -> dict[UUID, Facts]:
     """Return what happened elsewhere to each of these referrals, in one statement."""
-    wanted = set(referrals)
+    wanted = list(set(referrals))
     if not wanted:
         return {}
-    asked = select(Referral.id, consent_holds(), agreement_holds()).where(Referral.id.in_(wanted))
-    rows = session.execute(asked, moment(at))
+    rows = session.execute(_standing(), moment(at) | {"these": wanted})
     return {row_id: Facts(consent=bool(consent), agreement=bool(agreement)) for row_id, consent, agreement in rows}
+
+
+@cache
+def _standing() -> Select[UUID, bool, bool]:
+    these = Referral.id.in_(bindparam("these", expanding=True))
+    return select(Referral.id, consent_holds(), agreement_holds()).where(these)
 
 
 def due_for_settlement(session: Session, at: datetime, *, limit: int = 500) -> list[UUID]:
