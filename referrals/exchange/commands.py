@@ -908,7 +908,7 @@ def _words_of_service(report: Report, row: hsds.ServiceRow) -> dict[str, Any]:
 class FileContent(fields.Field[bytes]):
     """A text file: bytes from a form, its text in JSON. At most 10 MB."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bytes:  # noqa: ARG002
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bytes:  # noqa: ARG002  # theirs
         """Return the bytes; what is wrong with them as a file is said when it is read."""
         if not isinstance(value, bytes | str):
             raise ValidationError("wrong_type")

@@ -128,7 +128,7 @@ def test_an_agency_that_is_none_or_not_one_stops_before_reading(
 
 def test_without_a_log_no_row_goes_in_and_the_run_says_where_it_stopped(session: HouseSession, tmp_path: Path) -> None:
     session.rollback()
-    with session.get_bind().connect() as connection:  # type: ignore[union-attr]
+    with session.get_bind().connect() as connection:  # type: ignore[union-attr]  # an engine
         connection.execute(text("ALTER TABLE audit_event RENAME TO hidden_event"))
         connection.commit()
     report = facilities(session, tmp_path, a_row(1), a_row(2))
@@ -716,7 +716,7 @@ def test_under_one_key_a_file_is_read_in_once(any_session: HouseSession) -> None
 def test_without_a_log_an_own_file_stops_and_goes_on_later(session: HouseSession) -> None:
     actor = administrator(an_agency(session))
     session.rollback()
-    with session.get_bind().connect() as connection:  # type: ignore[union-attr]
+    with session.get_bind().connect() as connection:  # type: ignore[union-attr]  # an engine
         connection.execute(text("ALTER TABLE audit_event RENAME TO hidden_event"))
         connection.commit()
     report = own(session, actor, as_csv(a_row(1)), key="k-1")
@@ -724,7 +724,7 @@ def test_without_a_log_an_own_file_stops_and_goes_on_later(session: HouseSession
     with pytest.raises(c.ImportStoppedError):
         report.require_whole()
     session.rollback()
-    with session.get_bind().connect() as connection:  # type: ignore[union-attr]
+    with session.get_bind().connect() as connection:  # type: ignore[union-attr]  # an engine
         connection.execute(text("ALTER TABLE hidden_event RENAME TO audit_event"))
         connection.commit()
     assert tallied(own(session, actor, as_csv(a_row(1)), key="k-1")) == (1, 0, 0, 0)

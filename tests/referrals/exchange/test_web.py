@@ -328,7 +328,7 @@ def test_what_could_not_be_put_on_record_is_said_with_where_it_stopped(
     words = {"name": "list.csv", "content": as_csv(a_row()).decode()}
     hidden = {"csrf_token": visitor.token(), "content": FileStorage(io.BytesIO(as_csv(a_row())), "list.csv")}
     session.rollback()
-    with session.get_bind().connect() as connection:  # type: ignore[union-attr]
+    with session.get_bind().connect() as connection:  # type: ignore[union-attr]  # an engine
         connection.execute(text("ALTER TABLE audit_event RENAME TO hidden_event"))
         connection.commit()
     page = visitor.open("POST", HERE, data=hidden)

@@ -268,7 +268,7 @@ def test_changed_bytes_are_told_and_nothing_of_them_is_shown(session: HouseSessi
     see(session, watched.case_manager, watched.person)
     event_id = last_event(session, "person.viewed")["id"]
     session.rollback()
-    with session.get_bind().connect() as connection:  # type: ignore[union-attr]
+    with session.get_bind().connect() as connection:  # type: ignore[union-attr]  # an engine
         connection.execute(text("DROP TRIGGER audit_event_no_update"))
         connection.execute(
             text("UPDATE audit_event SET body = replace(body, 'person.viewed', 'person.listed') WHERE event_id = :id"),
