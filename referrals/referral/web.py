@@ -16,6 +16,7 @@ from referrals.kernel.door import Doors, Form, Shape, asking
 from referrals.kernel.look import NOT_SHARED
 from referrals.kernel.schema import Takes, code, uid, whole
 from referrals.kernel.web import place, say, sentence
+from referrals.person import queries as persons
 from referrals.person.policy import works_with_participants
 from referrals.referral import commands as c
 from referrals.referral import queries as q
@@ -375,7 +376,7 @@ def _referral_url(row: Any) -> str:
 
 def _choosing(target: UUID) -> Mapping[str, Any]:
     session, actor = asking()
-    who = q.banner(session, actor, target)
+    who = q.banner(session, actor, target, persons.participant(session, actor, target))
     return {
         "banner": {
             "name": who.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -31,6 +32,7 @@ from referrals.kernel.web import API
 from referrals.organization import commands as organizations
 from referrals.organization.queries import installation
 from tests.journeys.conftest import Caller, Front
+from tests.journeys.front import ORIGIN
 from tools import generate
 
 generate.join_rooms()  # before anything is parametrized by what they declare
@@ -257,9 +259,10 @@ def told(answer: TestResponse) -> tuple[int, str, set[str]]:
     return answer.status_code, body.replace(request_id, "…"), set(answer.headers.keys())
 
 
-def addresses(front: Front, method: str) -> Iterator[Rule]:
+def addresses(front: Front, method: str, *, of_pages: bool = False) -> Iterator[Rule]:
     for rule in front.app.url_map.iter_rules():
-        if rule.rule.startswith(API) and method in (rule.methods or ()) and rule.arguments:
+        is_page = not rule.rule.startswith(API) and rule.endpoint != "static"
+        if is_page == of_pages and method in (rule.methods or ()) and rule.arguments:
             yield rule
 
 
@@ -340,6 +343,44 @@ def test_s203_every_act_by_its_address_answers_a_stranger_as_if_there_were_nothi
                 wrong.append(f"POST {rule.rule}: {answer[:2]} against {nothing[:2]}")
     assert wrong == [], f"{wrong}: let `within` select only what the actor may know of (S-203)."
     assert asked > 50
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("which", list(Which))
+def test_s203_every_page_and_every_form_answers_a_stranger_as_if_there_were_nothing(
+    front: Front, which: Which, method: str
+) -> None:
+    """A form is sent empty: that something is wrong with it must not show that there is something."""
+    a_stranger(front, which.value, "some.stranger")
+    caller = front.sign_in("some.stranger")
+    known = ids_of_everything(front.engine, front)
+    always = [*known["person"][:1], *known["organization"][:2]]
+    nobody = str(uuid4())
+    wrong, asked = [], 0
+    for rule in addresses(front, method, of_pages=True):
+        if f"{rule.endpoint.replace('.', '_api.', 1)}" in EVERYBODY_READS:
+            continue
+        nothing = _shown(caller, method, _everywhere(rule, front, nobody))
+        for target in dict.fromkeys([*known.get(rule.endpoint.partition(".")[0], []), *always]):
+            asked += 1
+            answer = _shown(caller, method, _everywhere(rule, front, target))
+            # What is missing in a form may be said first: to everybody alike, whatever the id.
+            if answer != nothing or answer[0] not in (NOTHING if method == "GET" else NOTHING | {422}):
+                wrong.append(f"{method} {rule.rule} ({rule.endpoint}) with {target}: {answer[0]} against {nothing[0]}")
+    assert wrong == [], "\n".join(wrong)
+    assert asked > 50
+
+
+def _shown(caller: Caller, method: str, path: str) -> tuple[int, str, set[str]]:
+    """A page without what differs between any two requests: numbers, tokens, the time of printing."""
+    token = {"X-CSRFToken": caller.token, "Accept": "text/html"}
+    where = {"REMOTE_ADDR": caller.address}
+    answer = caller.http.open(path, method=method, base_url=ORIGIN, headers=token, environ_base=where)
+    assert answer.status_code < 500, f"{method} {path}: {answer.status_code}"
+    status, body, headers = told(answer)
+    body = re.sub(r'(name="(?:csrf_token|idempotency_key)" value=)"[^"]*"', r"\1", body)
+    return status, re.sub(r"<time[^>]*>[^<]*</time>", "", body), headers
 
 
 def _ask(
