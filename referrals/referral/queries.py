@@ -369,7 +369,7 @@ def sharing_holds() -> ColumnElement[bool]:
 def is_answer_withheld(actor: AnyActor) -> ColumnElement[bool]:
     """Return the condition that how it stands is the recipient's answer, which does not come back to the actor (R25).
 
-    What `_told_status` says of one row; a test holds both equal. No list may give away what the page withholds.
+    `is_outcome_hidden` in SQL; a test holds both equal. No list may give away what the page withholds.
     """
     last = aliased(ReferralStep)
     theirs = and_(last.referral_id == Referral.id, last.seq == Referral.step_count, last.side == str(Party.RECIPIENT))
@@ -529,7 +529,7 @@ class Card:
     waiting_on: str | NotShared | None
     loop: str
     sent_at: datetime | None
-    moved_at: datetime
+    moved_at: datetime | NotShared
     side: str
 
     @property
@@ -598,7 +598,7 @@ class View:
     names: Named
     side: str
     status: str | NotShared
-    recorded: str
+    recorded: str | NotShared
     waiting_on: str | NotShared | None
     loop: str
     loop_owed_by: str | None
@@ -682,16 +682,16 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         names=_names(session, actor, [(row, sight)], titles)[row.id],
         side=str(side),
         status=status,
-        recorded=str(row.recorded),
+        recorded=NOT_SHARED if status is NOT_SHARED else str(row.recorded),
         waiting_on=_waiting_on(row, course, settled, status),
-        loop=loop_of(row, course, spoken_of=bool(row.loop_answers)),
-        loop_owed_by=course.loop_owed_by,
+        loop=_told_loop(row, course, status, spoken_of=bool(row.loop_answers)),
+        loop_owed_by=None if status is NOT_SHARED else course.loop_owed_by,
         timeline=told,
         thread=thread(session, actor, row, titles),
         may=_may(actor, row, stands, at) - ({"close_loop", "dispute_outcome"} if status is NOT_SHARED else set()),
         sendable=sendable_categories(session, row, actor, at) if row.sent_at is not None else (),
         entries_left_out=left_out,
-        helpers=tuple(sorted(who[one] for one in helping)),
+        helpers=() if status is NOT_SHARED else tuple(sorted(who[one] for one in helping)),
     )
 
 
@@ -1028,9 +1028,9 @@ def _cards(session: Session, actor: Actor, lines: Sequence[Row[*_Line]], at: dat
                 urgency=sight.urgency,
                 status=status,
                 waiting_on=_waiting_on(row, course, settled, status),
-                loop=loop_of(row, course, spoken_of=bool(spoken_of)),
+                loop=_told_loop(row, course, status, spoken_of=bool(spoken_of)),
                 sent_at=sight.sent_at,
-                moved_at=last_at or sight.drafted_at,
+                moved_at=NOT_SHARED if status is NOT_SHARED else last_at or sight.drafted_at,
                 side=str(side),
             )
         )
@@ -1044,6 +1044,11 @@ def loop_of(row: Referral, course: Course, *, spoken_of: bool) -> str:
     if row.done_at is not None:
         return "closed"
     return "disputed" if spoken_of else "open"
+
+
+def _told_loop(row: Referral, course: Course, status: str | NotShared, *, spoken_of: bool) -> str:
+    """Return how the loop stands, as far as the reader may know that there is anything to acknowledge (R25)."""
+    return "none" if status is NOT_SHARED else loop_of(row, course, spoken_of=spoken_of)
 
 
 def _told_status(course: Course, settled: Settled, sight: Sight[Referral], side: Party) -> str | NotShared:

@@ -157,6 +157,7 @@ def test_without_the_return_consent_answers_are_not_shared(world: World) -> None
     view = see(world, world.case_manager, referral_id)
     assert view.status is NOT_SHARED
     assert view.waiting_on is NOT_SHARED
+    assert (view.recorded, view.loop, view.loop_owed_by, view.helpers) == (NOT_SHARED, "none", None, ())
     assert [entry.what for entry in view.timeline] == ["send_referral"]
     assert view.entries_left_out
     assert see(world, world.navigator, referral_id).status == "declined"
@@ -230,7 +231,8 @@ def test_no_list_gives_away_an_answer_that_does_not_come_back(world: World, step
     assert [group for group in q.Group if referral_id in ids(world, world.case_manager, group)] == [q.Group.THEM]
     with looking(world.session):
         home = q.waiting(world.session, world.case_manager, limit=8)
-        assert [card.status for card in (*home.us, *home.them)] == [NOT_SHARED]
+        told_of = [(card.status, card.loop, card.moved_at) for card in (*home.us, *home.them)]
+        assert told_of == [(NOT_SHARED, "none", NOT_SHARED)]
     for status in q.STATES:
         with looking(world.session):
             told = [q.listed(world.session, world.case_manager, group, status=str(status))[0] for group in q.Group]
