@@ -36,6 +36,8 @@ _SUBJECT: Final = cast("Table", AuditSubject.__table__)
 # inline: the web role may not read the log, so nothing may be asked back (no RETURNING).
 _INSERT_EVENT: Final = insert(_EVENT).inline()
 _INSERT_SUBJECT: Final = insert(_SUBJECT).inline()
+_NEWEST: Final = select(_EVENT.c.at).order_by(_EVENT.c.event_id.desc()).limit(1)
+_NEWEST_POSTGRESQL: Final = select(func.audit_newest(type_=_EVENT.c.at.type))
 
 MAX_PAGE: Final = 500
 
@@ -245,11 +247,7 @@ def newest_at(connection: Connection) -> datetime | None:
 
     On PostgreSQL through `audit_newest()`, since the roles that write may not read.
     """
-    if connection.dialect.name == "postgresql":
-        statement = select(func.audit_newest(type_=_EVENT.c.at.type))
-    else:
-        statement = select(_EVENT.c.at).order_by(_EVENT.c.event_id.desc()).limit(1)
-    return connection.execute(statement).scalar()
+    return connection.execute(_NEWEST_POSTGRESQL if connection.dialect.name == "postgresql" else _NEWEST).scalar()
 
 
 # -- what guards the log -----------------------------------------------------------------------------------------------

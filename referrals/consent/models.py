@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -145,6 +146,7 @@ class SamePersonError(RuleBrokenError):
     code = "same_person"
 
 
+@lru_cache(maxsize=4096)
 def midnight_after(last_day: date, time_zone: str) -> datetime:
     """Return the instant at which a day is over in a zone, whatever its clocks do that night."""
     after = datetime.combine(last_day + timedelta(days=1), time(), tzinfo=ZoneInfo(time_zone))
@@ -307,7 +309,8 @@ class Consent(Identified):
             return Status.WITHDRAWN
         if self.superseded_at is not None and self.superseded_at <= at:
             return Status.SUPERSEDED
-        if self.ends_at is None or self.ends_at <= at:
+        ends_at = self.ends_at
+        if ends_at is None or ends_at <= at:
             return Status.EXPIRED
         if self.method == Method.VERBAL and (self.witness_confirmed_at is None or self.witness_confirmed_at > at):
             return Status.DRAFT

@@ -11,7 +11,6 @@ Gates are handed in from upstairs (`create_app`, `cli`): they only narrow, and a
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -152,29 +151,27 @@ class Sight(Generic[T]):
     Asking for a field that the look did not declare is a programming fault: it would be read without being recorded.
     """
 
-    __slots__ = ("_covered", "_fields", "_row")
+    __slots__ = ("_fields", "_row", "_withheld")
 
-    def __init__(self, row: T, fields: frozenset[str], covered: Mapping[str, bool]) -> None:
+    def __init__(self, row: T, fields: frozenset[str], withheld: frozenset[str]) -> None:
         """Keep the row out of reach."""
-        self._row, self._fields, self._covered = row, fields, covered
+        self._row, self._fields, self._withheld = row, fields, withheld
 
     def __getattr__(self, name: str) -> Any:
         """Return a declared field, or `NOT_SHARED`."""
+        if name in self._fields:
+            return NOT_SHARED if name in self._withheld else getattr(self._row, name)
+        if name in {"id", "version"}:
+            return getattr(self._row, name)
         if name.startswith("__"):
             raise AttributeError(name)
-        if name == "id" and not isinstance(self._row, Subject):
-            return self._row.id
-        if name not in self._fields and name not in {"id", "version"}:
-            raise UnrecordedWriteError(f"{type(self._row).__name__}.{name} is not among the fields of this look")
-        if not self._covered.get(name, True):
-            return NOT_SHARED
-        return getattr(self._row, name)
+        raise UnrecordedWriteError(f"{type(self._row).__name__}.{name} is not among the fields of this look")
 
     def shares(self, name: str) -> bool:
         """Whether a declared field crosses to this reader, without reading it."""
         if name not in self._fields:
             raise UnrecordedWriteError(f"{type(self._row).__name__}.{name} is not among the fields of this look")
-        return self._covered.get(name, True)
+        return name not in self._withheld
 
     def __repr__(self) -> str:
         """Show no content."""
@@ -189,9 +186,20 @@ class _Entry:
     purpose: str
     basis: Basis
     to: UUID | None
-    owner: UUID | None
     rows: dict[Identified, None] = field(default_factory=dict)
     fields: set[str] = field(default_factory=set)
+    categories: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Crossing:
+    """What one disclosure will say: whose, from whom, on which basis."""
+
+    participant_id: UUID
+    owner: UUID
+    basis: Basis
+    purpose: str
+    rows: dict[Identified, None] = field(default_factory=dict)
     categories: set[str] = field(default_factory=set)
 
 
@@ -214,7 +222,8 @@ class Looking:
     actor: Actor
     at: datetime
     seen: list[dict[str, Any]] = field(default_factory=list)
-    entries: dict[tuple[str, str, Basis, UUID | None, UUID | None, str], _Entry] = field(default_factory=dict)
+    entries: dict[tuple[Any, ...], _Entry] = field(default_factory=dict)
+    crossings: dict[tuple[Any, ...], _Crossing] = field(default_factory=dict)
     #: What the gates said so far: one request, one instant, one answer to each question.
     decided: dict[tuple[str, Scope], Decision] = field(default_factory=dict)
     notes: list[_Note] = field(default_factory=list)
@@ -366,16 +375,16 @@ def finish(session: Session) -> None:
         if not looking.entries and not looking.notes and not looking.seen:
             session.rollback()
             return
-        refs = subject_refs(
-            session, {p for e in looking.entries.values() for row in e.rows if (p := about(row)) is not None}
-        )
-        events = [_event(session, looking, told, refs) for told in _told_together(looking.entries.values())]
+        rows = {row: None for entry in looking.entries.values() for row in entry.rows}
+        refs = subject_refs(session, {p for row in rows if (p := about(row)) is not None})
+        names = {row: row_names(row, refs) for row in rows}
+        events = [_event(session, looking, told, names) for told in looking.entries.values()]
         turn_to_writing(session, waits_for_disk=not _is_everyday(looking))
         events += [_noted(session, looking, told) for told in looking.notes]  # sealing them may write a count
         append_events(session, events)
-        crossing = [row for entry in looking.entries.values() for row in _disclosures(looking, entry)]
-        if crossing:
-            session.connection().execute(_INSERT_DISCLOSURE, crossing)
+        if looking.crossings:
+            crossed = [_disclosure(looking, one) for one in looking.crossings.values()]
+            session.connection().execute(_INSERT_DISCLOSURE, crossed)
         _keep_seen(session, looking.seen)
         commit(session)
     except (OperationalError, InterfaceError) as fault:
@@ -456,23 +465,32 @@ def _show(
         looking.notes.append(_Note(records, purpose, 0, None, ()))
         return []
     asked = frozenset(fields)
-    names = sorted(asked)
-    wanted = {row: _scopes(row, names) for row in rows}
-    scopes = frozenset(scope for by_field in wanted.values() for scope in by_field.values() if scope is not None)
+    names = tuple(sorted(asked))
+    wanted = [(row, _scoped(row, names)) for row in rows]
+    scopes = frozenset(scope for _row, parts in wanted for _part, scope in parts if scope is not None)
     decided = _decide(session, looking, gates, scopes, purpose)
     _prefetch_keys(session, rows, names)
     shown: list[Sight[T]] = []
-    for row, by_field in wanted.items():
-        covered: dict[str, bool] = {}
-        for scope, together in _by_scope(by_field):
-            decision = decided[scope] if scope is not None else _plain_basis(looking, row)
-            covered |= dict.fromkeys(together, isinstance(decision, Basis))
+    for row, parts in wanted:
+        withheld: list[str] = []
+        uncategorized: tuple[str, ...] = ()
+        by_basis: dict[tuple[Basis, UUID | None], list[tuple[_Part, str]]] = {}
+        for part, scope in parts:
+            if scope is None:
+                uncategorized += part.told
+                continue
+            decision = decided[scope]
             if isinstance(decision, Basis):
-                _enter(looking, (records, purpose), decision, row, (together, scope))
-        if not any(covered.values()):  # that there is such a row was seen all the same
-            _enter(looking, (records, purpose), _plain_basis(looking, row), row)
-        shown.append(Sight(row, asked, covered))
+                owner = None if scope.owner == looking.actor.organization_id else scope.owner
+                by_basis.setdefault((decision, owner), []).append((part, scope.category))
+            else:
+                withheld += part.fields
+        _enter(looking, (records, purpose), row, by_basis, uncategorized)
+        shown.append(Sight(row, asked, frozenset(withheld) if withheld else _NOTHING))
     return shown
+
+
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 def _decide(
@@ -492,42 +510,49 @@ def _decide(
     return decided
 
 
-def _scopes(row: Identified, fields: Sequence[str]) -> dict[str, Scope | None]:
-    """Say for each field what it takes to see it; None for what is nobody's category (an id, an instant, a code)."""
-    kind, participant = type(row), about(row)
-    if participant is None:
-        raise UnrecordedWriteError(f"{kind.__name__} is about no participant: it needs no look")
-    made: dict[tuple[str, str], Scope] = {}  # most fields of a row share one
-    found: dict[str, Scope | None] = {}
-    for name in fields:
-        category, recorder = _ruled(kind, name)
-        if category == "row":
-            category = cast("str | None", getattr(row, cast("str", kind.__row_category__)))
-        if category is None:
-            found[name] = None
-            continue
-        if recorder is None:
-            raise UnrecordedWriteError(f"{kind.__name__} does not say which organization recorded {name}")
-        scope = made.get((recorder, category))
-        if scope is None:
-            owner = cast("UUID", getattr(row, recorder))
-            scope = made[recorder, category] = Scope(participant, owner, category)
-        found[name] = scope
-    return found
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Fields of a row that one decision shows or withholds together, and what that decision is about.
+
+    `told` are the fields as the log names them. Category "row": the row itself carries it; None: it takes none.
+    """
+
+    fields: tuple[str, ...]
+    told: tuple[str, ...]
+    category: str | None
+    recorder: str | None
 
 
 @cache
-def _ruled(kind: type[Identified], name: str) -> tuple[str | None, str | None]:
-    """Return a field's category, as `category_of`, and the attribute that says who recorded it."""
-    return category_of(kind, name), kind.__recorders__.get(name, kind.__recorder__)
+def _parts(kind: type[Identified], fields: tuple[str, ...]) -> tuple[_Part, ...]:
+    found: dict[tuple[str | None, str | None], list[str]] = {}
+    for name in fields:
+        category = category_of(kind, name)
+        recorder = None if category is None else kind.__recorders__.get(name, kind.__recorder__)
+        found.setdefault((category, recorder), []).append(name)
+    return tuple(
+        _Part(tuple(names), tuple(f"{kind.__tablename__}.{name}" for name in names), category, recorder)
+        for (category, recorder), names in found.items()
+    )
 
 
-def _by_scope(by_field: Mapping[str, Scope | None]) -> Iterable[tuple[Scope | None, list[str]]]:
-    """Return the fields that one decision shows or withholds together."""
-    together: dict[int, tuple[Scope | None, list[str]]] = {}
-    for name, scope in by_field.items():
-        together.setdefault(id(scope), (scope, []))[1].append(name)
-    return together.values()
+def _scoped(row: Identified, fields: tuple[str, ...]) -> list[tuple[_Part, Scope | None]]:
+    """Say what it takes to see these fields; None for what is nobody's category (an id, an instant, a code)."""
+    kind, participant = type(row), about(row)
+    if participant is None:
+        raise UnrecordedWriteError(f"{kind.__name__} is about no participant: it needs no look")
+    found: list[tuple[_Part, Scope | None]] = []
+    for part in _parts(kind, fields):
+        category = part.category
+        if category == "row":
+            category = cast("str | None", getattr(row, cast("str", kind.__row_category__)))
+        if category is None:
+            found.append((part, None))
+        elif part.recorder is None:
+            raise UnrecordedWriteError(f"{kind.__name__} does not say which organization recorded {part.fields[0]}")
+        else:
+            found.append((part, Scope(participant, getattr(row, part.recorder), category)))
+    return found
 
 
 def category_of(kind: type[Identified], name: str) -> str | None:
@@ -560,57 +585,72 @@ def _plain_basis(looking: Looking, row: Identified) -> Basis:
 def _enter(
     looking: Looking,
     kind: tuple[str, str],
-    basis: Basis,
     row: Identified,
-    seen: tuple[Sequence[str], Scope | None] = ((), None),
+    by_basis: Mapping[tuple[Basis, UUID | None], Sequence[tuple[_Part, str]]],
+    uncategorized: tuple[str, ...],
 ) -> None:
-    """Add a row, and the fields that were seen with their scope, to the event of its `kind` (action, purpose)."""
-    names, scope = seen
-    crossing = scope is not None and scope.owner != looking.actor.organization_id
-    owner = scope.owner if crossing and scope is not None else None
-    to = looking.actor.organization_id if crossing else None
+    """Add a row to the events of its `kind` (action, purpose): one for each basis on which something of it was seen.
+
+    What has no category needs no more than being within sight: it is told with the rest, best with what is one's own.
+    Where nothing else was seen, that there is such a row was seen all the same.
+    """
+    if not by_basis:
+        _entry(looking, kind, (_plain_basis(looking, row), None), row, uncategorized, ())
+        return
+    carries = min(by_basis, key=lambda one: one[1] is not None)
+    for key, parts in by_basis.items():
+        told = tuple(name for part, _category in parts for name in part.told)
+        categories = tuple(category for _part, category in parts)
+        _entry(looking, kind, key, row, told + uncategorized if key is carries else told, categories)
+
+
+def _entry(  # noqa: PLR0917  # one row of what will be told
+    looking: Looking,
+    kind: tuple[str, str],
+    seen_on: tuple[Basis, UUID | None],
+    row: Identified,
+    told: tuple[str, ...],
+    categories: tuple[str, ...],
+) -> None:
+    """Add a row to one event and, where it crosses from another organization, to a disclosure.
+
+    Rows that cross under a consent each are told together where the same was seen of them; which consent let which
+    row cross, the disclosures say (decision 0008).
+    """
+    basis, owner = seen_on
     table = str(row.__tablename__)
-    key = (*kind, basis, to, owner, table)
+    crosses = owner is not None
+    to = looking.actor.organization_id if crosses else None
+    # Without a disclosure nothing else would say what it rests on.
+    key = (*kind, table, to, *((basis.kind, told, categories) if crosses else (basis,)))
     entry = looking.entries.get(key)
     if entry is None:
-        entry = looking.entries[key] = _Entry(*kind, basis, to, owner)
+        entry = looking.entries[key] = _Entry(*kind, basis, to)
+    elif entry.basis != basis:
+        entry.basis = Basis(basis.kind)
     entry.rows[row] = None
-    entry.fields.update(f"{table}.{name}" for name in names)
-    if scope is not None:
-        entry.categories.add(scope.category)
+    entry.fields.update(told)
+    entry.categories.update(categories)
+    if owner is None:
+        return
+    participant = cast("UUID", about(row))
+    crossing = looking.crossings.get(which := (*kind, table, participant, owner, basis))
+    if crossing is None:
+        crossing = looking.crossings[which] = _Crossing(participant, owner, basis, kind[1])
+    crossing.rows[row] = None
+    crossing.categories.update(categories)
 
 
-def _told_together(entries: Iterable[_Entry]) -> list[_Entry]:
-    """Return the events to tell: looks that differ in nothing but the very consent they rest on become one.
-
-    A list of 25 participants rests on 25 consents; which of them let which row cross, the disclosures say
-    (decision 0008).
-    """
-    together: dict[tuple[Any, ...], _Entry] = {}
-    for entry in entries:
-        table = str(next(iter(entry.rows)).__tablename__)
-        seen = (frozenset(entry.fields), frozenset(entry.categories))
-        # Without a disclosure nothing else would say what it rests on.
-        exact = entry.basis if entry.to is None else entry.basis.kind
-        key = (entry.action, entry.purpose, exact, entry.to, entry.owner, table, *seen)
-        first = together.get(key)
-        if first is None:
-            together[key] = dataclasses.replace(entry, rows=dict(entry.rows))
-        else:
-            first.rows |= entry.rows
-            if first.basis != entry.basis:
-                first.basis = Basis(entry.basis.kind)
-    return list(together.values())
-
-
-def _event(session: Session, looking: Looking, entry: _Entry, refs: Mapping[UUID, UUID | None]) -> Event:
+def _event(
+    session: Session, looking: Looking, entry: _Entry, names: Mapping[Identified, tuple[str, str | None]]
+) -> Event:
     table = str(next(iter(entry.rows)).__tablename__)
     return new_event(
         session,
         looking.actor,
         entry.action,
         at=looking.at,
-        on=[On(table, tuple(row_names(row, refs) for row in entry.rows))],
+        on=[On(table, tuple(names[row] for row in entry.rows))],
         fields=entry.fields,
         categories=entry.categories,
         count=len(entry.rows),
@@ -634,28 +674,22 @@ def _noted(session: Session, looking: Looking, told: _Note) -> Event:
     )
 
 
-def _disclosures(looking: Looking, entry: _Entry) -> Iterator[Mapping[str, Any]]:
-    if entry.to is None or entry.owner is None:
-        return
-    by_person: dict[UUID, list[Identified]] = {}
-    for row in entry.rows:
-        by_person.setdefault(cast("UUID", about(row)), []).append(row)
-    for participant, rows in by_person.items():
-        yield {
-            "id": uuid7(),
-            "at": looking.at,
-            "participant_id": participant,
-            "from_org_id": entry.owner,
-            "to_org_id": entry.to,
-            "to_user_id": looking.actor.user_id,
-            "categories": sorted(entry.categories),
-            "row_type": str(rows[0].__tablename__),
-            "row_ids": [str(row.id) for row in rows],
-            "purpose": entry.purpose,
-            "basis_kind": entry.basis.kind,
-            "basis_id": entry.basis.id,
-            "channel": looking.actor.source.channel,
-        }
+def _disclosure(looking: Looking, crossing: _Crossing) -> Mapping[str, Any]:
+    return {
+        "id": uuid7(),
+        "at": looking.at,
+        "participant_id": crossing.participant_id,
+        "from_org_id": crossing.owner,
+        "to_org_id": looking.actor.organization_id,
+        "to_user_id": looking.actor.user_id,
+        "categories": sorted(crossing.categories),
+        "row_type": str(next(iter(crossing.rows)).__tablename__),
+        "row_ids": [str(row.id) for row in crossing.rows],
+        "purpose": crossing.purpose,
+        "basis_kind": crossing.basis.kind,
+        "basis_id": crossing.basis.id,
+        "channel": looking.actor.source.channel,
+    }
 
 
 def _prefetch_keys(session: Session, rows: Sequence[Identified], fields: Iterable[str]) -> None:

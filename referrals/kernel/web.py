@@ -14,13 +14,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, cast
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import structlog
 from flask import Flask, Response, g, get_flashed_messages, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, format_date, get_locale
-from flask_babel import format_datetime as babel_datetime
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 from flask_limiter import Limiter
@@ -35,7 +33,7 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from referrals.kernel import crypto, look
+from referrals.kernel import crypto, language, look
 from referrals.kernel.actor import Actor, Source, nobody
 from referrals.kernel.errors import (
     InvalidInputError,
@@ -176,7 +174,7 @@ def sentence(code: str, facts: Mapping[str, Any] | None = None) -> str:
 
 def _told(value: Any) -> str:
     if isinstance(value, datetime):
-        return in_zone(value, str(getattr(g, "zone", "UTC")))
+        return language.in_zone(value, str(getattr(g, "zone", "UTC")))
     return str(format_date(value, "long")) if isinstance(value, date) else str(value)
 
 
@@ -555,16 +553,10 @@ say(
 # --- templates --------------------------------------------------------------------------------------------------------
 
 
-def in_zone(instant: datetime, zone: str) -> str:
-    """Say an instant as people at that place read it: 12-hour, with the zone's short name."""
-    local = instant.astimezone(ZoneInfo(zone))
-    text = babel_datetime(local.replace(tzinfo=None), "MMM d, y, h:mm a", rebase=False)
-    return f"{text} {local.tzname()}"
-
-
 def _install_templates(app: Flask) -> None:
     app.jinja_env.add_extension("jinja2.ext.i18n")
-    app.jinja_env.filters["in_zone"] = in_zone
+    language.install(app, babel)
+    app.jinja_env.filters["in_zone"] = language.in_zone
     app.jinja_env.filters["dateformat"] = lambda day, style="long": format_date(day, style)
     app.jinja_env.tests["not_shared"] = lambda value: value is look.NOT_SHARED
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

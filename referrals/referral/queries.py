@@ -810,12 +810,11 @@ def listed(
 @cache
 def _page_of(anybody: AnyActor, group: Group, narrowed: frozenset[str]) -> Select[*_Line]:
     """Select one page of one list: building it costs more than asking it."""
-    statement = _lines(*_in_list(anybody, group))
+    about = Referral.participant_id == bindparam("participant", type_=Uuid())
+    statement = _lines(*_in_list(anybody, group, *((about,) if "participant" in narrowed else ())))
     after = bindparam("after", type_=Uuid())
     if "status" in narrowed:
         statement = statement.where(settled_state() == bindparam("status"), not_(is_answer_withheld(anybody)))
-    if "participant" in narrowed:
-        statement = statement.where(Referral.participant_id == bindparam("participant", type_=Uuid()))
     if group is Group.CLOSED:
         statement = statement.order_by(Referral.done_at.desc(), Referral.id.desc())
         ended = select(Referral.done_at).where(Referral.id == after).scalar_subquery()
@@ -886,40 +885,62 @@ def _these() -> Select[*_Line]:
     return _lines(Referral.id.in_(bindparam("these", expanding=True)))
 
 
-def _in_list(actor: AnyActor, group: Group) -> list[ColumnElement[bool]]:
+def _in_list(actor: AnyActor, group: Group, *also: ColumnElement[bool]) -> list[ColumnElement[bool]]:
     """Return the conditions that a referral stands in one of the three lists of the actor's side.
 
     Each stands in exactly one. What is done is closed; whose move the rest is, the last step says, together with what
     happened elsewhere: without sharing it is the source's, whose consent or agreement it needs, or whose loop (R5).
     What was answered and does not come back still waits on the recipient, as far as the source can know.
+
+    Each side is found for itself, so that nothing is asked of a referral that its side already decides.
     """
-    conditions = [Referral.sent_at.is_not(None), _listed(actor)]
+    if not actor.works_as(*WORKING):
+        return [false()]
+    if actor.side is Side.AGENCY:  # programs are the community organizations' alone
+        return [*_listed_at_source(actor, group), *also]
+    sides = (_listed_at_source(actor, group), _listed_at_recipient(actor, group))
+    return [Referral.id.in_(union_all(*(select(Referral.id).where(*one, *also).correlate(None) for one in sides)))]
+
+
+def _listed_at_source(actor: AnyActor, group: Group) -> list[ColumnElement[bool]]:
+    # From one's caseload: an agency's referrals are many more.
+    source_id = Referral.source_id if actor.works_as(Role.SUPERVISOR) else unindexed(Referral.source_id)
+    ours = source_id == actor.organization
+    conditions = [Referral.sent_at.is_not(None), ours, persons.may_know_of_many(actor, Referral.participant_id)]
     withheld = is_answer_withheld(actor)
     if group is Group.CLOSED:
         return [*conditions, Referral.done_at.is_not(None), not_(withheld)]
     source, recipient = str(Party.SOURCE), str(Party.RECIPIENT)
-    ours = case((Referral.source_id == actor.organization, source), else_=recipient)
-    move = whose_move()
     if group is Group.US:
-        return [*conditions, Referral.done_at.is_(None), move == ours, not_(withheld)]
-    return [*conditions, or_(and_(Referral.done_at.is_(None), move != ours), withheld)]
+        return [*conditions, Referral.done_at.is_(None), whose_move() == source, not_(withheld)]
+    return [*conditions, or_(and_(Referral.done_at.is_(None), whose_move() == recipient), withheld)]
 
 
-def _listed(actor: AnyActor) -> ColumnElement[bool]:
-    """Return `within_sight` of what was sent, and `still_readable`, for reading many."""
-    if not actor.works_as(*WORKING):
-        return false()
-    # From one's caseload: an agency's referrals are many more.
-    source_id = Referral.source_id if actor.works_as(Role.SUPERVISOR) else unindexed(Referral.source_id)
-    sent = and_(source_id == actor.organization, persons.may_know_of_many(actor, Referral.participant_id))
-    if actor.side is Side.AGENCY:  # programs are the community organizations' alone
-        return sent
-    return or_(sent, and_(_received(actor), or_(_accepted(), sharing_holds())))
+def _listed_at_recipient(actor: AnyActor, group: Group) -> list[ColumnElement[bool]]:
+    """Return what a recipient's list holds: of what it had not accepted, only while sharing holds (R25)."""
+    readable = or_(_accepted(), sharing_holds())
+    if group is Group.CLOSED:
+        return [_received(actor), Referral.done_at.is_not(None), readable]
+    source, recipient = str(Party.SOURCE), str(Party.RECIPIENT)
+    if group is Group.US:
+        move = case({recipient: readable, "shared": sharing_holds()}, value=_told_by_last_step(), else_=false())
+    else:
+        ended = and_(_accepted(), not_(sharing_holds()))
+        move = case({source: readable, "shared": ended}, value=_told_by_last_step(), else_=false())
+    return [_received(actor), Referral.done_at.is_(None), move]
 
 
 @cache
 def whose_move() -> ColumnElement[str]:
     """Return which side has the next move in what is sent and not done, as of the statement's `moment(at)`."""
+    source, recipient = str(Party.SOURCE), str(Party.RECIPIENT)
+    shared = case((sharing_holds(), recipient), else_=source)
+    return case({source: source, recipient: recipient}, value=_told_by_last_step(), else_=shared)
+
+
+@cache
+def _told_by_last_step() -> ColumnElement[str]:
+    """Return which side has the next move as the last step alone says it; "shared": the recipient, if sharing holds."""
     source, recipient = str(Party.SOURCE), str(Party.RECIPIENT)
     last = aliased(ReferralStep)
     # Not done, although the source took it back: the recipient had begun, and owes the loop.
@@ -930,10 +951,7 @@ def whose_move() -> ColumnElement[str]:
         (or_(taken_back, held_there), recipient), (last.to_state.in_(waits_there), "shared"), else_=source
     )
     said = select(by_last_step).where(last.referral_id == Referral.id, last.seq == Referral.step_count)
-    told = said.correlate(Referral).scalar_subquery()
-    return case(
-        {source: source, recipient: recipient}, value=told, else_=case((sharing_holds(), recipient), else_=source)
-    )
+    return said.correlate(Referral).scalar_subquery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -1008,7 +1026,7 @@ def _read(
 
 def _cards(session: Session, actor: Actor, lines: Sequence[Row[*_Line]], at: datetime) -> list[Card]:
     rows = [line[0] for line in lines]
-    seen = look_over(session, actor, rows, records=LISTED, purpose=PURPOSE, fields=(*_ROW, "answer"))
+    seen = _seen_in_list(session, actor, rows)
     there = {one for row in rows for one in (row.source_id, row.recipient_id)}
     titles = _titles(session, there, {row.program_id for row in rows})
     names = _names(session, actor, list(zip(rows, seen, strict=True)), titles)
@@ -1035,6 +1053,23 @@ def _cards(session: Session, actor: Actor, lines: Sequence[Row[*_Line]], at: dat
             )
         )
     return cards
+
+
+def _seen_in_list(session: Session, actor: Actor, rows: Sequence[Referral]) -> list[Sight[Referral]]:
+    """Look at the rows of a list. What the other side answered is asked for where it comes back (R25)."""
+    by_side: dict[Party, list[Referral]] = {}
+    for row in rows:
+        by_side.setdefault(row.side_of(actor.organization_id), []).append(row)
+    seen: dict[UUID, Sight[Referral]] = {}
+    for side, those in by_side.items():
+        fields = (*_ROW, "answer") if side is Party.SOURCE else _ROW
+        told = look_over(session, actor, those, records=LISTED, purpose=PURPOSE, fields=fields)
+        seen |= {row.id: sight for row, sight in zip(those, told, strict=True)}
+    return (
+        [seen[row.id] for row in rows]
+        if rows
+        else look_over(session, actor, rows, records=LISTED, purpose=PURPOSE, fields=_ROW)
+    )
 
 
 def loop_of(row: Referral, course: Course, *, spoken_of: bool) -> str:

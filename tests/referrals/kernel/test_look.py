@@ -198,7 +198,7 @@ def test_a_field_that_was_not_asked_for_is_not_told(session: HouseSession, insid
 def test_a_row_about_nobody_needs_no_look() -> None:
     row = Seen(row_type="x", row_id=uuid4(), user_id=uuid4(), at=datetime(2026, 1, 1, tzinfo=UTC))
     with pytest.raises(UnrecordedWriteError, match="needs no look"):
-        kernel._scopes(row, frozenset({"at"}))  # type: ignore[arg-type]
+        kernel._scoped(row, ("at",))  # type: ignore[arg-type]
 
 
 # --- what it shows ----------------------------------------------------------------------------------------------------
@@ -310,11 +310,11 @@ def test_what_crosses_leaves_a_disclosure_with_its_basis_in_the_same_transaction
     rule.withheld = frozenset({"contact"})
     with looking(session):
         view(session, outsider, person, "given_name", "family_name", "phone", "added_at")
-    plain, crossing = sorted(bodies(session, before), key=lambda event: event["to"] or "")
-    assert (plain["to"], plain["basis"]["kind"], plain["fields"]) == (None, "assignment", ["person.added_at"])
+    (crossing,) = bodies(session, before)  # what has no category is told with it
     assert crossing["to"] == str(outsider.organization_id)
     assert crossing["basis"] == {"kind": "consent", "id": str(CONSENT), "rev": 2}
-    assert crossing["fields"] == ["person.family_name", "person.given_name"]
+    assert crossing["fields"] == ["person.added_at", "person.family_name", "person.given_name"]
+    assert crossing["categories"] == ["identity"]
     (row,) = disclosures(session)
     assert (row.from_org_id, row.to_org_id, row.to_user_id) == (
         person.organization_id,
