@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Final, cast
 from uuid import UUID
 
-from sqlalchemy import Select, and_, bindparam, exists, func, select
+from sqlalchemy import Select, Uuid, and_, bindparam, exists, func, select
 from sqlalchemy.orm import Session, selectinload
 
 from referrals.account.models import (
@@ -34,6 +35,7 @@ from referrals.account.models import (
 from referrals.kernel.actor import Actor, Role, Side, Source
 from referrals.kernel.errors import NotFoundError, NotPermittedError
 from referrals.kernel.look import declare_look, refuse
+from referrals.kernel.orm import names_by_id, written
 from referrals.kernel.record import clock
 from referrals.organization.models import Organization
 
@@ -116,11 +118,7 @@ def by_name(session: Session, sign_in_name: str) -> User | None:
 
 def names(session: Session, ids: Iterable[UUID | None]) -> dict[UUID, str]:
     """Return the display names of these users, in one query."""
-    wanted = {one for one in ids if one is not None}
-    if not wanted:
-        return {}
-    found = session.execute(select(User.id, User.display_name).where(User.id.in_(wanted)))
-    return {row.id: row.display_name for row in found}
+    return names_by_id(session, User, ids, named_by="display_name")
 
 
 def colleagues(organization_id: UUID, *roles: Role) -> Select[User]:
@@ -130,6 +128,23 @@ def colleagues(organization_id: UUID, *roles: Role) -> Select[User]:
         in_force = RoleGrant.ended_at.is_(None) & RoleGrant.role.in_([role.value for role in roles])
         statement = statement.where(exists().where(RoleGrant.user_id == User.id, in_force))
     return statement.options(selectinload(User.grants)).order_by(User.display_name, User.id)
+
+
+def is_colleague(session: Session, organization_id: UUID, user_id: UUID, roles: Iterable[Role]) -> bool:
+    """Whether somebody is a user of an organization who can work now, in one of these roles."""
+    asked = {"organization": organization_id, "user": user_id}
+    return session.scalars(_colleague(frozenset(roles)), asked).one_or_none() is not None
+
+
+@cache
+def _colleague(roles: frozenset[Role]) -> Select[UUID]:
+    in_force = RoleGrant.ended_at.is_(None), RoleGrant.role.in_([written(role) for role in sorted(roles)])
+    return select(User.id).where(
+        User.id == bindparam("user", type_=Uuid()),
+        User.organization_id == bindparam("organization", type_=Uuid()),
+        User.disabled_at.is_(None),
+        exists().where(RoleGrant.user_id == User.id, *in_force),
+    )
 
 
 def people(organization_id: UUID) -> Select[User]:

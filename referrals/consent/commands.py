@@ -12,8 +12,7 @@ from uuid import UUID
 from marshmallow import ValidationError, fields
 from sqlalchemy import select
 
-from referrals.account.models import User
-from referrals.account.queries import colleagues
+from referrals.account.queries import is_colleague
 from referrals.consent import policy as p
 from referrals.consent.models import (
     EVENTS_OFFERED,
@@ -311,10 +310,7 @@ def _check_proof(work: Work, participant_id: UUID, proof: Proof) -> None:
 
 
 def _is_staff(work: Work, user_id: UUID) -> bool:
-    return (
-        work.session.scalars(colleagues(work.actor.organization, *WORKING).where(User.id == user_id)).first()
-        is not None
-    )
+    return is_colleague(work.session, work.actor.organization, user_id, WORKING)
 
 
 def _to_replace(work: Work, participant_id: UUID, replaces_id: UUID, drawn: DrawnUp) -> Consent:

@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Select, Uuid, and_, bindparam, false, or_,
 from sqlalchemy.orm import Session, defer
 
 from referrals.account.models import RoleGrant, User
-from referrals.account.queries import colleagues
+from referrals.account.queries import is_colleague
 from referrals.account.queries import names as user_names
 from referrals.consent.models import (
     PURPOSES,
@@ -229,6 +229,21 @@ def covering_ways(  # noqa: PLR0917  # as `covering`
     return [{category: best(way, category) for category in asked} for way in ways]
 
 
+def hold_way(session: Session, participant_id: UUID, from_org_id: UUID, to_org_id: UUID) -> None:
+    """Hold the consents of one way against withdrawal until the caller's transaction is over."""
+    session.execute(_of_way(), {"participant": participant_id, "source": from_org_id, "recipient": to_org_id})
+
+
+@cache
+def _of_way() -> Select[UUID]:
+    those = select(Consent.id).where(
+        Consent.participant_id == bindparam("participant", type_=Uuid()),
+        Consent.from_org_id == bindparam("source", type_=Uuid()),
+        Consent.to_org_id == bindparam("recipient", type_=Uuid()),
+    )
+    return those.order_by(Consent.id).with_for_update(read=True, of=Consent)
+
+
 @cache
 def _along() -> Select[Consent]:
     """Select the consents about one participant along some ways, with what decides; which way, the caller tells."""
@@ -357,7 +372,7 @@ def consent(session: Session, actor: Actor, consent_id: UUID) -> Sight[Consent]:
     return look_at(
         session,
         actor,
-        visible_to(actor),
+        visible_to,
         on=Consent,
         target=consent_id,
         records=VIEWED,
@@ -416,7 +431,7 @@ def evidence_facts(session: Session, actor: Actor, evidence_id: UUID) -> Sight[E
     return look_at(
         session,
         actor,
-        evidence_visible_to(actor),
+        evidence_visible_to,
         on=Evidence,
         target=evidence_id,
         records=EVIDENCE_LISTED,
@@ -444,7 +459,7 @@ def evidence(session: Session, actor: Actor, evidence_id: UUID) -> File:
     head = look_at(
         session,
         actor,
-        evidence_visible_to(actor),
+        evidence_visible_to,
         on=Evidence,
         target=evidence_id,
         records=EVIDENCE_OPENED,
@@ -630,10 +645,8 @@ def _check_recipient(session: Session, one: Direction, prefix: str, find: Callab
     )
     for field, fault in told.items():
         find(f"{prefix}{field}", fault)
-    if one.to_user_id is not None:
-        there = colleagues(one.to_org.id, *WORKING).where(User.id == one.to_user_id)
-        if session.scalars(there).first() is None:
-            find(f"{prefix}to_user_id", "not_their_staff")
+    if one.to_user_id is not None and not is_colleague(session, one.to_org.id, one.to_user_id, WORKING):
+        find(f"{prefix}to_user_id", "not_their_staff")
 
 
 def _terms(one: Direction, asked: Asked, users: Mapping[UUID, str]) -> Terms:

@@ -230,27 +230,29 @@ def consents(target: UUID) -> Mapping[str, Any]:
     session, actor = asking()
     seen = participant(session, actor, target)
     rows = q.consents(session, actor, target)
-    entries = in_words(rows)
-    said_no = q.declined(session, actor, target)
-    named = organization_names(session, {org for one in said_no for org in (one.from_org_id, one.to_org_id)})
-    return {
-        "rows": [_told(one, ConsentShape) for one in rows],
-        "next": None,
-        "it": seen,
-        "person": banner(seen),
-        "entries": entries,
-        "grid": _grid(entries),
-        "declined": [
-            {
-                "from": named.get(one.from_org_id),
-                "to": named.get(one.to_org_id),
-                "what": [sentence(f"category.{name}") for name in one.categories],
-                "at": one.declined_at,
-            }
-            for one in said_no
-        ],
-        "breadcrumbs": crumbs(seen, (None, sentence("consent_page.list"))),
-    }
+
+    def around() -> Mapping[str, Any]:
+        entries = in_words(rows)
+        said_no = q.declined(session, actor, target)
+        named = organization_names(session, {org for one in said_no for org in (one.from_org_id, one.to_org_id)})
+        return {
+            "it": seen,
+            "person": banner(seen),
+            "entries": entries,
+            "grid": _grid(entries),
+            "declined": [
+                {
+                    "from": named.get(one.from_org_id),
+                    "to": named.get(one.to_org_id),
+                    "what": [sentence(f"category.{name}") for name in one.categories],
+                    "at": one.declined_at,
+                }
+                for one in said_no
+            ],
+            "breadcrumbs": crumbs(seen, (None, sentence("consent_page.list"))),
+        }
+
+    return {"rows": [_told(one, ConsentShape) for one in rows], "next": None, "around": around}
 
 
 @doors.get("/participants/<uuid:target>/consents/declined", page=None, shape=DeclinedShape, many=True)

@@ -54,7 +54,11 @@ class ClosedShape(Shape):
 
 def _closing(target: UUID) -> dict[str, Any]:
     session, actor = asking()
-    closing = q.closing(session, actor, target)
+    return _in_words(q.closing(session, actor, target))
+
+
+def _in_words(closing: q.Closing) -> dict[str, Any]:
+    session, actor = asking()
     view = closing.view
     who = (
         banner(session, actor, view.it.participant_id, view.names.person)
@@ -78,15 +82,16 @@ def _closing(target: UUID) -> dict[str, Any]:
         "results": [(str(one), sentence(f"goal.{one}")) for one in c.GoalResult],
         "outcomes": [(str(one), sentence(f"outcome.{one}")) for one in c.Outcome],
         "reasons": [(str(one), sentence(f"reason.{one}")) for one in c.EndReason],
-        "target": target,
+        "target": view.it.id,
     }
 
 
 @doors.get("/referrals/<uuid:target>/closing-report", page="handoff/report.html", shape=ReportShape, many=True)
 def closing_report(target: UUID) -> Mapping[str, Any]:
     """Show a referral's closing report and what was added to it."""
-    around = _closing(target)
-    return around | {"rows": around["reports"], "next": None}
+    session, actor = asking()
+    closing = q.closing(session, actor, target)
+    return {"rows": closing.reports, "next": None, "around": lambda: _in_words(closing)}
 
 
 def _report_of(row: Any) -> q.Report:

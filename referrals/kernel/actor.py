@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Uuid, bindparam
+from sqlalchemy import BindParameter, Select, Uuid, bindparam
 
 from referrals.kernel.orm import uuid7
 
@@ -128,6 +129,41 @@ def for_anybody(within: Within) -> Within:
 def asked_by(actor: Actor) -> dict[str, Any]:
     """Return what a statement over `AnyActor` is handed."""
     return {"me": actor.me, "organization": actor.organization}
+
+
+_Makes = Callable[..., Select[Any]]
+
+
+def asking_once(makes: _Makes, actor: Actor) -> tuple[Select[Any], dict[str, Any]]:
+    """Return the statement that `makes` builds over whoever is like the actor, built once, and what it is handed."""
+    anybody = anybody_like(actor)
+    return (makes(actor), {}) if anybody is None else (_made_once(makes, anybody), asked_by(actor))
+
+
+@cache
+def _made_once(makes: _Makes, anybody: AnyActor) -> Select[Any]:
+    return makes(anybody)
+
+
+def one_within(
+    within: _Makes, on: Any, target: UUID, actor: Actor, *, lock: bool = False
+) -> tuple[Select[Any], dict[str, Any]]:
+    """Return the statement for one row by its id within what an actor may know of, and what it is handed.
+
+    With `lock`, nobody changes the row until the transaction ends.
+    """
+    anybody = anybody_like(actor) if within in FOR_ANYBODY else None
+    if anybody is None:
+        return _one(within, on, actor, lock=lock), {"target": target}
+    return _one_once(within, on, anybody, lock=lock), {"target": target} | asked_by(actor)
+
+
+def _one(within: _Makes, on: Any, actor: Actor | AnyActor, *, lock: bool) -> Select[Any]:
+    one = within(actor).where(on.id == bindparam("target", type_=Uuid()))
+    return one.with_for_update(of=on) if lock else one
+
+
+_one_once = cache(_one)
 
 
 def system(channel: str = "job", *, behalf: UUID | None = None) -> Actor:

@@ -13,11 +13,10 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, bindparam
+from sqlalchemy import Select
 from sqlalchemy import inspect as inspected
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -25,7 +24,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from audit.event import Event, On, public_value
 from referrals.kernel import crypto
-from referrals.kernel.actor import FOR_ANYBODY, Actor, AnyActor, anybody_like, asked_by
+from referrals.kernel.actor import Actor, one_within
 from referrals.kernel.errors import (
     ChangedMeanwhileError,
     InvalidInputError,
@@ -328,22 +327,11 @@ def _begin(session: Session, what: Command[Any, Any], actor: Actor) -> Work:
 
 
 def _target(session: Session, what: Command[S, Any], actor: Actor, target: UUID) -> S:
-    anybody = anybody_like(actor) if what.within in FOR_ANYBODY else None
-    if anybody is None:
-        statement, asked = _selecting(what.within, what.on, actor), {"target": target}
-    else:
-        statement, asked = _selecting_once(what.within, what.on, anybody), {"target": target} | asked_by(actor)
+    statement, asked = one_within(what.within, what.on, target, actor, lock=True)
     thing = session.scalars(statement, asked, execution_options={"populate_existing": True}).one_or_none()
     if thing is None:
         raise NotFoundError
     return cast("S", thing)
-
-
-def _selecting(within: Callable[..., Select[Any]], on: type[Identified], actor: Actor | AnyActor) -> Select[Any]:
-    return within(actor).where(on.id == bindparam("target", type_=Uuid())).with_for_update(of=on)
-
-
-_selecting_once = cache(_selecting)
 
 
 def _check_version(what: Command[S, Any], thing: S, expect: int | None, *, if_match: bool) -> None:

@@ -19,7 +19,20 @@ from typing import Any, Final, Generic, Literal, NoReturn, TypeVar, cast, overlo
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import ColumnElement, Engine, Insert, LargeBinary, SmallInteger, Table, Update, and_, event, false, or_
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Engine,
+    Insert,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Update,
+    and_,
+    event,
+    false,
+    or_,
+)
 from sqlalchemy import inspect as inspected
 from sqlalchemy.orm import (
     InstanceState,
@@ -724,6 +737,8 @@ def column_faults(base: type[Base] = Base) -> list[Refusal]:
         cells = _plan(mapper.class_).cells
         for attribute in mapper.column_attrs:
             column = attribute.columns[0]
+            if not isinstance(column, Column):
+                continue  # read beside the row, kept nowhere
             place = f"{mapper.class_.__name__}.{attribute.key}"
             restricted = column.info.get("class") == "restricted"
             if restricted and attribute.key not in {cell.attribute for cell in cells.values()}:

@@ -122,7 +122,8 @@ class Doors:
         """Open a reading to both doors. The function returns the page's context; JSON tells `it`, or `rows` and `next`.
 
         `takes` names the query parameters; others are refused. `page=None` or `shape=None` leaves that door shut (the
-        parity test asks why).
+        parity test asks why). `around` in the context is a function that gives what the page alone shows: JSON does
+        not read it, so it is not on record as read either.
         """
 
         def declare(read: Context) -> Context:
@@ -130,8 +131,9 @@ class Doors:
             known = takes() if takes is not None else Takes()
 
             def as_page(**ids: UUID) -> ResponseReturnValue:
-                context = read(**ids, **known.understood(query(known)))
-                return render_template(cast("str", page), **context)
+                context = dict(read(**ids, **known.understood(query(known))))
+                around = context.pop("around", dict)
+                return render_template(cast("str", page), **context, **around())
 
             def as_json(**ids: UUID) -> ResponseReturnValue:
                 context = read(**ids, **known.understood(query(known)))

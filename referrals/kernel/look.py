@@ -11,7 +11,7 @@ Gates are handed in from upstairs (`create_app`, `cli`): they only narrow, and a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,7 +27,7 @@ from sqlalchemy.orm import Mapped, Mapper, Session
 
 from audit.event import Event, On
 from referrals.kernel import crypto
-from referrals.kernel.actor import Actor
+from referrals.kernel.actor import Actor, one_within
 from referrals.kernel.errors import NotFoundError, UnavailableError, UnrecordedWriteError
 from referrals.kernel.orm import Base, Identified, Subject, public, uuid7
 from referrals.kernel.record import (
@@ -227,6 +227,8 @@ class Looking:
     #: What the gates said so far: one request, one instant, one answer to each question.
     decided: dict[tuple[str, Scope], Decision] = field(default_factory=dict)
     notes: list[_Note] = field(default_factory=list)
+    #: What queries have learned on the way that every decision of this request rests on.
+    learned: dict[Any, Any] = field(default_factory=dict)
 
 
 def declare_look(name: str, says: str) -> str:
@@ -241,6 +243,12 @@ def instant(session: Session) -> datetime:
     """Return the instant as of which this request looks, or now before its first look: so a page is of one instant."""
     current = cast("Looking | None", session.info.get("looking"))
     return current.at if current is not None else clock(session)
+
+
+def learned(session: Session) -> dict[Any, Any]:
+    """Return what this request has learned so far, as of its instant; before its first look, nothing that stays."""
+    current = cast("Looking | None", session.info.get("looking"))
+    return current.learned if current is not None else {}
 
 
 def look(
@@ -281,7 +289,7 @@ def look_over(
 def look_at(
     session: Session,
     actor: Actor,
-    statement: Select[T],
+    within: Callable[..., Select[T]],
     *,
     on: type[T],
     target: UUID,
@@ -289,14 +297,14 @@ def look_at(
     purpose: str,
     fields: Sequence[str],
 ) -> Sight[T]:
-    """Read one row by its id.
+    """Read one row by its id, `within` what the actor may know of.
 
     Raises:
         NotFoundError: it does not exist or is not this actor's to know of; the refusal is on record either way
         (S-203, S-210).
     """
     looking = _looking(session, actor, records)
-    row = session.scalars(statement.where(on.id == target)).unique().one_or_none()
+    row = session.scalars(*one_within(within, on, target, actor)).unique().one_or_none()
     if row is None:
         refuse(
             session,

@@ -6,16 +6,36 @@ Every column says what it is: `public` (may stand in the log), `personal` (about
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, Dialect, Engine, MetaData, Uuid, create_engine, event
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Engine,
+    Integer,
+    MetaData,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+)
 from sqlalchemy.exc import NoReferencedTableError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import (
@@ -24,6 +44,7 @@ from sqlalchemy.orm import (
     Mapped,
     MappedColumn,
     Mapper,
+    Session,
     declared_attr,
     mapped_column,
     relationship,
@@ -102,6 +123,25 @@ class Instant(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Ids(TypeDecorator[frozenset[UUID]]):
+    """Ids of several rows, gathered into one value by `gathered()`."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> frozenset[UUID]:  # noqa: ARG002
+        """Return the ids; none gathered are none."""
+        return frozenset(UUID(one) for one in (value or "").split())
+
+
+def gathered(
+    column: InstrumentedAttribute[UUID] | InstrumentedAttribute[UUID | None], *conditions: ColumnElement[bool]
+) -> ColumnElement[frozenset[UUID]]:
+    """Return the ids in a column of the rows that meet the conditions, as one value beside what is selected."""
+    ids = func.aggregate_strings(cast(column, Text), " ")
+    return type_coerce(select(ids).where(*conditions).scalar_subquery(), Ids())
+
+
 class unindexed(FunctionElement[Any]):  # noqa: N801  # it reads as the function that it is in SQL
     """A column as itself, but not to be looked up by its index: so that SQLite takes another, narrower one.
 
@@ -124,6 +164,22 @@ def _plain(element: unindexed, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(unindexed, "sqlite")
 def _hidden(element: unindexed, compiler: SQLCompiler, **options: Any) -> str:
     return f"+{compiler.process(element.clauses, **options)}"  # a unary plus hides a column's indexes
+
+
+_WRITTEN: Final = re.compile(r'[A-Za-z0-9_ %"|/-]*')
+
+
+def written(value: str | int) -> ColumnElement[Any]:
+    """Return a code or number of our own that stands in a statement itself: nothing to hand over at each asking.
+
+    Raises:
+        ValueError: it is no code. What somebody typed is always a parameter.
+    """
+    if isinstance(value, int):
+        return literal_column(str(int(value)), Integer)
+    if not _WRITTEN.fullmatch(value):
+        raise ValueError(value)
+    return literal_column(f"'{value}'", Text)
 
 
 class MadeOfColumns:
@@ -240,6 +296,21 @@ def personal(*args: Any, category: str | None = None, **kwargs: Any) -> MappedCo
 def related(*args: Any, **kwargs: Any) -> Any:
     """Declare a relationship for reading only: never written through, never loaded by accident after a look."""
     return relationship(*args, viewonly=True, lazy="raise", **kwargs)
+
+
+def names_by_id(
+    session: Session, model: type[Identified], ids: Iterable[UUID | None], *, named_by: str = "name"
+) -> dict[UUID, str]:
+    """Return what rows with these ids are called, in one statement."""
+    wanted = {one for one in ids if one is not None}
+    if not wanted:
+        return {}
+    return dict(session.execute(_naming(model, named_by), {"wanted": wanted}).all())
+
+
+@cache
+def _naming(model: type[Identified], named_by: str) -> Select[UUID, str]:
+    return select(model.id, getattr(model, named_by)).where(model.id.in_(bindparam("wanted", expanding=True)))
 
 
 def make_engine(url: str, **options: Any) -> Engine:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, cast
 
-from sqlalchemy import TextClause, event
+from sqlalchemy import Column, TextClause, event
 from sqlalchemy import inspect as inspected
 from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, Session, UOWTransaction
 
@@ -74,9 +74,9 @@ def _collect_touched(session: Session, _context: UOWTransaction) -> None:
 
 
 def _field_of(row: Base, attribute: str) -> str | None:
-    """Return the field a mapped attribute belongs to; None for what follows from another (an index, the revision)."""
+    """Return the field a mapped attribute belongs to; None for what follows from others (an index, the revision)."""
     column = cast("Mapper[Any]", inspected(type(row))).columns.get(attribute)
-    if column is None or attribute == "revision" or column.info.get("follows"):
+    if not isinstance(column, Column) or attribute == "revision" or column.info.get("follows"):
         return None
     return column.key
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from referrals.kernel.actor import Actor, Role, Side
 from referrals.kernel.errors import NotFoundError
+from referrals.kernel.orm import names_by_id
 from referrals.organization.models import (
     AGES,
     GENDERS,
@@ -117,11 +118,7 @@ def own_or_none(session: Session, actor: Actor) -> Organization | None:
 
 def names(session: Session, ids: Iterable[UUID | None]) -> dict[UUID, str]:
     """Return the names of these organizations, in one query."""
-    wanted = {one for one in ids if one is not None}
-    if not wanted:
-        return {}
-    found = session.execute(select(Organization.id, Organization.name).where(Organization.id.in_(wanted)))
-    return dict(found.all())
+    return names_by_id(session, Organization, ids)
 
 
 def facilities(organization_id: UUID | None = None) -> Select[Facility]:
@@ -146,11 +143,7 @@ def facility(session: Session, facility_id: UUID) -> Facility:
 
 def facility_names(session: Session, ids: Iterable[UUID | None]) -> dict[UUID, str]:
     """Return the names of these facilities, in one query."""
-    wanted = {one for one in ids if one is not None}
-    if not wanted:
-        return {}
-    found = session.execute(select(Facility.id, Facility.name).where(Facility.id.in_(wanted)))
-    return dict(found.all())
+    return names_by_id(session, Facility, ids)
 
 
 def facility_page(

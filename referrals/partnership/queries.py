@@ -120,6 +120,18 @@ def _between() -> Select[Agreement]:
     )
 
 
+def is_held_active(session: Session, agreement_id: UUID, at: datetime) -> bool:
+    """Whether an agreement is active still, held against being ended until the caller's transaction is over."""
+    return session.scalars(_still_active(), {"agreement": agreement_id, "at": at}).one_or_none() is not None
+
+
+@cache
+def _still_active() -> Select[UUID]:
+    it = Agreement.id == bindparam("agreement", type_=Uuid())
+    still = select(Agreement.id).where(it, active_at(bindparam("at", type_=Instant())))
+    return still.with_for_update(read=True, of=Agreement)
+
+
 def agreements_among(
     session: Session, pairs: Iterable[tuple[UUID, UUID]], at: datetime
 ) -> dict[frozenset[UUID], Agreement]:

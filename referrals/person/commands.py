@@ -8,8 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from referrals.account.models import User
-from referrals.account.queries import colleagues
+from referrals.account.queries import is_colleague
 from referrals.kernel import crypto
 from referrals.kernel.actor import Role, Side
 from referrals.kernel.command import Work, command
@@ -394,4 +393,4 @@ def _check_alike(work: Work, organization_id: UUID, family_name: str, birth_date
 
 def _is_colleague(session: Session, organization_id: UUID, user_id: UUID) -> bool:
     """Whether this is somebody of the organization who works with participants."""
-    return session.scalars(colleagues(organization_id, *p.WORKING).where(User.id == user_id)).first() is not None
+    return is_colleague(session, organization_id, user_id, p.WORKING)

@@ -26,9 +26,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 
 from referrals.kernel import crypto
-from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, for_anybody
+from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, asking_once, for_anybody
 from referrals.kernel.errors import InvalidInputError, NotFoundError
-from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look, look_at, look_over, note
+from referrals.kernel.look import NOT_SHARED, Sight, declare_look, learned, look, look_at, look_over, note
 from referrals.organization.models import Organization
 from referrals.person.models import Assignment, Person, folded_words
 from referrals.person.policy import WORKING
@@ -143,8 +143,13 @@ def known_among(session: Session, actor: Actor, participants: Iterable[UUID]) ->
     """Return which of these participants the actor may know of, in one statement."""
     if not _may_know_of_anybody(actor):
         return set()
-    statement = _known(supervises=actor.works_as(Role.SUPERVISOR))
-    return set(session.scalars(statement, _among(actor, participants)))
+    before = learned(session).setdefault((known_among, actor.me, actor.organization, actor.roles), {})
+    wanted = set(participants)
+    if unknown := wanted - before.keys():
+        statement = _known(supervises=actor.works_as(Role.SUPERVISOR))
+        found = set(session.scalars(statement, _among(actor, unknown)))
+        before |= {one: one in found for one in unknown}
+    return {one for one in wanted if before[one]}
 
 
 def _among(actor: Actor, participants: Iterable[UUID]) -> dict[str, Any]:
@@ -218,7 +223,7 @@ def participant(session: Session, actor: Actor, person_id: UUID, *, purpose: str
     return look_at(
         session,
         actor,
-        visible_to(actor),
+        visible_to,
         on=Person,
         target=person_id,
         records=VIEWED,
@@ -253,15 +258,19 @@ def care_team(
 
     Assignments of another organization that are not shared are left out altogether (C14).
     """
-    statement = (
-        assignments_visible_to(actor)
-        .where(Assignment.participant_id == person_id)
-        .order_by(Assignment.from_at.desc(), Assignment.id.desc())
-    )
-    if not ended:
-        statement = statement.where(Assignment.until_at.is_(None))
-    rows = look(session, actor, statement, records=CARE_TEAM_VIEWED, purpose=purpose, fields=_TEAM)
+    statement, given = asking_once(_whole_team if ended else _team, actor)
+    given["participant"] = person_id
+    rows = look(session, actor, statement, given=given, records=CARE_TEAM_VIEWED, purpose=purpose, fields=_TEAM)
     return [row for row in rows if row.tie is not NOT_SHARED]
+
+
+def _whole_team(actor: Actor | AnyActor) -> Select[Assignment]:
+    theirs = assignments_visible_to(actor).where(Assignment.participant_id == bindparam("participant", type_=Uuid()))
+    return theirs.order_by(Assignment.from_at.desc(), Assignment.id.desc())
+
+
+def _team(actor: Actor | AnyActor) -> Select[Assignment]:
+    return _whole_team(actor).where(Assignment.until_at.is_(None))
 
 
 def assignment(session: Session, actor: Actor, assignment_id: UUID, *, purpose: str = PURPOSE) -> Sight[Assignment]:
@@ -273,7 +282,7 @@ def assignment(session: Session, actor: Actor, assignment_id: UUID, *, purpose: 
     seen = look_at(
         session,
         actor,
-        assignments_visible_to(actor),
+        assignments_visible_to,
         on=Assignment,
         target=assignment_id,
         records=CARE_TEAM_VIEWED,

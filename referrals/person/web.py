@@ -199,15 +199,17 @@ def participants(*, after: UUID | None, limit: int | None) -> Mapping[str, Any]:
     """List the participants within sight, newest first."""
     session, actor = asking()
     rows, further, found = q.participants(session, actor, after=after, limit=limit or 25)
-    return {
-        "rows": rows,
-        "next": str(further) if further else None,
-        "after": after,
-        "count": found,
-        "counted_at_most": q.COUNTED_AT_MOST,
-        "facilities": facility_names(session, {one.facility_id for one in rows} - {None, NOT_SHARED}),
-        "may_add": p.writes_an_agencys_record(actor, None),
-    }
+
+    def around() -> Mapping[str, Any]:
+        return {
+            "after": after,
+            "count": found,
+            "counted_at_most": q.COUNTED_AT_MOST,
+            "facilities": facility_names(session, {one.facility_id for one in rows} - {None, NOT_SHARED}),
+            "may_add": p.writes_an_agencys_record(actor, None),
+        }
+
+    return {"rows": rows, "next": str(further) if further else None, "around": around}
 
 
 @doors.search("/participants/search", page="person/search.html", shape=RowShape, takes=SearchWords)
@@ -222,17 +224,20 @@ def search_participants(**words: Any) -> Mapping[str, Any]:
 def participant(target: UUID) -> Mapping[str, Any]:
     """Show one participant: who they are, how to reach them, and who helps them."""
     session, actor = asking()
-    seen, context = _seen(target)
-    team = team_rows(q.care_team(session, actor, target))
-    own = seen.organization_id == actor.organization_id
-    recorded_by = organization_names(session, [seen.organization_id])[seen.organization_id]
-    return context | {
-        "person": context["person"] | {"team": team},
-        "team": team,
-        "recorded_by": recorded_by,
-        "may_write": own and p.writes_an_agencys_record(actor, None),
-        "breadcrumbs": crumbs(seen)[:2],
-    }
+    seen = q.participant(session, actor, target)
+
+    def around() -> Mapping[str, Any]:
+        team = team_rows(q.care_team(session, actor, target))
+        own = seen.organization_id == actor.organization_id
+        return {
+            "person": banner(seen) | {"team": team},
+            "team": team,
+            "recorded_by": organization_names(session, [seen.organization_id])[seen.organization_id],
+            "may_write": own and p.writes_an_agencys_record(actor, None),
+            "breadcrumbs": crumbs(seen)[:2],
+        }
+
+    return {"it": seen, "around": around}
 
 
 @doors.get(
@@ -245,10 +250,15 @@ def participant(target: UUID) -> Mapping[str, Any]:
 def care_team(target: UUID, *, ended: str | None) -> Mapping[str, Any]:
     """Show who helps a participant; with `ended=yes`, who did before, too."""
     session, actor = asking()
-    seen, context = _seen(target)
+    seen = q.participant(session, actor, target)
     rows = q.care_team(session, actor, target, ended=ended == "yes")
-    way = crumbs(seen, (None, sentence("person_page.care_team")))
-    return context | {"rows": rows, "next": None, "team": team_rows(rows), "ended": ended == "yes", "breadcrumbs": way}
+
+    def around() -> Mapping[str, Any]:
+        way = crumbs(seen, (None, sentence("person_page.care_team")))
+        words = {"team": team_rows(rows), "ended": ended == "yes", "breadcrumbs": way}
+        return {"it": seen, "person": banner(seen)} | words
+
+    return {"rows": rows, "next": None, "around": around}
 
 
 # --- acting -----------------------------------------------------------------------------------------------------------

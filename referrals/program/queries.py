@@ -13,6 +13,7 @@ from referrals.account.models import User
 from referrals.account.queries import colleagues
 from referrals.kernel.actor import Actor, Role
 from referrals.kernel.errors import NotFoundError
+from referrals.kernel.orm import names_by_id
 from referrals.organization.models import Location, Organization
 from referrals.program.models import CAPACITIES, LANGUAGES, SERVICES, IntakeMember, Program, folded
 
@@ -144,10 +145,7 @@ def offered_by(session: Session, organization_id: UUID) -> Sequence[Program]:
 
 def names(session: Session, ids: Iterable[UUID | None]) -> dict[UUID, str]:
     """Return the names of these programs, in one query."""
-    wanted = {one for one in ids if one is not None}
-    if not wanted:
-        return {}
-    return dict(session.execute(select(Program.id, Program.name).where(Program.id.in_(wanted))).all())
+    return names_by_id(session, Program, ids)
 
 
 def intake_programs(user_id: UUID | BindParameter[UUID]) -> Select[UUID]:

@@ -12,9 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from referrals.account import queries as accounts
-from referrals.account.models import User
+from referrals.consent import queries as consents
 from referrals.consent.commands import end_on_event
-from referrals.consent.models import Consent
 from referrals.kernel.actor import Actor, Side, system
 from referrals.kernel.command import Work, command, execute
 from referrals.kernel.errors import InvalidInputError, NotFoundError, RefusedError, RuleBrokenError
@@ -24,7 +23,7 @@ from referrals.kernel.record import clock, day_of
 from referrals.kernel.schema import Nothing, Takes, code, codes, day, line, many, text, uid
 from referrals.organization.models import Organization
 from referrals.partnership import queries as partnerships
-from referrals.partnership.models import Agreement, NoAgreementError, active_at
+from referrals.partnership.models import NoAgreementError
 from referrals.person import queries as persons
 from referrals.person.commands import assign, end_assignments
 from referrals.person.models import LANGUAGES, Person
@@ -377,8 +376,7 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
         raise NoAgreementError
     if not (agreement.covers_program(program.id) and agreement.covers_facility(held_at)):
         raise NoAgreementError
-    still = select(Agreement.id).where(Agreement.id == agreement.id, active_at(work.now))
-    if session.scalars(still.with_for_update(read=True, of=Agreement)).one_or_none() is None:
+    if not partnerships.is_held_active(session, agreement.id, work.now):
         raise NoAgreementError  # somebody ended it while this waited
     program.require_open()
     if recipient.part2_program != "no":
@@ -458,14 +456,14 @@ def answer_question(work: Work, referral: Referral, *, answer: str | None) -> Re
     verb = VERBS["answer_question"]
     if referral.side_of(work.actor.organization) is Party.RECIPIENT:
         return _step(work, referral, verb, because=answer, details={"withdrawn": True})
-    _check_state(work, referral, verb)
+    facts = _check_state(work, referral, verb)
     topic = QuestionTopic(referral.steps[-1].reason or QuestionTopic.OTHER)
     category = ANSWER_CATEGORY.get(topic, "needs")
     if answer is None:
         raise InvalidInputError({"answer": ["required"]})
     if category not in q.coverage(work.session, referral, work.now, lock=True).there:
         raise InvalidInputError({"answer": ["not_covered"]})
-    return _step(work, referral, verb, because=answer, category=category)
+    return _step(work, referral, verb, because=answer, category=category, facts=facts)
 
 
 @command(
@@ -480,11 +478,10 @@ def accept_referral(
     work: Work, referral: Referral, *, caseworker_id: UUID, first_contact_on: date, remark: str | None
 ) -> Referral:
     """Say yes: who will work with the participant, and the day of the first contact."""
-    _check_state(work, referral, VERBS["accept_referral"])
+    facts = _check_state(work, referral, VERBS["accept_referral"])
     recipient = work.session.get_one(Organization, referral.recipient_id)
     faults: dict[str, list[str]] = {}
-    colleague = accounts.colleagues(recipient.id, *WORKING).where(User.id == caseworker_id)
-    if work.session.scalars(colleague).one_or_none() is None:
+    if not accounts.is_colleague(work.session, recipient.id, caseworker_id, WORKING):
         faults["caseworker_id"] = ["not_a_colleague"]
     if first_contact_on < day_of(work.now, recipient.time_zone):
         faults["first_contact_on"] = ["in_past"]
@@ -500,7 +497,7 @@ def accept_referral(
         referral_id=referral.id,
     )
     details = {"caseworker_id": str(caseworker_id), "first_contact_on": first_contact_on.isoformat()}
-    return _step(work, referral, VERBS["accept_referral"], because=remark, details=details)
+    return _step(work, referral, VERBS["accept_referral"], because=remark, details=details, facts=facts)
 
 
 @command(
@@ -530,12 +527,12 @@ def decline_referral(work: Work, referral: Referral, *, reason: str, because: st
 )
 def start_referral(work: Work, referral: Referral, *, started_on: date, how: str) -> Referral:
     """Record that the work began."""
-    _check_state(work, referral, VERBS["start_referral"])
+    facts = _check_state(work, referral, VERBS["start_referral"])
     zone = work.session.get_one(Organization, referral.recipient_id).time_zone
     if started_on > day_of(work.now, zone):
         raise InvalidInputError({"started_on": ["in_future"]})
     details = {"started_on": started_on.isoformat(), "how": how}
-    return _step(work, referral, VERBS["start_referral"], details=details)
+    return _step(work, referral, VERBS["start_referral"], details=details, facts=facts)
 
 
 @command(
@@ -749,8 +746,10 @@ def _step(
     because: str | None = None,
     details: Mapping[str, Any] | None = None,
     category: str | None = None,
+    facts: Facts | None = None,
 ) -> Referral:
-    facts = _facts(work, referral)
+    """Take a verb's step; `facts` are what `_check_state` found in the same act."""
+    facts = facts or _facts(work, referral)
     with _named(work):
         steps = referral.take(
             verb,
@@ -770,10 +769,11 @@ def _step(
     return referral
 
 
-def _check_state(work: Work, referral: Referral, verb: Verb) -> None:
+def _check_state(work: Work, referral: Referral, verb: Verb) -> Facts:
     facts = _facts(work, referral)
     with _named(work):
         referral.check(verb, facts, at=work.now)
+    return facts
 
 
 def _put(work: Work, referral: Referral, *steps: ReferralStep) -> None:
@@ -788,12 +788,7 @@ def _facts(work: Work, referral: Referral) -> Facts:
     Raises:
         NotFoundError: sharing ended before the actor's side accepted it (R25).
     """
-    consent_rows = select(Consent.id).where(
-        Consent.participant_id == referral.participant_id,
-        Consent.from_org_id == referral.source_id,
-        Consent.to_org_id == referral.recipient_id,
-    )
-    work.session.execute(consent_rows.order_by(Consent.id).with_for_update(read=True, of=Consent))
+    consents.hold_way(work.session, referral.participant_id, referral.source_id, referral.recipient_id)
     facts = q.facts(work.session, [referral.id], work.now)[referral.id]
     if referral.sent_at is not None and q.is_gone(work.actor, referral, facts):
         raise NotFoundError
@@ -889,12 +884,8 @@ def _free_reference(session: Session) -> str:
 
 def _refuse_a_second(work: Work, referral: Referral) -> None:
     """Refuse while this participant has an open referral to this program; one whose end is due is ended first (R17)."""
-    statement = q.visible_to(_service(work.actor)).where(
-        Referral.open_for == f"{referral.participant_id}:{referral.program_id}"
-    )
-    old = work.session.scalars(
-        statement.with_for_update(of=Referral), execution_options={"populate_existing": True}
-    ).one_or_none()
+    asked = {"open_for": f"{referral.participant_id}:{referral.program_id}"}
+    old = work.session.scalars(q.open_one(), asked, execution_options={"populate_existing": True}).one_or_none()
     if old is None:
         return
     facts = q.facts(work.session, [old.id], work.now)[old.id]

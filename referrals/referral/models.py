@@ -13,15 +13,13 @@ from enum import StrEnum
 from typing import Any, Final, Protocol, cast
 from uuid import UUID
 
-from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint, and_
-from sqlalchemy.orm import Mapped, foreign
+from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, query_expression
 from sqlalchemy.orm.attributes import set_committed_value
 
 from referrals.kernel.crypto import sealed, structure, text
 from referrals.kernel.errors import RuleBrokenError
 from referrals.kernel.orm import Identified, personal, public, related
-from referrals.person.models import Assignment
-from referrals.program.models import IntakeMember
 
 # --- states (section 2) -----------------------------------------------------------------------------------------------
 
@@ -627,31 +625,12 @@ class Referral(Identified):
     loop_answers: Mapped[list[LoopAnswer]] = related(
         LoopAnswer, primaryjoin="Referral.id == foreign(LoopAnswer.referral_id)", order_by=LoopAnswer.at
     )
-    #: Those of the source organization who are assigned to the participant now.
-    care_team: Mapped[list[Assignment]] = related(
-        Assignment,
-        primaryjoin=lambda: and_(
-            Referral.participant_id == foreign(Assignment.participant_id),
-            Referral.source_id == foreign(Assignment.organization_id),
-            Assignment.until_at.is_(None),
-        ),
-    )
-    #: The caseworkers named for this referral.
-    helpers: Mapped[list[Assignment]] = related(
-        Assignment,
-        primaryjoin=lambda: and_(
-            Referral.id == foreign(Assignment.referral_id),
-            Assignment.user_id.is_not(None),
-            Assignment.until_at.is_(None),
-        ),
-    )
+    #: Those of the source organization who are assigned to the participant now; `visible_to` loads them.
+    team_ids: Mapped[frozenset[UUID]] = query_expression()
+    #: The recipient's caseworkers named for this referral.
+    helper_ids: Mapped[frozenset[UUID]] = query_expression()
     #: Those who answer for the program now.
-    intake: Mapped[list[IntakeMember]] = related(
-        IntakeMember,
-        primaryjoin=lambda: and_(
-            Referral.program_id == foreign(IntakeMember.program_id), IntakeMember.ended_at.is_(None)
-        ),
-    )
+    intake_ids: Mapped[frozenset[UUID]] = query_expression()
 
     @property
     def recorded(self) -> State:

@@ -20,7 +20,7 @@ def sends_it(actor: Actor, referral: Referral) -> bool:
     """Is on the participant's care team at the source, or supervises one of them."""
     if actor.organization_id is None or actor.organization_id != referral.source_id:
         return False
-    team = {one.user_id for one in referral.care_team if one.user_id is not None}
+    team = referral.team_ids
     return actor.user_id in team or (bool(team) and actor.works_as(Role.SUPERVISOR))
 
 
@@ -28,14 +28,14 @@ def answers_it(actor: Actor, referral: Referral) -> bool:
     """Is on the program's intake list, or supervises it."""
     if actor.organization_id is None or actor.organization_id != referral.recipient_id:
         return False
-    return actor.works_as(Role.SUPERVISOR) or actor.user_id in {one.user_id for one in referral.intake}
+    return actor.works_as(Role.SUPERVISOR) or actor.user_id in referral.intake_ids
 
 
 def works_on_it(actor: Actor, referral: Referral) -> bool:
     """Is the named caseworker, or supervises them."""
     if actor.organization_id is None or actor.organization_id != referral.recipient_id:
         return False
-    named = {one.user_id for one in referral.helpers if one.organization_id == referral.recipient_id}
+    named = referral.helper_ids
     return actor.user_id in named or (bool(named) and actor.works_as(Role.SUPERVISOR))
 
 

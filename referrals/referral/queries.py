@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
@@ -34,7 +34,8 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy import cast as as_type
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only, selectinload
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only, selectinload, with_expression
+from sqlalchemy.orm.strategy_options import _AbstractLoad
 
 from referrals.account import queries as accounts
 from referrals.consent import queries as consents
@@ -57,7 +58,7 @@ from referrals.kernel.look import (
     note,
     refuse,
 )
-from referrals.kernel.orm import CATEGORIES, Instant, unindexed
+from referrals.kernel.orm import CATEGORIES, Instant, gathered, unindexed, written
 from referrals.kernel.record import clock, day_of
 from referrals.organization.models import ZONES, Organization
 from referrals.partnership import queries as partnerships
@@ -66,7 +67,7 @@ from referrals.person import queries as persons
 from referrals.person.models import Assignment, Person
 from referrals.person.policy import WORKING
 from referrals.program import queries as programs
-from referrals.program.models import Program
+from referrals.program.models import IntakeMember, Program
 from referrals.referral import policy
 from referrals.referral.models import (
     OPEN,
@@ -182,17 +183,36 @@ def _received(actor: Actor | AnyActor) -> ColumnElement[bool]:
 @for_anybody
 def visible_to(actor: Actor | AnyActor) -> Select[Referral]:
     """Select the referrals an actor may know of, with what predicates and rules need of each."""
-    return (
-        select(Referral)
-        .where(within_sight(actor))
-        .options(
-            selectinload(Referral.steps),
-            selectinload(Referral.loop_answers),
-            selectinload(Referral.care_team),
-            selectinload(Referral.helpers),
-            selectinload(Referral.intake),
-        )
+    return select(Referral).where(within_sight(actor)).options(*_around_it())
+
+
+@cache
+def _around_it() -> tuple[_AbstractLoad, ...]:
+    """Load a referral's course, and who stands around it now."""
+    now = Assignment.until_at.is_(None), Assignment.user_id.is_not(None)
+    of_source = (
+        Assignment.participant_id == Referral.participant_id,
+        unindexed(Assignment.organization_id) == Referral.source_id,
     )
+    of_recipient = (
+        Assignment.referral_id == Referral.id,
+        unindexed(Assignment.organization_id) == Referral.recipient_id,
+    )
+    answers = IntakeMember.program_id == Referral.program_id, IntakeMember.ended_at.is_(None)
+    return (
+        selectinload(Referral.steps),
+        selectinload(Referral.loop_answers),
+        with_expression(Referral.team_ids, gathered(Assignment.user_id, *of_source, *now)),
+        with_expression(Referral.helper_ids, gathered(Assignment.user_id, *of_recipient, *now)),
+        with_expression(Referral.intake_ids, gathered(IntakeMember.user_id, *answers)),
+    )
+
+
+@cache
+def open_one() -> Select[Referral]:
+    """Select the open referral `open_for` a participant and a program, whoever may know of it, under lock."""
+    theirs = select(Referral).where(Referral.open_for == bindparam("open_for"))
+    return theirs.options(*_around_it()).with_for_update(of=Referral)
 
 
 @for_anybody
@@ -229,7 +249,7 @@ def _accepted() -> ColumnElement[bool]:
     """Return the condition that it was accepted once."""
     return (
         select(ReferralStep.id)
-        .where(ReferralStep.referral_id == Referral.id, ReferralStep.to_state == State.ACCEPTED)
+        .where(ReferralStep.referral_id == Referral.id, ReferralStep.to_state == written(State.ACCEPTED))
         .exists()
     )
 
@@ -251,13 +271,13 @@ def recorded_state() -> ColumnElement[str]:
     last = select(ReferralStep.to_state).where(
         ReferralStep.referral_id == Referral.id, ReferralStep.seq == Referral.step_count
     )
-    return func.coalesce(last.scalar_subquery(), str(State.DRAFT))
+    return func.coalesce(last.scalar_subquery(), written(State.DRAFT))
 
 
 #: The instant as of which a statement asks. The conditions over it are built once, and cost more than asking them.
 _AT: Final = bindparam("at", type_=Instant())
-#: Between them the zones of the earth live in three days at most.
-_DAYS: Final = range(3)
+#: Between them the zones of the earth live in three days at most; the days other than the one that most live in.
+_OTHER_DAYS: Final = range(2)
 #: Stands between the names of zones, and in none of them.
 _APART: Final = "|"
 
@@ -267,11 +287,12 @@ def moment(at: datetime) -> dict[str, Any]:
     zones: dict[date, list[str]] = {}
     for zone, known in _zones():
         zones.setdefault(day_of(at, known), []).append(zone)
-    days = [*sorted(zones.items()), *((day_of(at, UTC), []),) * (len(_DAYS) - len(zones))]
-    return {"at": at} | {
+    (today, _), *others = sorted(zones.items(), key=lambda one: (-len(one[1]), one[0]))
+    others += ((today, []),) * (len(_OTHER_DAYS) - len(others))
+    return {"at": at, "day": today} | {
         name: value
-        for number, (today, there) in zip(_DAYS, days, strict=True)
-        for name, value in ((f"day_{number}", today), (f"zones_{number}", _APART.join(("", *there, ""))))
+        for number, (day, there) in zip(_OTHER_DAYS, others, strict=True)
+        for name, value in ((f"day_{number}", day), (f"zones_{number}", _APART.join(("", *there, ""))))
     }
 
 
@@ -297,14 +318,15 @@ def _carried(
     *recipient: ColumnElement[bool],
 ) -> ColumnElement[bool]:
     signed = or_(
-        and_(Consent.method == "e_signature", column_of(Consent, "signature").is_not(None)),
-        and_(Consent.method == "verbal", Consent.witness_id.is_not(None), Consent.witness_confirmed_at <= _AT),
-        and_(Consent.method == "wet", Consent.evidence_id.is_not(None)),
+        and_(Consent.method == written("e_signature"), column_of(Consent, "signature").is_not(None)),
+        and_(Consent.method == written("verbal"), Consent.witness_id.is_not(None), Consent.witness_confirmed_at <= _AT),
+        and_(Consent.method == written("wet"), Consent.evidence_id.is_not(None)),
     )
+    yes, no = written(1), written(0)
     # Each category by a consent of its own, if need be; gone through once.
-    covers = (func.max(case((_lists(Consent.categories, one), 1), else_=0)) == 1 for one in categories)
+    covers = (func.max(case((_lists(Consent.categories, one), yes), else_=no)) == yes for one in categories)
     return (
-        select(case((and_(*covers), 1), else_=0))
+        select(case((and_(*covers), yes), else_=no))
         .where(
             Consent.participant_id == Referral.participant_id,
             Consent.from_org_id == from_org,
@@ -325,24 +347,25 @@ def _carried(
         )
         .correlate(Referral)
         .scalar_subquery()
-    ) == 1
+    ) == yes
 
 
 def _lists(column: InstrumentedAttribute[list[str]], code: str) -> ColumnElement[bool]:
     # A JSON list of codes is, as text on both databases, codes between quotation marks.
-    return as_type(column, Text).contains(f'"{code}"', autoescape=True)
+    escaped = code.replace("_", "/_")
+    return as_type(column, Text).like(written(f'%"{escaped}"%'), escape="/" if escaped != code else None)
 
 
 def _not_over() -> ColumnElement[bool]:
     """Return the condition that neither last day is over in the consent's own zone."""
-
-    def still(number: int) -> ColumnElement[bool]:
-        day = bindparam(f"day_{number}", type_=Date())
-        # One parameter, not a list of them: each of those is filled in anew whenever a statement is asked.
-        there = bindparam(f"zones_{number}", type_=Text()).contains(_APART + Consent.time_zone + _APART)
-        return and_(there, Consent.no_later_than >= day, or_(Consent.expires_on.is_(None), Consent.expires_on >= day))
-
-    return or_(*(still(number) for number in _DAYS))
+    # One parameter for many zones, not a list: each of those is filled in anew whenever a statement is asked.
+    zone = written(_APART) + Consent.time_zone + written(_APART)
+    elsewhere = (
+        (bindparam(f"zones_{number}", type_=Text()).contains(zone), bindparam(f"day_{number}", type_=Date()))
+        for number in _OTHER_DAYS
+    )
+    last = case((Consent.expires_on < Consent.no_later_than, Consent.expires_on), else_=Consent.no_later_than)
+    return last >= case(*elsewhere, else_=bindparam("day", type_=Date()))
 
 
 @cache
@@ -372,14 +395,16 @@ def is_answer_withheld(actor: AnyActor) -> ColumnElement[bool]:
     `is_outcome_hidden` in SQL; a test holds both equal. No list may give away what the page withholds.
     """
     last = aliased(ReferralStep)
-    theirs = and_(last.referral_id == Referral.id, last.seq == Referral.step_count, last.side == str(Party.RECIPIENT))
+    theirs = and_(
+        last.referral_id == Referral.id, last.seq == Referral.step_count, last.side == written(Party.RECIPIENT)
+    )
     answered = select(last.to_state).where(theirs).correlate(Referral).scalar_subquery()
-    moves_on = [str(state) for state, means in STATES.items() if means.unshared not in {None, state}]
+    moves_on = [written(state) for state, means in STATES.items() if means.unshared not in {None, state}]
     to_us = or_(
         Consent.to_user_id == actor.me,
         and_(
             Consent.to_user_id.is_(None),
-            or_(Consent.to_role.is_(None), Consent.to_role.in_([str(role) for role in sorted(actor.roles)])),
+            or_(Consent.to_role.is_(None), Consent.to_role.in_([written(role) for role in sorted(actor.roles)])),
         ),
     )
     comes_back = and_(_carried([RETURNED], Referral.recipient_id, Referral.source_id, to_us), _agreed([RETURNED]))
@@ -395,8 +420,10 @@ def is_answer_withheld(actor: AnyActor) -> ColumnElement[bool]:
 def settled_state() -> ColumnElement[str]:
     """Return `settle` in SQL, from the same table of states. A test holds both equal."""
     recorded = recorded_state()
-    unshared = {str(state): str(means.unshared) for state, means in STATES.items() if means.unshared is not None}
-    return case((not_(sharing_holds()), case(unshared, value=recorded, else_=recorded)), else_=recorded)
+    unshared = [
+        (written(state), written(means.unshared)) for state, means in STATES.items() if means.unshared is not None
+    ]
+    return case((not_(sharing_holds()), case(*unshared, value=recorded, else_=recorded)), else_=recorded)
 
 
 def facts(session: Session, referrals: Iterable[UUID], at: datetime) -> dict[UUID, Facts]:
@@ -675,8 +702,7 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
     course = row.course
     status = _told_status(course, settled, sight, side)
     titles = _titles(session, (row.source_id, row.recipient_id), (row.program_id,))
-    helping = {one.user_id for one in row.helpers if one.user_id is not None}
-    told, left_out, who = _timeline(session, actor, row, titles, helping)
+    told, left_out, who = _timeline(session, actor, row, titles, row.helper_ids)
     return View(
         it=sight,
         names=_names(session, actor, [(row, sight)], titles)[row.id],
@@ -691,7 +717,7 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         may=_may(actor, row, stands, at) - ({"close_loop", "dispute_outcome"} if status is NOT_SHARED else set()),
         sendable=sendable_categories(session, row, actor, at) if row.sent_at is not None else (),
         entries_left_out=left_out,
-        helpers=() if status is NOT_SHARED else tuple(sorted(who[one] for one in helping)),
+        helpers=() if status is NOT_SHARED else tuple(sorted(who[one] for one in row.helper_ids)),
     )
 
 
@@ -910,10 +936,9 @@ def _listed_at_source(actor: AnyActor, group: Group) -> list[ColumnElement[bool]
     withheld = is_answer_withheld(actor)
     if group is Group.CLOSED:
         return [*conditions, Referral.done_at.is_not(None), not_(withheld)]
-    source, recipient = str(Party.SOURCE), str(Party.RECIPIENT)
     if group is Group.US:
-        return [*conditions, Referral.done_at.is_(None), whose_move() == source, not_(withheld)]
-    return [*conditions, or_(and_(Referral.done_at.is_(None), whose_move() == recipient), withheld)]
+        return [*conditions, Referral.done_at.is_(None), whose_move() == written(Party.SOURCE), not_(withheld)]
+    return [*conditions, or_(and_(Referral.done_at.is_(None), whose_move() == written(Party.RECIPIENT)), withheld)]
 
 
 def _listed_at_recipient(actor: AnyActor, group: Group) -> list[ColumnElement[bool]]:
@@ -921,34 +946,34 @@ def _listed_at_recipient(actor: AnyActor, group: Group) -> list[ColumnElement[bo
     readable = or_(_accepted(), sharing_holds())
     if group is Group.CLOSED:
         return [_received(actor), Referral.done_at.is_not(None), readable]
-    source, recipient = str(Party.SOURCE), str(Party.RECIPIENT)
+    shared = written("shared")
     if group is Group.US:
-        move = case({recipient: readable, "shared": sharing_holds()}, value=_told_by_last_step(), else_=false())
+        moves = (written(Party.RECIPIENT), readable), (shared, sharing_holds())
     else:
-        ended = and_(_accepted(), not_(sharing_holds()))
-        move = case({source: readable, "shared": ended}, value=_told_by_last_step(), else_=false())
+        moves = (written(Party.SOURCE), readable), (shared, and_(_accepted(), not_(sharing_holds())))
+    move = case(*moves, value=_told_by_last_step(), else_=false())
     return [_received(actor), Referral.done_at.is_(None), move]
 
 
 @cache
 def whose_move() -> ColumnElement[str]:
     """Return which side has the next move in what is sent and not done, as of the statement's `moment(at)`."""
-    source, recipient = str(Party.SOURCE), str(Party.RECIPIENT)
+    source, recipient = written(Party.SOURCE), written(Party.RECIPIENT)
     shared = case((sharing_holds(), recipient), else_=source)
-    return case({source: source, recipient: recipient}, value=_told_by_last_step(), else_=shared)
+    return case((source, source), (recipient, recipient), value=_told_by_last_step(), else_=shared)
 
 
 @cache
 def _told_by_last_step() -> ColumnElement[str]:
     """Return which side has the next move as the last step alone says it; "shared": the recipient, if sharing holds."""
-    source, recipient = str(Party.SOURCE), str(Party.RECIPIENT)
+    source, recipient = written(Party.SOURCE), written(Party.RECIPIENT)
     last = aliased(ReferralStep)
     # Not done, although the source took it back: the recipient had begun, and owes the loop.
-    taken_back = and_(last.to_state == str(State.CANCELLED), last.side == source)
-    held_there = and_(last.to_state == str(State.ON_HOLD), last.side == recipient)
-    waits_there = [str(state) for state, means in STATES.items() if means.waiting_on is Party.RECIPIENT]
+    taken_back = and_(last.to_state == written(State.CANCELLED), last.side == source)
+    held_there = and_(last.to_state == written(State.ON_HOLD), last.side == recipient)
+    waits_there = [written(state) for state, means in STATES.items() if means.waiting_on is Party.RECIPIENT]
     by_last_step = case(
-        (or_(taken_back, held_there), recipient), (last.to_state.in_(waits_there), "shared"), else_=source
+        (or_(taken_back, held_there), recipient), (last.to_state.in_(waits_there), written("shared")), else_=source
     )
     said = select(by_last_step).where(last.referral_id == Referral.id, last.seq == Referral.step_count)
     return said.correlate(Referral).scalar_subquery()
@@ -1008,7 +1033,7 @@ _LAST: Final = aliased(ReferralStep)
 def _lines(*conditions: ColumnElement[bool]) -> Select[*_Line]:
     """Select referrals for lines of a list: what happened elsewhere, whether the loop was spoken of, and its course."""
     spoken_of = select(LoopAnswer.id).where(LoopAnswer.referral_id == Referral.id).exists()
-    by_recipient = and_(ReferralStep.referral_id == Referral.id, ReferralStep.side == str(Party.RECIPIENT))
+    by_recipient = and_(ReferralStep.referral_id == Referral.id, ReferralStep.side == written(Party.RECIPIENT))
     acted = select(ReferralStep.id).where(by_recipient).exists()
     last = and_(_LAST.referral_id == Referral.id, _LAST.seq == Referral.step_count)
     course = (_LAST.to_state, _LAST.side, _LAST.at, acted)

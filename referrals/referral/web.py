@@ -173,16 +173,18 @@ def referrals(
     rows, following = q.listed(
         session, actor, chosen, status=status, participant_id=participant_id, after=after, limit=limit or 25
     )
-    return {
-        "rows": rows,
-        "next": following,
-        "group": group,
-        "status": status,
-        "statuses": _options("status", [one for one in q.STATES if one != "draft"]),
-        "next_url": _list_url(group, status, participant_id, following, limit) if following is not None else None,
-        "one_person": f"&participant_id={participant_id}" if participant_id is not None else "",
-        "is_first": after is None,
-    }
+
+    def around() -> Mapping[str, Any]:
+        return {
+            "group": group,
+            "status": status,
+            "statuses": _options("status", [one for one in q.STATES if one != "draft"]),
+            "next_url": _list_url(group, status, participant_id, following, limit) if following is not None else None,
+            "one_person": f"&participant_id={participant_id}" if participant_id is not None else "",
+            "is_first": after is None,
+        }
+
+    return {"rows": rows, "next": following, "around": around}
 
 
 def _list_url(group: str, status: str | None, participant_id: UUID | None, after: UUID, limit: int | None) -> str:
@@ -206,7 +208,8 @@ def referral(target: UUID) -> Mapping[str, Any]:
     """Show one referral: how it stands, what happens next, the thread, the timeline."""
     session, actor = asking()
     view = q.referral(session, actor, target)
-    return _around(view) | {"it": view, "banner": _banner(view), "forms": [Form(), Form(), Form()]}
+    forms = [Form(), Form(), Form()]
+    return {"it": view, "around": lambda: _around(view) | {"banner": _banner(view), "forms": forms}}
 
 
 @doors.get("/referrals/<uuid:target>/answer", page="referral/answer.html", shape=None)

@@ -8,10 +8,10 @@ from functools import cache
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, Integer, Select, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, Date, Integer, Select, Uuid, and_, bindparam, or_, select
 from sqlalchemy.orm import Session, aliased, load_only
 
-from referrals.kernel.actor import Actor, AnyActor, anybody_like, asked_by, for_anybody
+from referrals.kernel.actor import Actor, AnyActor, anybody_like, asked_by, asking_once, for_anybody
 from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look, look_at
 from referrals.person.queries import may_know, may_know_of_many
 from referrals.release.models import AUTHORITATIVE, ReleaseDate
@@ -98,7 +98,7 @@ def statement(session: Session, actor: Actor, row_id: UUID, *, purpose: str = PU
     return look_at(
         session,
         actor,
-        visible_to(actor),
+        visible_to,
         on=ReleaseDate,
         target=row_id,
         records=HISTORY_VIEWED,
@@ -111,13 +111,15 @@ def history(
     session: Session, actor: Actor, participant_id: UUID, *, purpose: str = PURPOSE
 ) -> list[Sight[ReleaseDate]]:
     """Return all that was said about a participant's release, latest first; what is not shared is left out (C14)."""
-    statement = (
-        visible_to(actor)
-        .where(ReleaseDate.participant_id == participant_id)
-        .order_by(ReleaseDate.recorded_at.desc(), ReleaseDate.id.desc())
-    )
-    rows = look(session, actor, statement, records=HISTORY_VIEWED, purpose=purpose, fields=FIELDS)
+    statement, given = asking_once(_said_about, actor)
+    given["participant"] = participant_id
+    rows = look(session, actor, statement, given=given, records=HISTORY_VIEWED, purpose=purpose, fields=FIELDS)
     return [row for row in rows if row.source is not NOT_SHARED]
+
+
+def _said_about(actor: Actor | AnyActor) -> Select[ReleaseDate]:
+    theirs = visible_to(actor).where(ReleaseDate.participant_id == bindparam("participant", type_=Uuid()))
+    return theirs.order_by(ReleaseDate.recorded_at.desc(), ReleaseDate.id.desc())
 
 
 def expected_between(

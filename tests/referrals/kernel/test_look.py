@@ -139,7 +139,7 @@ def disclosures(session: HouseSession) -> list[Disclosure]:
 
 def view(session: HouseSession, actor: Actor, person: Person, *fields: str, **more: Any) -> Sight[Person]:
     asked = {"records": VIEWED, "purpose": "referral"} | more
-    return look_at(session, actor, select(Person), on=Person, target=person.id, fields=fields, **asked)
+    return look_at(session, actor, lambda _: select(Person), on=Person, target=person.id, fields=fields, **asked)
 
 
 def letters(session: HouseSession, person: Person, count: int, topic: str = "needs") -> None:
@@ -424,7 +424,7 @@ def test_s203_a_look_at_what_one_may_not_know_is_recorded_and_looks_like_nothing
         look_at(
             session,
             insider,
-            select(Letter).where(Letter.organization_id == uuid4()),
+            lambda _: select(Letter).where(Letter.organization_id == uuid4()),
             on=Letter,
             target=target,
             records=LISTED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
@@ -16,7 +17,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.pool import NullPool
 
 from referrals.kernel.look import Seen
-from referrals.kernel.orm import Instant, after_fork, make_engine, personal, uuid7
+from referrals.kernel.orm import Instant, after_fork, make_engine, personal, uuid7, written
 
 
 def test_an_id_is_a_uuid_of_version_7_with_its_millisecond() -> None:
@@ -154,3 +155,11 @@ def test_postgres_urls_of_the_old_spelling_are_read() -> None:
     engine = make_engine("postgres://u@localhost/db", poolclass=NullPool)
     assert engine.dialect.name == "postgresql"
     assert engine.hide_parameters
+
+
+def test_only_codes_are_written_into_a_statement() -> None:
+    assert str(written("in_progress")) == "'in_progress'"
+    assert str(written(1)) == "1"
+    for typed in ("it's", "a;b", "a\\b", "é", "a\nb", "(select 1)"):
+        with pytest.raises(ValueError, match=re.escape(typed)):
+            written(typed)

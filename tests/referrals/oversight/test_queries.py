@@ -116,8 +116,11 @@ def test_a_row_about_another_agencys_participant_is_left_out_of_anothers_act(
 ) -> None:
     """One look of the navigator names participants of two agencies: each auditor is told of their own."""
     as_if_referred(any_session, watched.other_person, watched.community, user_id=watched.navigator.me)
-    with look.looking(any_session):
-        people.participants(any_session, watched.navigator)
+    within = people.visible_to(watched.navigator)
+    with look.looking(any_session):  # of what is shared of them, they would be told apart
+        look.look(
+            any_session, watched.navigator, within, records=people.LISTED, purpose="referral", fields=("added_at",)
+        )
     both = [
         body for body in logged(any_session) if body["action"] == "person.listed" and len(body["on"][0]["rows"]) == 2
     ]

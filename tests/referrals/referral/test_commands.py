@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
+from referrals.consent.models import Consent
 from referrals.handoff import commands as h
 from referrals.kernel.actor import system
 from referrals.kernel.command import execute
@@ -626,7 +627,7 @@ def test_a_consent_that_ends_with_the_referral_ends_when_its_loop_closes(world: 
     consent_id = world.consent_again(expires_on=None, expires_event="referral_closed")
     referral_id = reach(world, State.DECLINED)
     world.act(c.close_loop, world.case_manager, referral_id, answer="agreed")
-    ended = world.session.get_one(c.Consent, consent_id)
+    ended = world.session.get_one(Consent, consent_id)
     assert ended.event_at is not None
 
 
