@@ -14,7 +14,8 @@ from referrals.handoff import queries as q
 from referrals.kernel.door import Doors, Shape, asking
 from referrals.kernel.look import NOT_SHARED
 from referrals.kernel.web import say, sentence
-from referrals.referral.queries import banner
+from referrals.referral.queries import banner, standing
+from referrals.referral.web import StandingShape
 
 doors = Doors("handoff")
 
@@ -40,16 +41,6 @@ class ReportShape(Shape):
     at = fields.AwareDateTime()
     who = fields.String()
     organization = fields.String()
-
-
-class ClosedShape(Shape):
-    """How a referral stands after a closing verb."""
-
-    id = fields.UUID()
-    reference = fields.String()
-    status = fields.String()
-    loop = fields.String()
-    loop_owed_by = fields.String(allow_none=True)
 
 
 def _closing(target: UUID) -> dict[str, Any]:
@@ -99,9 +90,9 @@ def _report_of(row: Any) -> q.Report:
     return q.report(session, actor, row)
 
 
-def _view_of(row: Any) -> Any:
+def _standing_of(row: Any) -> Any:
     session, actor = asking()
-    return q.closing(session, actor, row.id).view
+    return standing(session, actor, row.id)
 
 
 doors.act(
@@ -131,8 +122,8 @@ doors.act(
     page="handoff/complete.html",
     context=_closing,
     then=lambda row: f"/referrals/{row.id}",
-    shape=ClosedShape,
-    show=_view_of,
+    shape=StandingShape,
+    show=_standing_of,
     done="referral_completed",
 )
 doors.act(
@@ -141,8 +132,8 @@ doors.act(
     page="handoff/end.html",
     context=_closing,
     then=lambda row: f"/referrals/{row.id}",
-    shape=ClosedShape,
-    show=_view_of,
+    shape=StandingShape,
+    show=_standing_of,
     done="referral_ended",
 )
 

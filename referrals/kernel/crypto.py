@@ -474,6 +474,26 @@ def matches(
     return or_(*asked) if asked else false()
 
 
+def index_values(
+    session: Session, model: type[Base], name: str, *values: object, partition: object = None
+) -> list[bytes]:
+    """Return what `index_column` may hold for these values, over all live versions: for a statement built once.
+
+    What is found needs `confirmed()` as with `matches()`.
+    """
+    index = _plan(model).indexes[name]
+    found = (
+        index_value(session, model, name, *values, partition=partition, version=version)
+        for version in (index.version, *index.also)
+    )
+    return [one for one in found if one is not None]
+
+
+def index_column(model: type[Base], name: str) -> InstrumentedAttribute[bytes]:
+    """Return the column that holds a blind index."""
+    return cast("InstrumentedAttribute[bytes]", getattr(model, f"{name}_index"))
+
+
 def confirmed(rows: Iterable[B], name: str, *values: object) -> list[B]:
     """Return the rows whose own values, opened, are equal to `values` as the index `name` normalizes them."""
     kept = []

@@ -313,6 +313,10 @@ def _naming(model: type[Identified], named_by: str) -> Select[UUID, str]:
     return select(model.id, getattr(model, named_by)).where(model.id.in_(bindparam("wanted", expanding=True)))
 
 
+#: Statements kept ready, compiled and prepared: lists of ids of each length are statements of their own.
+_STATEMENTS: Final = 2000
+
+
 def make_engine(url: str, **options: Any) -> Engine:
     """Return an engine with the settings the house relies on; `options` go to SQLAlchemy's `create_engine`.
 
@@ -320,7 +324,9 @@ def make_engine(url: str, **options: Any) -> Engine:
     `sqlite_begin="IMMEDIATE"` for what writes: a deferred one fails at once among busy writers; `waits_for_disk=False`
     for looks that may be lost with the machine). PostgreSQL: UTC and time limits.
     """
+    options = {"query_cache_size": _STATEMENTS} | options
     if url.startswith("sqlite"):
+        options["connect_args"] = {"cached_statements": _STATEMENTS} | options.get("connect_args", {})
         engine = create_engine(url, hide_parameters=True, **options)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

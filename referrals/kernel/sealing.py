@@ -412,11 +412,16 @@ def numbers(value: str) -> str:
 
 def names(value: str) -> str:
     """Normalize a name: NFKC, casefold, one space between words, none around."""
+    if value.isascii():  # as most are: nothing to compose, and lower case is all there is to fold
+        return " ".join(value.lower().split())
     return " ".join(unicodedata.normalize("NFKC", value).casefold().split())
 
 
 def folded_names(value: str) -> str:
     """Normalize a name down to bare letters and digits: `Núñez` is `nunez`, `O'Brien` is `obrien`."""
+    if value.isascii():
+        lower = value.lower()
+        return lower if lower.isalnum() else "".join(filter(str.isalnum, lower))
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", names(value))))
 
 

@@ -128,8 +128,10 @@ class Person(Subject):
         `wanted` are folded words (`folded_words`). Names of several words are met word by word and written together:
         `garcia`, `lopez` and `garcialopez` all find García-López.
         """
-        own = [self.given_name, self.family_name, self.preferred_name or ""]
-        known = [word for name in own for word in folded_words(name)] + [folded_names(name) for name in own]
+        known: list[str] = []
+        for name in (self.given_name, self.family_name, self.preferred_name or ""):
+            words = folded_words(name)
+            known += words if len(words) == 1 else [*words, "".join(words)]
         return all(any(word.startswith(one) for word in known) for one in wanted)
 
 

@@ -369,27 +369,28 @@ def _matched(
     birth_date: date | None,
 ) -> tuple[list[Person], bool]:
     """Return candidates within sight whose opened values match, newest first."""
-    newest = _listed(actor).order_by(Person.id.desc())
-    narrowed = newest
+    anybody = anybody_like(actor)
+    if anybody is None:
+        return [], False
+    values: dict[str, list[bytes]] = {}
     if agency_number:
         # Of every agency, not of those within sight: finding these means reading everybody within sight.
-        agencies = session.scalars(select(Organization.id).where(Organization.side == Side.AGENCY)).all()
-        narrowed = narrowed.where(
-            or_(
-                false(),
-                *(crypto.matches(session, Person, "by_number", agency_number, partition=one) for one in agencies),
-            )
-        )
+        agencies = session.scalars(_AGENCIES).all()
+        asked_of = (crypto.index_values(session, Person, "by_number", agency_number, partition=one) for one in agencies)
+        values["by_number"] = [value for found in asked_of for value in found]
     if family_name and birth_date:
-        narrowed = narrowed.where(crypto.matches(session, Person, "by_family_and_birth", family_name, birth_date))
+        values["by_family_and_birth"] = crypto.index_values(
+            session, Person, "by_family_and_birth", family_name, birth_date
+        )
     whole_words = False
     wanted = folded_words(name or "")
-    if wanted and narrowed is newest:
-        within = _listed(actor).with_only_columns(Person.id).limit(OPENED_AT_MOST + 1).subquery()
-        whole_words = (session.scalar(select(func.count()).select_from(within)) or 0) > OPENED_AT_MOST
+    if wanted and not values:
+        counted = session.scalar(_many(anybody), asked_by(actor) | {"at_most": OPENED_AT_MOST + 1})
+        whole_words = (counted or 0) > OPENED_AT_MOST
         if whole_words:
-            narrowed = narrowed.where(_by_name(session, wanted))
-    rows = list(session.scalars(narrowed.options(_LINE).limit(OPENED_AT_MOST)))
+            values |= _by_name(session, wanted)
+    asked = asked_by(actor) | {"at_most": OPENED_AT_MOST} | values
+    rows = list(session.scalars(_candidates(anybody, frozenset(values)), asked))
     crypto.prefetch(session, (row.id for row in rows))
     if agency_number:
         rows = crypto.confirmed(rows, "by_number", agency_number)
@@ -400,13 +401,36 @@ def _matched(
     return rows, whole_words
 
 
-def _by_name(session: Session, wanted: Sequence[str]) -> ColumnElement[bool]:
-    """Return the condition that a name may be meant: any run of the words as family name, or as given name."""
+_AGENCIES: Final = select(Organization.id).where(Organization.side == Side.AGENCY)
+
+
+@cache
+def _many(anybody: AnyActor) -> Select[int]:
+    """Count who is within sight, no further than asked."""
+    within = _listed(anybody).with_only_columns(Person.id).limit(bindparam("at_most", type_=Integer())).subquery()
+    return select(func.count()).select_from(within)
+
+
+@cache
+def _candidates(anybody: AnyActor, indexes: frozenset[str]) -> Select[Person]:
+    """Select who may be meant, newest first: one of the values handed over for each of these blind indexes.
+
+    Family name and given name are two ways to be meant by the same words.
+    """
+    asked = {one: crypto.index_column(Person, one).in_(bindparam(one, expanding=True)) for one in sorted(indexes)}
+    by_name = [asked.pop(one) for one in _NAME_INDEXES if one in asked]
+    either = [or_(*by_name)] if by_name else []
+    newest = _listed(anybody).where(*asked.values(), *either).order_by(Person.id.desc())
+    return newest.options(_LINE).limit(bindparam("at_most", type_=Integer()))
+
+
+_NAME_INDEXES: Final = ("by_family_name", "by_given_name")
+
+
+def _by_name(session: Session, wanted: Sequence[str]) -> dict[str, list[bytes]]:
+    """Return for both name indexes what they hold where a name may be meant: any run of the words."""
     runs = {"".join(wanted[start:end]) for start in range(len(wanted)) for end in range(start + 1, len(wanted) + 1)}
-    return or_(
-        *(
-            crypto.matches(session, Person, index, run)
-            for run in sorted(runs)
-            for index in ("by_family_name", "by_given_name")
-        )
-    )
+    return {
+        index: [value for run in sorted(runs) for value in crypto.index_values(session, Person, index, run)]
+        for index in _NAME_INDEXES
+    }

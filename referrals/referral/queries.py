@@ -90,6 +90,7 @@ from referrals.release import queries as releases
 __all__ = ["CATEGORIES", "STATES"]
 
 VIEWED: Final = declare_look("referral.viewed", "a referral's page")
+STOOD: Final = declare_look("referral.standing_viewed", "how a referral stands, and nothing of its content")
 LISTED: Final = declare_look("referral.listed", "the referrals within sight, by whose move it is")
 COUNTED: Final = declare_look("referral.counted", "how many referrals stand in one list")
 DRAFT_VIEWED: Final = declare_look("referral.draft_viewed", "one's own draft of a referral")
@@ -159,14 +160,13 @@ def within_sight(actor: Actor | AnyActor) -> ColumnElement[bool]:
             return false()
     if not actor.works_as(*WORKING):
         return false()
-    return or_(
-        and_(
-            Referral.source_id == actor.organization,
-            persons.may_know(actor, Referral.participant_id),
-            or_(Referral.sent_at.is_not(None), Referral.drafted_by == actor.me),
-        ),
-        _received(actor),
+    at_source = and_(
+        Referral.source_id == actor.organization,
+        persons.may_know(actor, Referral.participant_id),
+        or_(Referral.sent_at.is_not(None), Referral.drafted_by == actor.me),
     )
+    # Programs are the community organizations' alone: an agency receives nothing.
+    return at_source if actor.side is Side.AGENCY else or_(at_source, _received(actor))
 
 
 def _received(actor: Actor | AnyActor) -> ColumnElement[bool]:
@@ -239,7 +239,7 @@ def still_readable(actor: Actor | AnyActor) -> ColumnElement[bool]:
 
     A statement over it is handed `moment(at)`, as every one over `sharing_holds`.
     """
-    if _is_nowhere(actor):
+    if _is_nowhere(actor) or actor.side is Side.AGENCY:
         return literal(value=True)
     return or_(Referral.source_id == actor.organization, _accepted(), sharing_holds())
 
@@ -666,6 +666,23 @@ class View:
         return getattr(self.it, name)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a referral stands for one reader now, and what they may do: nothing of its content."""
+
+    id: UUID
+    reference: str
+    side: str
+    status: str | NotShared
+    recorded: str | NotShared
+    waiting_on: str | NotShared | None
+    loop: str
+    loop_owed_by: str | None
+    #: Commands that this actor may give now.
+    may: frozenset[str]
+    helpers: tuple[str, ...] = ()
+
+
 #: A line of a list: the referral, whether consent and agreement hold, whether its loop was spoken of, and its course.
 _Line = tuple[Referral, bool, bool, bool, str | None, str | None, datetime | None, bool]
 _AT_MOST: Final = bindparam("at_most", type_=Integer())
@@ -686,6 +703,45 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         NotFoundError: not theirs to know of, gone with the sharing that ended, or none.
     """
     at = clock(session)
+    row, stands = _found(session, actor, referral_id, at)
+    side = row.side_of(actor.organization_id)
+    fields = (*_PAGE, "answer") if side is Party.SOURCE else _PAGE
+    sight = look_over(session, actor, [row], records=VIEWED, purpose=PURPOSE, fields=fields)[0]
+    titles = _titles(session, (row.source_id, row.recipient_id), (row.program_id,))
+    told, left_out, who = _timeline(session, actor, row, titles, row.helper_ids)
+    now = _standing_of(actor, row, sight, stands, at, who)
+    return View(
+        it=sight,
+        names=_names(session, actor, [(row, sight)], titles)[row.id],
+        side=now.side,
+        status=now.status,
+        recorded=now.recorded,
+        waiting_on=now.waiting_on,
+        loop=now.loop,
+        loop_owed_by=now.loop_owed_by,
+        timeline=told,
+        thread=thread(session, actor, row, titles),
+        may=now.may,
+        sendable=sendable_categories(session, row, actor, at) if row.sent_at is not None else (),
+        entries_left_out=left_out,
+        helpers=now.helpers,
+    )
+
+
+def standing(session: Session, actor: Actor, referral_id: UUID) -> Standing:
+    """Return how one referral stands and what this actor may do, without reading its content.
+
+    Raises:
+        NotFoundError: as `referral`.
+    """
+    at = clock(session)
+    row, stands = _found(session, actor, referral_id, at)
+    fields = ("reference", "answer") if row.side_of(actor.organization_id) is Party.SOURCE else ("reference",)
+    sight = look_over(session, actor, [row], records=STOOD, purpose=PURPOSE, fields=fields)[0]
+    return _standing_of(actor, row, sight, stands, at, accounts.names(session, row.helper_ids))
+
+
+def _found(session: Session, actor: Actor, referral_id: UUID, at: datetime) -> tuple[Referral, Facts]:
     anybody, found = anybody_like(actor), None
     if anybody is not None:
         asked = asked_by(actor) | moment(at) | {"referral": referral_id}
@@ -694,30 +750,27 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         refuse(session, actor, VIEWED, row_type="referral", target=referral_id, purpose=PURPOSE)
         raise NotFoundError
     row, consent, agreement = found
-    side = row.side_of(actor.organization_id)
-    fields = (*_PAGE, "answer") if side is Party.SOURCE else _PAGE
-    sight = look_over(session, actor, [row], records=VIEWED, purpose=PURPOSE, fields=fields)[0]
-    stands = Facts(consent=bool(consent), agreement=bool(agreement))
+    return row, Facts(consent=bool(consent), agreement=bool(agreement))
+
+
+def _standing_of(  # noqa: PLR0917  # one referral, seen by one reader
+    actor: Actor, row: Referral, sight: Sight[Referral], stands: Facts, at: datetime, who: Mapping[UUID, str]
+) -> Standing:
+    side, course = row.side_of(actor.organization_id), row.course
     settled = settle(row.recorded, stands, at)
-    course = row.course
     status = _told_status(course, settled, sight, side)
-    titles = _titles(session, (row.source_id, row.recipient_id), (row.program_id,))
-    told, left_out, who = _timeline(session, actor, row, titles, row.helper_ids)
-    return View(
-        it=sight,
-        names=_names(session, actor, [(row, sight)], titles)[row.id],
+    is_told = status is not NOT_SHARED
+    return Standing(
+        id=row.id,
+        reference=sight.reference,
         side=str(side),
         status=status,
-        recorded=NOT_SHARED if status is NOT_SHARED else str(row.recorded),
+        recorded=str(row.recorded) if is_told else NOT_SHARED,
         waiting_on=_waiting_on(row, course, settled, status),
         loop=_told_loop(row, course, status, spoken_of=bool(row.loop_answers)),
-        loop_owed_by=None if status is NOT_SHARED else course.loop_owed_by,
-        timeline=told,
-        thread=thread(session, actor, row, titles),
-        may=_may(actor, row, stands, at) - ({"close_loop", "dispute_outcome"} if status is NOT_SHARED else set()),
-        sendable=sendable_categories(session, row, actor, at) if row.sent_at is not None else (),
-        entries_left_out=left_out,
-        helpers=() if status is NOT_SHARED else tuple(sorted(who[one] for one in row.helper_ids)),
+        loop_owed_by=course.loop_owed_by if is_told else None,
+        may=_may(actor, row, stands, at) - (frozenset() if is_told else {"close_loop", "dispute_outcome"}),
+        helpers=tuple(sorted(who[one] for one in row.helper_ids)) if is_told else (),
     )
 
 

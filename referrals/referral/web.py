@@ -128,6 +128,20 @@ class DraftShape(ContentShape):
     version = fields.Integer()
 
 
+class StandingShape(Shape):
+    """How a referral stands after an act, and what whoever acted may do next. Its content is read by itself."""
+
+    id = fields.UUID()
+    reference = fields.String()
+    side = fields.String()
+    status = fields.String()
+    waiting_on = fields.String(allow_none=True)
+    loop = fields.String()
+    loop_owed_by = fields.String(allow_none=True)
+    helpers = fields.List(fields.String())
+    may = fields.List(fields.String())
+
+
 class ReferralShape(ContentShape):
     """A referral as one reader may see it now."""
 
@@ -369,8 +383,9 @@ def _draft_of(row: Any) -> Any:
     return q.draft_alone(session, actor, row.id)
 
 
-def _view_of(row: Any) -> q.View:
-    return _view(getattr(row, "referral_id", row.id))
+def _standing_of(row: Any) -> q.Standing:
+    session, actor = asking()
+    return q.standing(session, actor, getattr(row, "referral_id", row.id))
 
 
 def _referral_url(row: Any) -> str:
@@ -489,8 +504,8 @@ doors.act(
     page="referral/check.html",
     context=_checking,
     then=_referral_url,
-    shape=ReferralShape,
-    show=_view_of,
+    shape=StandingShape,
+    show=_standing_of,
     done="referral_sent",
 )
 
@@ -507,8 +522,8 @@ doors.act(
     page="referral/discard.html",
     context=_about_draft,
     then=lambda _row: "/drafts",
-    shape=ReferralShape,
-    show=_view_of,
+    shape=StandingShape,
+    show=_standing_of,
     done="draft_discarded",
 )
 
@@ -563,8 +578,8 @@ def _verb(rule: str, what: Any, page: str | None, context: Any, done: str) -> No
         page=page and f"referral/{page}.html",
         context=context,
         then=_referral_url,
-        shape=ReferralShape,
-        show=_view_of,
+        shape=StandingShape,
+        show=_standing_of,
         done=done,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, select
 
+from audit.models import AuditEvent
 from referrals.consent.models import Consent
 from referrals.handoff import commands as h
 from referrals.handoff import queries as hq
@@ -183,6 +185,50 @@ def test_a_closing_report_crosses_as_needs(world: World) -> None:
         hidden = hq.reports(world.session, world.case_manager, referral_id)
     assert hidden[0].helps_next is NOT_SHARED
     assert hidden[0].goals[0].result is NOT_SHARED
+
+
+# --- how it stands ----------------------------------------------------------------------------------------------------
+
+
+def stands(world: World, actor: Actor, referral_id: UUID) -> q.Standing:
+    with looking(world.session):
+        return q.standing(world.session, actor, referral_id)
+
+
+@pytest.mark.parametrize("withdrawn", ["nothing", "consent", "return"])
+def test_how_it_stands_is_told_as_the_page_tells_it(world: World, withdrawn: str) -> None:
+    declined = world.sent()
+    world.act(c.decline_referral, world.navigator, declined, reason="no_capacity", because="Full until June.")
+    referrals = [declined, world.started()]
+    if withdrawn == "consent":
+        world.withdraw_consent()
+    elif withdrawn == "return":
+        world.withdraw_consent(world.return_consent_id)
+    alike = ("side", "status", "recorded", "waiting_on", "loop", "loop_owed_by", "may", "helpers")
+    compared = 0
+    for referral_id in referrals:
+        for who in ("case_manager", "agency_supervisor", "navigator", "other_navigator", "cbo_supervisor", "stranger"):
+            actor = world.people[who]
+            if gone(world, actor, referral_id):
+                with pytest.raises(NotFoundError):
+                    stands(world, actor, referral_id)
+                continue
+            view, standing = see(world, actor, referral_id), stands(world, actor, referral_id)
+            assert {name: getattr(standing, name) for name in alike} == {name: getattr(view, name) for name in alike}
+            compared += 1
+    assert compared >= 6
+
+
+def test_how_it_stands_reads_nothing_of_its_content(world: World) -> None:
+    referral_id = world.started()
+    for actor, fields in ((world.navigator, ["referral.reference"]), (world.case_manager, ["referral.answer"])):
+        stands(world, actor, referral_id)
+        told = world.session.scalars(select(AuditEvent.body).order_by(AuditEvent.id.desc()).limit(2)).all()
+        seen = [event for body in told if (event := json.loads(body))["action"] == "referral.standing_viewed"]
+        world.session.rollback()
+        assert set(fields) <= {name for event in seen for name in event["fields"]}
+        assert {name for event in seen for name in event["fields"]} <= {"referral.reference", "referral.answer"}
+        assert {name for event in seen for name in event["categories"] or ()} <= {"attendance"}
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
