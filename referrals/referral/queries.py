@@ -889,19 +889,40 @@ def listed(
 @cache
 def _page_of(anybody: AnyActor, group: Group, narrowed: frozenset[str]) -> Select[*_Line]:
     """Select one page of one list: building it costs more than asking it."""
-    about = Referral.participant_id == bindparam("participant", type_=Uuid())
-    statement = _lines(*_in_list(anybody, group, *((about,) if "participant" in narrowed else ())))
-    after = bindparam("after", type_=Uuid())
+    also: list[ColumnElement[bool]] = []
     if "status" in narrowed:
-        statement = statement.where(settled_state() == bindparam("status"), not_(is_answer_withheld(anybody)))
+        also += [settled_state() == bindparam("status"), not_(is_answer_withheld(anybody))]
+    if "participant" in narrowed:
+        also.append(Referral.participant_id == bindparam("participant", type_=Uuid()))
+    if "after" in narrowed:
+        after = bindparam("after", type_=Uuid())
+        if group is Group.CLOSED:
+            ended = select(Referral.done_at).where(Referral.id == after).scalar_subquery()
+            also.append(or_(Referral.done_at < ended, and_(Referral.done_at == ended, Referral.id < after)))
+        else:
+            also.append(Referral.id > after)
+    first = _first_of(anybody, group, *also)
+    return _lines(Referral.id.in_(first)).order_by(*_order(group)).limit(_AT_MOST)
+
+
+def _order(group: Group) -> tuple[ColumnElement[Any], ...]:
+    """Return how a list is ordered: what is closed newest first, what waits oldest first."""
     if group is Group.CLOSED:
-        statement = statement.order_by(Referral.done_at.desc(), Referral.id.desc())
-        ended = select(Referral.done_at).where(Referral.id == after).scalar_subquery()
-        further = or_(Referral.done_at < ended, and_(Referral.done_at == ended, Referral.id < after))
-    else:
-        statement = statement.order_by(Referral.id)
-        further = Referral.id > after
-    return (statement.where(further) if "after" in narrowed else statement).limit(_AT_MOST)
+        return Referral.done_at.desc(), Referral.id.desc()
+    return (Referral.id.asc(),)
+
+
+def _first_of(actor: AnyActor, group: Group, *also: ColumnElement[bool]) -> Select[UUID] | CompoundSelect[UUID]:
+    """Select the ids of the first of a list, at most so many.
+
+    Each side is found for itself, so that nothing is asked of a referral that its side already decides, and looking
+    goes no further than there is to show.
+    """
+    firsts = [
+        select(Referral.id).where(*conditions, *also).order_by(*_order(group)).limit(_AT_MOST).correlate(None)
+        for conditions in _in_list(actor, group)
+    ]
+    return firsts[0] if len(firsts) == 1 else union_all(*(select(one.subquery().c.id) for one in firsts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -945,7 +966,8 @@ def waiting(session: Session, actor: Actor, *, limit: int) -> Waiting:
 @cache
 def _ids_of(anybody: AnyActor, group: Group) -> Select[UUID]:
     """Select the ids of one open list, oldest first."""
-    return select(Referral.id).where(*_in_list(anybody, group)).order_by(Referral.id).limit(_AT_MOST)
+    first = _first_of(anybody, group)
+    return select(Referral.id).where(Referral.id.in_(first)).order_by(*_order(group)).limit(_AT_MOST)
 
 
 @cache
@@ -964,21 +986,19 @@ def _these() -> Select[*_Line]:
     return _lines(Referral.id.in_(bindparam("these", expanding=True)))
 
 
-def _in_list(actor: AnyActor, group: Group, *also: ColumnElement[bool]) -> list[ColumnElement[bool]]:
-    """Return the conditions that a referral stands in one of the three lists of the actor's side.
+def _in_list(actor: AnyActor, group: Group) -> list[list[ColumnElement[bool]]]:
+    """Return the conditions that a referral stands in one of the three lists of the actor's side: for each of its ends.
 
     Each stands in exactly one. What is done is closed; whose move the rest is, the last step says, together with what
     happened elsewhere: without sharing it is the source's, whose consent or agreement it needs, or whose loop (R5).
     What was answered and does not come back still waits on the recipient, as far as the source can know.
-
-    Each side is found for itself, so that nothing is asked of a referral that its side already decides.
     """
     if not actor.works_as(*WORKING):
-        return [false()]
+        return [[false()]]
+    at_source = _listed_at_source(actor, group)
     if actor.side is Side.AGENCY:  # programs are the community organizations' alone
-        return [*_listed_at_source(actor, group), *also]
-    sides = (_listed_at_source(actor, group), _listed_at_recipient(actor, group))
-    return [Referral.id.in_(union_all(*(select(Referral.id).where(*one, *also).correlate(None) for one in sides)))]
+        return [at_source]
+    return [at_source, _listed_at_recipient(actor, group)]
 
 
 def _listed_at_source(actor: AnyActor, group: Group) -> list[ColumnElement[bool]]:
