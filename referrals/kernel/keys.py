@@ -126,6 +126,10 @@ class DataKey(Base):
 
 
 _table = cast("Table", DataKey.__table__)
+#: Of many participants at once: every page asks it.
+_OF_OWNERS = select(_table).where(
+    _table.c.purpose == PARTICIPANT, _table.c.owner.in_(bindparam("owners", expanding=True))
+)
 
 
 class LiveKey:
@@ -277,9 +281,7 @@ class KeyRing:
             with self._lock:
                 for owner in asked:  # what the database says now replaces what was known
                     self._primary_of.pop(owner, None)
-            for row in _connection(session).execute(
-                select(_table).where(_table.c.purpose == PARTICIPANT, _table.c.owner.in_(asked))
-            ):
+            for row in _connection(session).execute(_OF_OWNERS, {"owners": asked}):
                 self._keep(row)
 
     def mac(self, session: Session, purpose: str, message: bytes, *, key_id: int | None = None) -> bytes:

@@ -40,7 +40,7 @@ from sqlalchemy.orm.strategy_options import _AbstractLoad
 from referrals.account import queries as accounts
 from referrals.consent import queries as consents
 from referrals.consent.models import Consent
-from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, for_anybody
+from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, asking_once, for_anybody
 from referrals.kernel.crypto import column_of
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.look import (
@@ -223,11 +223,14 @@ def messages_visible_to(actor: Actor | AnyActor) -> Select[Message]:
     return select(Message).where(about, or_(Message.audience == "both", mine))
 
 
-@cache
-def _thread_of(anybody: AnyActor) -> Select[Message]:
+def _thread_of(actor: Actor | AnyActor) -> Select[Message]:
     """Select the messages of one referral's thread, oldest first."""
-    told = messages_visible_to(anybody).where(Message.referral_id == bindparam("referral", type_=Uuid()))
+    told = messages_visible_to(actor).where(Message.referral_id == bindparam("referral", type_=Uuid()))
     return told.order_by(Message.id)
+
+
+def _one_of_thread(actor: Actor | AnyActor) -> Select[Message]:
+    return _thread_of(actor).where(Message.id == bindparam("message", type_=Uuid()))
 
 
 def _is_nowhere(actor: Actor | AnyActor) -> bool:
@@ -1293,19 +1296,22 @@ def _timeline(
     return entries[::-1], len(kept) < len(steps), who
 
 
-def thread(session: Session, actor: Actor, row: Referral, titles: Mapping[UUID, str]) -> list[Said]:
+def thread(
+    session: Session, actor: Actor, row: Referral, titles: Mapping[UUID, str], *, only: UUID | None = None
+) -> list[Said]:
     """Return the messages of a referral's thread, oldest first, and keep that the actor has now seen them (R19).
 
-    A message whose category does not cross is left out; an own side's message never leaves it.
+    A message whose category does not cross is left out; an own side's message never leaves it. With `only`, nothing but
+    that message is read.
     """
-    anybody = anybody_like(actor)
-    if anybody is None:
+    if anybody_like(actor) is None:
         return []
+    statement, given = asking_once(_thread_of if only is None else _one_of_thread, actor)
     messages = look(
         session,
         actor,
-        _thread_of(anybody),
-        given=asked_by(actor) | {"referral": row.id},
+        statement,
+        given=given | {"referral": row.id, "message": only},
         records=THREAD_VIEWED,
         purpose=PURPOSE,
         fields=_MESSAGE,
@@ -1354,14 +1360,32 @@ def message(session: Session, actor: Actor, message_id: UUID) -> tuple[View, Sai
     Raises:
         NotFoundError: not theirs to know of, or none.
     """
-    about = session.scalar(
-        messages_visible_to(actor).where(Message.id == message_id).with_only_columns(Message.referral_id)
-    )
-    view = referral(session, actor, about if about is not None else message_id)
-    found = [one for one in view.thread if one.id == message_id]
-    if not found:
-        raise NotFoundError
-    return view, found[0]
+    view = referral(session, actor, _referral_of(session, actor, message_id))
+    return view, _among(view.thread, message_id)
+
+
+def said(session: Session, actor: Actor, message_id: UUID) -> Said:
+    """Return one message, without its referral's content.
+
+    Raises:
+        NotFoundError: as `message`.
+    """
+    row, _ = _found(session, actor, _referral_of(session, actor, message_id), clock(session))
+    titles = _titles(session, (row.source_id, row.recipient_id), ())
+    return _among(thread(session, actor, row, titles, only=message_id), message_id)
+
+
+def _referral_of(session: Session, actor: Actor, message_id: UUID) -> UUID:
+    """Return which referral a message belongs to; for one that is not theirs to know of, an id that leads nowhere."""
+    of_one = messages_visible_to(actor).where(Message.id == message_id).with_only_columns(Message.referral_id)
+    return session.scalar(of_one) or message_id
+
+
+def _among(thread: Iterable[Said], message_id: UUID) -> Said:
+    for one in thread:
+        if one.id == message_id:
+            return one
+    raise NotFoundError
 
 
 def _may(actor: Actor, row: Referral, stands: Facts, at: datetime) -> frozenset[str]:

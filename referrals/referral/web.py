@@ -600,7 +600,8 @@ _verb("dispute", c.dispute_outcome, "dispute", _looping, "outcome_disputed")
 
 
 def _said(row: Any) -> q.Said:
-    return next(one for one in _view(row.referral_id).thread if one.id == row.id)
+    session, actor = asking()
+    return q.said(session, actor, row.id)
 
 
 doors.act(

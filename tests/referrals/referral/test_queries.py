@@ -231,6 +231,25 @@ def test_how_it_stands_reads_nothing_of_its_content(world: World) -> None:
         assert {name for event in seen for name in event["categories"] or ()} <= {"attendance"}
 
 
+def test_reading_one_message_does_not_mark_the_others_as_seen(world: World) -> None:
+    referral_id = world.sent()
+    first = post(world, world.case_manager, referral_id, "Bus 12 stops there.")
+    second = post(world, world.case_manager, referral_id, "So does bus 14.")
+    with looking(world.session):
+        told = q.said(world.session, world.navigator, second.id)
+    assert (told.words, told.is_new) == ("So does bus 14.", True)
+    assert [(one.id, one.is_new) for one in see(world, world.navigator, referral_id).thread] == [
+        (first.id, True),
+        (second.id, False),
+    ]
+    for actor in (world.people["stranger"], world.people["outside_intake"]):
+        with pytest.raises(NotFoundError), looking(world.session):
+            q.said(world.session, actor, second.id)
+    own = post(world, world.case_manager, referral_id, "Only for us.", audience="own_side")
+    with pytest.raises(NotFoundError), looking(world.session):
+        q.said(world.session, world.navigator, own.id)
+
+
 # --- lists ------------------------------------------------------------------------------------------------------------
 
 
