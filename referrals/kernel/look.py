@@ -275,9 +275,17 @@ def look(
 
 
 def look_over(
-    session: Session, actor: Actor, rows: Sequence[T], *, records: str, purpose: str, fields: Sequence[str]
+    session: Session,
+    actor: Actor,
+    rows: Sequence[T],
+    *,
+    records: str,
+    purpose: str,
+    fields: Sequence[str] | Callable[[T], Sequence[str]],
 ) -> list[Sight[T]]:
     """Read rows as `look()` does that a rule needed first: just selected, within what the actor may know of.
+
+    `fields` may say for each row which of it is shown.
 
     Raises:
         UnrecordedWriteError: as `look()`.
@@ -464,7 +472,13 @@ def _looking(session: Session, actor: Actor, records: str | None) -> Looking:
 
 
 def _show(
-    session: Session, looking: Looking, rows: Sequence[T], *, records: str, purpose: str, fields: Sequence[str]
+    session: Session,
+    looking: Looking,
+    rows: Sequence[T],
+    *,
+    records: str,
+    purpose: str,
+    fields: Sequence[str] | Callable[[T], Sequence[str]],
 ) -> list[Sight[T]]:
     gates = cast("Sequence[Gate]", session.info.get("gates", ()))
     if not gates:
@@ -472,14 +486,15 @@ def _show(
     if not rows:
         looking.notes.append(_Note(records, purpose, 0, None, ()))
         return []
-    asked = frozenset(fields)
-    names = tuple(sorted(asked))
-    wanted = [(row, _scoped(row, names)) for row in rows]
-    scopes = frozenset(scope for _row, parts in wanted for _part, scope in parts if scope is not None)
+    wanted = []
+    for row in rows:
+        asked = frozenset(fields(row) if callable(fields) else fields)
+        wanted.append((row, asked, _scoped(row, tuple(sorted(asked)))))
+    scopes = frozenset(scope for _row, _asked, parts in wanted for _part, scope in parts if scope is not None)
     decided = _decide(session, looking, gates, scopes, purpose)
-    _prefetch_keys(session, rows, names)
+    _prefetch_keys(session, rows, {name for _row, asked, _parts in wanted for name in asked})
     shown: list[Sight[T]] = []
-    for row, parts in wanted:
+    for row, asked, parts in wanted:
         withheld: list[str] = []
         uncategorized: tuple[str, ...] = ()
         by_basis: dict[tuple[Basis, UUID | None], list[tuple[_Part, str]]] = {}

@@ -411,7 +411,11 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
         reason="referral_sent",
         referral_id=referral.id,
     )
-    return _step(work, referral, VERBS["send_referral"])
+    # What was just read under lock: everything a sending needs, so also what the referral will rest on.
+    facts = Facts(
+        consent=covered.there.keys() >= set(q.RESTS_ON), agreement=set(agreement.categories) >= set(q.RESTS_ON)
+    )
+    return _step(work, referral, VERBS["send_referral"], facts=facts)
 
 
 # --- answering --------------------------------------------------------------------------------------------------------

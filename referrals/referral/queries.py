@@ -739,7 +739,7 @@ def standing(session: Session, actor: Actor, referral_id: UUID) -> Standing:
     """
     at = clock(session)
     row, stands = _found(session, actor, referral_id, at)
-    fields = ("reference", "answer") if row.side_of(actor.organization_id) is Party.SOURCE else ("reference",)
+    fields = ("reference", "answer") if _is_their_answer(actor, row, row.course.side) else ("reference",)
     sight = look_over(session, actor, [row], records=STOOD, purpose=PURPOSE, fields=fields)[0]
     return _standing_of(actor, row, sight, stands, at, accounts.names(session, row.helper_ids))
 
@@ -754,6 +754,11 @@ def _found(session: Session, actor: Actor, referral_id: UUID, at: datetime) -> t
         raise NotFoundError
     row, consent, agreement = found
     return row, Facts(consent=bool(consent), agreement=bool(agreement))
+
+
+def _is_their_answer(actor: Actor, row: Referral, last_side: str | None) -> bool:
+    """Whether how it stands is what the recipient said last, so that telling the source means that it comes back."""
+    return row.side_of(actor.organization_id) is Party.SOURCE and last_side == Party.RECIPIENT
 
 
 def _standing_of(  # noqa: PLR0917  # one referral, seen by one reader
@@ -1127,7 +1132,7 @@ def _read(
 
 def _cards(session: Session, actor: Actor, lines: Sequence[Row[*_Line]], at: datetime) -> list[Card]:
     rows = [line[0] for line in lines]
-    seen = _seen_in_list(session, actor, rows)
+    seen = _seen_in_list(session, actor, lines)
     there = {one for row in rows for one in (row.source_id, row.recipient_id)}
     titles = _titles(session, there, {row.program_id for row in rows})
     names = _names(session, actor, list(zip(rows, seen, strict=True)), titles)
@@ -1156,21 +1161,14 @@ def _cards(session: Session, actor: Actor, lines: Sequence[Row[*_Line]], at: dat
     return cards
 
 
-def _seen_in_list(session: Session, actor: Actor, rows: Sequence[Referral]) -> list[Sight[Referral]]:
-    """Look at the rows of a list. What the other side answered is asked for where it comes back (R25)."""
-    by_side: dict[Party, list[Referral]] = {}
-    for row in rows:
-        by_side.setdefault(row.side_of(actor.organization_id), []).append(row)
-    seen: dict[UUID, Sight[Referral]] = {}
-    for side, those in by_side.items():
-        fields = (*_ROW, "answer") if side is Party.SOURCE else _ROW
-        told = look_over(session, actor, those, records=LISTED, purpose=PURPOSE, fields=fields)
-        seen |= {row.id: sight for row, sight in zip(those, told, strict=True)}
-    return (
-        [seen[row.id] for row in rows]
-        if rows
-        else look_over(session, actor, rows, records=LISTED, purpose=PURPOSE, fields=_ROW)
-    )
+def _seen_in_list(session: Session, actor: Actor, lines: Sequence[Row[*_Line]]) -> list[Sight[Referral]]:
+    """Look at the rows of a list, and at the other side's answers where they say how a row stands (R25)."""
+    answered = {line[0].id for line in lines if _is_their_answer(actor, line[0], line[5])}
+
+    def fields(row: Referral) -> Sequence[str]:
+        return (*_ROW, "answer") if row.id in answered else _ROW
+
+    return look_over(session, actor, [line[0] for line in lines], records=LISTED, purpose=PURPOSE, fields=fields)
 
 
 def loop_of(row: Referral, course: Course, *, spoken_of: bool) -> str:

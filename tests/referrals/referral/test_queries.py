@@ -394,6 +394,26 @@ def test_both_sides_read_the_same_rows(world: World) -> None:
     assert told[0][1][2:4] == ("Lee Okafor", "Valley State Prison")
 
 
+def test_an_answer_crosses_in_a_list_only_where_there_is_one(world: World) -> None:
+    referral_id = world.sent()
+    there = q.Group.THEM
+
+    def crossed() -> list[list[str]]:
+        known = set(world.session.scalars(select(Disclosure.id)))
+        world.session.rollback()
+        assert ids(world, world.case_manager, there) == [referral_id]
+        new = world.session.scalars(
+            select(Disclosure).where(Disclosure.id.not_in(known), Disclosure.row_type == "referral")
+        )
+        told = [row.categories for row in new]
+        world.session.rollback()
+        return told
+
+    assert crossed() == []
+    world.act(c.acknowledge_referral, world.navigator, referral_id)
+    assert crossed() == [["attendance"]]
+
+
 def test_a_message_is_new_once_and_says_who_saw_it(world: World) -> None:
     referral_id = world.sent()
     post(world, world.case_manager, referral_id, "She likes mornings.")
