@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cache
@@ -35,7 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import cast as as_type
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only, selectinload, with_expression
-from sqlalchemy.orm.strategy_options import _AbstractLoad
+from sqlalchemy.orm.interfaces import ORMOption
 
 from referrals.account import queries as accounts
 from referrals.consent import queries as consents
@@ -187,7 +188,7 @@ def visible_to(actor: Actor | AnyActor) -> Select[Referral]:
 
 
 @cache
-def _around_it() -> tuple[_AbstractLoad, ...]:
+def _around_it() -> tuple[ORMOption, ...]:
     """Load a referral's course, and who stands around it now."""
     now = Assignment.until_at.is_(None), Assignment.user_id.is_not(None)
     of_source = (
@@ -621,25 +622,33 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """A referral as one reader may see it now."""
+class Standing:
+    """How a referral stands for one reader now, and what they may do: nothing of its content."""
 
-    it: Sight[Referral]
-    names: Named
+    id: UUID
+    reference: str
     side: str
     status: str | NotShared
     recorded: str | NotShared
     waiting_on: str | NotShared | None
     loop: str
     loop_owed_by: str | None
-    timeline: Sequence[Entry]
-    thread: Sequence[Said]
     #: Commands that this actor may give now.
     may: frozenset[str]
+    helpers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View(Standing):
+    """A referral as one reader may see it now."""
+
+    it: Sight[Referral]
+    names: Named
+    timeline: Sequence[Entry]
+    thread: Sequence[Said]
     #: Categories of a message that the other side may read.
     sendable: tuple[str, ...]
     entries_left_out: bool = False
-    helpers: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -667,23 +676,6 @@ class View:
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self.it, name)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a referral stands for one reader now, and what they may do: nothing of its content."""
-
-    id: UUID
-    reference: str
-    side: str
-    status: str | NotShared
-    recorded: str | NotShared
-    waiting_on: str | NotShared | None
-    loop: str
-    loop_owed_by: str | None
-    #: Commands that this actor may give now.
-    may: frozenset[str]
-    helpers: tuple[str, ...] = ()
 
 
 #: A line of a list: the referral, whether consent and agreement hold, whether its loop was spoken of, and its course.
@@ -714,20 +706,13 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
     told, left_out, who = _timeline(session, actor, row, titles, row.helper_ids)
     now = _standing_of(actor, row, sight, stands, at, who)
     return View(
+        **{one.name: getattr(now, one.name) for one in dataclass_fields(now)},
         it=sight,
         names=_names(session, actor, [(row, sight)], titles)[row.id],
-        side=now.side,
-        status=now.status,
-        recorded=now.recorded,
-        waiting_on=now.waiting_on,
-        loop=now.loop,
-        loop_owed_by=now.loop_owed_by,
         timeline=told,
         thread=thread(session, actor, row, titles),
-        may=now.may,
         sendable=sendable_categories(session, row, actor, at) if row.sent_at is not None else (),
         entries_left_out=left_out,
-        helpers=now.helpers,
     )
 
 
@@ -821,6 +806,9 @@ def draft(session: Session, actor: Actor, referral_id: UUID) -> View:
     row, sight = _draft(session, actor, referral_id)
     titles = _titles(session, (row.source_id, row.recipient_id), (row.program_id,))
     return View(
+        id=row.id,
+        reference=sight.reference,
+        helpers=(),
         it=sight,
         names=_names(session, actor, [(row, sight)], titles)[row.id],
         side=str(Party.SOURCE),
