@@ -129,7 +129,11 @@ class Ids(TypeDecorator[frozenset[UUID]]):
     impl = Text
     cache_ok = True
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> frozenset[UUID]:  # noqa: ARG002
+    def process_result_value(
+        self,
+        value: str | None,
+        dialect: Dialect,  # noqa: ARG002  # SQLAlchemy's signature
+    ) -> frozenset[UUID]:
         """Return the ids; none gathered are none."""
         return frozenset(UUID(one) for one in (value or "").split())
 

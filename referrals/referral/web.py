@@ -129,7 +129,7 @@ class DraftShape(ContentShape):
 
 
 class StandingShape(Shape):
-    """How a referral stands after an act, and what whoever acted may do next. Its content is read by itself."""
+    """How a referral stands, and what the reader may do next: what an act answers with, and no content."""
 
     id = fields.UUID()
     reference = fields.String()
@@ -142,22 +142,15 @@ class StandingShape(Shape):
     may = fields.List(fields.String())
 
 
-class ReferralShape(ContentShape):
-    """A referral as one reader may see it now."""
+class ReferralShape(StandingShape, ContentShape):
+    """A referral as one reader may see it now: how it stands, its content, and what was said and done."""
 
-    side = fields.String()
-    status = fields.String()
-    waiting_on = fields.String(allow_none=True)
-    loop = fields.String()
-    loop_owed_by = fields.String(allow_none=True)
     participant = fields.String()
     source = fields.String()
     recipient = fields.String()
     program = fields.String()
     capacity_shown = fields.Raw(allow_none=True)
     capacity_because = fields.String(allow_none=True)
-    helpers = fields.List(fields.String())
-    may = fields.List(fields.String())
     sendable = fields.List(fields.String())
     entries_left_out = fields.Boolean()
     timeline = fields.List(fields.Nested(EntryShape))

@@ -198,7 +198,7 @@ def test_a_field_that_was_not_asked_for_is_not_told(session: HouseSession, insid
 def test_a_row_about_nobody_needs_no_look() -> None:
     row = Seen(row_type="x", row_id=uuid4(), user_id=uuid4(), at=datetime(2026, 1, 1, tzinfo=UTC))
     with pytest.raises(UnrecordedWriteError, match="needs no look"):
-        kernel._scoped(row, ("at",))  # type: ignore[arg-type]
+        kernel._scoped(row, ("at",))  # type: ignore[arg-type]  # bookkeeping: that is the point
 
 
 # --- what it shows ----------------------------------------------------------------------------------------------------
