@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, func, select
 
+from audit.models import AuditEvent
 from referrals.kernel.actor import Role
 from referrals.kernel.providers import FileProvider
 from referrals.kernel.session import HouseSession
@@ -279,3 +281,25 @@ def test_both_doors_tell_a_stranger_the_same_as_a_random_id(house: House) -> Non
         for part in ("", "/new", "/declined", "/evidence"):
             assert wren.get(f"/participants/{one}/consents{part}").status_code == 404
         assert wren.json(f"/participants/{one}/consents/review", {"language": "en"}).status_code == 404
+
+
+def test_json_puts_on_record_only_what_it_tells(house: House, session: HouseSession) -> None:
+    house.signed()
+
+    def looked_by(ask: Callable[[], Any]) -> set[str]:
+        session.rollback()
+        before = session.scalar(select(func.max(AuditEvent.id)))
+        assert ask().status_code == 200
+        session.rollback()
+        return set(session.scalars(select(AuditEvent.action).where(AuditEvent.id > before)))
+
+    person = f"/participants/{house.person}"
+    assert looked_by(lambda: house.casey.json(house.here)) == {"person.viewed", "consent.listed"}
+    assert looked_by(lambda: house.casey.json(person)) == {"person.viewed"}
+    # The pages show more, and say so.
+    assert looked_by(lambda: house.casey.get(house.here)) > {
+        "person.viewed",
+        "consent.listed",
+        "consent.declined_listed",
+    }
+    assert looked_by(lambda: house.casey.get(person)) > {"person.viewed", "person.care_team_viewed"}
