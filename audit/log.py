@@ -7,7 +7,7 @@ nothing of its own, so an event lives and dies with the act it records. Any erro
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
@@ -30,12 +30,12 @@ from sqlalchemy.orm import Session
 
 from audit.event import Event, EventError, id_floor, leaf_hash, parse
 from audit.models import AuditEvent, AuditSubject
+from audit.rows import insert_together
 
 _EVENT: Final = cast("Table", AuditEvent.__table__)
 _SUBJECT: Final = cast("Table", AuditSubject.__table__)
 # inline: the web role may not read the log, so nothing may be asked back (no RETURNING).
 _INSERT_EVENT: Final = insert(_EVENT).inline()
-_INSERT_SUBJECT: Final = insert(_SUBJECT).inline()
 _NEWEST: Final = select(_EVENT.c.at).order_by(_EVENT.c.event_id.desc()).limit(1)
 _NEWEST_POSTGRESQL: Final = select(func.audit_newest(type_=_EVENT.c.at.type))
 
@@ -45,6 +45,14 @@ MAX_PAGE: Final = 500
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Events ready to be written: their rows, and the rows that find them by participant."""
+
+    rows: Sequence[Mapping[str, object]]
+    subjects: Sequence[Mapping[str, object]]
+
+
 def append(target: Session | Connection, event: Event) -> None:
     """Write one event in the caller's transaction (L1), with its copies for searching.
 
@@ -52,11 +60,14 @@ def append(target: Session | Connection, event: Event) -> None:
     SQLAlchemy's `IntegrityError` when its id, or the revision of the object that it changes, is in the log already.
     After any error the caller rolls back: there is no act without its event.
     """
-    append_all(target, [event])
+    append_all(target, encoded([event]))
 
 
-def append_all(target: Session | Connection, events: Sequence[Event]) -> None:
-    """Write the events of one act or look, in this order and with two statements whatever their number; as `append`."""
+def encoded(events: Iterable[Event]) -> Encoded:
+    """Encode and hash events, as far as that is possible before the transaction that writes them; raises as `append`.
+
+    SQLite has one writer: what is done before its lock is taken keeps nobody waiting.
+    """
     rows: list[Mapping[str, object]] = []
     subjects: list[Mapping[str, object]] = []
     for event in events:
@@ -67,11 +78,15 @@ def append_all(target: Session | Connection, events: Sequence[Event]) -> None:
             {"subject": uuid.UUID(subject), "event_id": copies["event_id"], "type": type_}
             for subject, type_ in event.subjects().items()
         ]
+    return Encoded(rows, subjects)
+
+
+def append_all(target: Session | Connection, *events: Encoded) -> None:
+    """Write the events of one act or look, in this order and with two statements whatever their number; as `append`."""
     connection = target.connection() if isinstance(target, Session) else target
-    if rows:
+    if rows := [row for one in events for row in one.rows]:
         connection.execute(_INSERT_EVENT, rows)
-    if subjects:
-        connection.execute(_INSERT_SUBJECT, subjects)
+    insert_together(connection, _SUBJECT, [row for one in events for row in one.subjects])
 
 
 def _copies(event: Event) -> Mapping[str, object]:

@@ -46,6 +46,7 @@ from referrals.kernel.record import (
     categories_of,
     clock,
     commit,
+    encoded,
     new_event,
     row_names,
     start_writing,
@@ -364,7 +365,7 @@ def _finish(session: Session, work: Work) -> None:
     if not work.touched:
         session.rollback()
         return
-    append_events(session, _events(work, refs))
+    append_events(session, encoded(_events(work, refs)))
     commit(session)
 
 
@@ -444,7 +445,7 @@ def _record_refusal(
     if undeclared:
         raise UnrecordedWriteError(f"{what.records}: a refusal changed {undeclared}")
     kept = _events(again, subject_refs(session, {p for row in again.touched if (p := about(row)) is not None}))
-    append_events(session, [refused, *kept])
+    append_events(session, encoded([refused, *kept]))
     commit(session)
 
 

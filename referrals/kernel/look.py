@@ -19,13 +19,14 @@ from functools import cache
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import JSON, Select, Table, UniqueConstraint, insert
+from sqlalchemy import JSON, Select, Table, UniqueConstraint
 from sqlalchemy import inspect as inspected
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Mapped, Mapper, Session
 
 from audit.event import Event, On
+from audit.rows import insert_together
 from referrals.kernel import crypto
 from referrals.kernel.actor import Actor, one_within
 from referrals.kernel.errors import NotFoundError, UnavailableError, UnrecordedWriteError
@@ -35,6 +36,7 @@ from referrals.kernel.record import (
     append_events,
     clock,
     commit,
+    encoded,
     new_event,
     row_names,
     start_writing,
@@ -73,8 +75,7 @@ class Disclosure(Base):
     channel: Mapped[str] = public()
 
 
-#: All at once: a unit of work costs a page of many rows more than all the rest of keeping them.
-_INSERT_DISCLOSURE: Final = insert(cast("Table", Disclosure.__table__))
+_DISCLOSURE: Final = cast("Table", Disclosure.__table__)
 
 
 class Seen(Base):
@@ -368,7 +369,7 @@ def refuse(
             count=len(named),
             purpose=purpose,
         )
-        append_events(session, [refused])
+        append_events(session, encoded([refused]))
         commit(session)
     except (OperationalError, InterfaceError) as fault:
         session.rollback()
@@ -394,13 +395,12 @@ def finish(session: Session) -> None:
         rows = {row: None for entry in looking.entries.values() for row in entry.rows}
         refs = subject_refs(session, {p for row in rows if (p := about(row)) is not None})
         names = {row: row_names(row, refs) for row in rows}
-        events = [_event(session, looking, told, names) for told in looking.entries.values()]
+        events = encoded(_event(session, looking, told, names) for told in looking.entries.values())
+        crossed = [_disclosure(looking, one) for one in looking.crossings.values()]
         turn_to_writing(session, waits_for_disk=not _is_everyday(looking))
-        events += [_noted(session, looking, told) for told in looking.notes]  # sealing them may write a count
-        append_events(session, events)
-        if looking.crossings:
-            crossed = [_disclosure(looking, one) for one in looking.crossings.values()]
-            session.connection().execute(_INSERT_DISCLOSURE, crossed)
+        noted = encoded(_noted(session, looking, told) for told in looking.notes)  # sealing them may write a count
+        append_events(session, events, noted)
+        insert_together(session.connection(), _DISCLOSURE, crossed)
         _keep_seen(session, looking.seen)
         commit(session)
     except (OperationalError, InterfaceError) as fault:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import secrets
+import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from uuid import UUID
 
@@ -330,9 +331,10 @@ def make_engine(url: str, **options: Any) -> Engine:
     """
     options = {"query_cache_size": _STATEMENTS} | options
     if url.startswith("sqlite"):
-        options["connect_args"] = {"cached_statements": _STATEMENTS} | options.get("connect_args", {})
+        own = {"cached_statements": _STATEMENTS, "factory": _InTurn}
+        options["connect_args"] = own | options.get("connect_args", {})
         engine = create_engine(url, hide_parameters=True, **options)
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", partial(_prepare_sqlite, threading.Lock()))
         event.listen(engine, "begin", _begin_sqlite)
     else:
         pooled = {} if "poolclass" in options else {"pool_pre_ping": True, "max_overflow": 0}
@@ -341,7 +343,54 @@ def make_engine(url: str, **options: Any) -> Engine:
     return engine
 
 
-def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+class _InTurn(sqlite3.Connection):
+    """A connection that waits for its turn among this process's writers, and leaves it with the transaction.
+
+    SQLite lets those who wait for its one writer's lock sleep and try again, each time for longer: under load whoever
+    slept longest lost again, and waited a second. So of each process only one stands before that lock.
+    """
+
+    turn: threading.Lock
+    _has_turn = False
+
+    def wait_for_turn(self) -> None:
+        """Wait as long as a long write takes; then SQLite's own waiting decides."""
+        self._has_turn = self._has_turn or self.turn.acquire(timeout=_LONG_WRITE)
+
+    def leave_turn(self) -> None:
+        """Let the next one write, if it was this one's turn."""
+        if self._has_turn:
+            self._has_turn = False
+            self.turn.release()
+
+    def commit(self) -> None:
+        """Commit, and leave."""
+        try:
+            super().commit()
+        finally:
+            self.leave_turn()
+
+    def rollback(self) -> None:
+        """Roll back, and leave."""
+        try:
+            super().rollback()
+        finally:
+            self.leave_turn()
+
+    def close(self) -> None:
+        """Close, and leave."""
+        try:
+            super().close()
+        finally:
+            self.leave_turn()
+
+
+#: Seconds.
+_LONG_WRITE: Final = 2.5
+
+
+def _prepare_sqlite(turn: threading.Lock, connection: _InTurn, _entry: ConnectionPoolEntry) -> None:
+    connection.turn = turn
     connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in (
@@ -351,6 +400,8 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
         "busy_timeout=5000",
         "secure_delete=ON",
         "trusted_schema=OFF",
+        "cache_size=-8000",  # KiB: the pages that every request reads stay in it
+        "wal_autocheckpoint=4000",  # pages: one that is written often is copied back once
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
@@ -363,7 +414,16 @@ def _begin_sqlite(connection: Connection) -> None:
     if connection.info.get("synchronous", "FULL") != wanted:
         connection.exec_driver_sql(f"PRAGMA synchronous={wanted}")
         connection.info["synchronous"] = wanted
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if asked.get("sqlite_begin") == "IMMEDIATE" else "BEGIN")
+    if asked.get("sqlite_begin") != "IMMEDIATE":
+        connection.exec_driver_sql("BEGIN")
+        return
+    waiting: Any = connection.connection.driver_connection
+    waiting.wait_for_turn()
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except BaseException:
+        waiting.leave_turn()
+        raise
 
 
 def _prepare_postgresql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -185,13 +185,18 @@ def _text(value: UUID | None) -> str | None:
     return None if value is None else str(value)
 
 
-def append_events(session: Session, events: Sequence[Event]) -> None:
+def encoded(events: Iterable[Event]) -> log.Encoded:
+    """Return events ready to be appended: encoding them needs no lock."""
+    return log.encoded(whole for one in events for whole in split(one))
+
+
+def append_events(session: Session, *events: log.Encoded) -> None:
     """Append to the log inside this transaction. A log that cannot be written stops the act (L1)."""
     try:
         connection = session.connection()
         newest = log.newest_at(connection)
-        if newest is not None and events and newest - clock(session) > CLOCK_TOLERANCE:
+        if newest is not None and any(one.rows for one in events) and newest - clock(session) > CLOCK_TOLERANCE:
             raise UnavailableError(reason="clock")
-        log.append_all(connection, [whole for one in events for whole in split(one)])
+        log.append_all(connection, *events)
     except DBAPIError as fault:
         raise UnavailableError(reason="log") from fault

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from audit import log
 from audit.event import ActorRef, BasisRef, Event, On, SchemaError, Sealed, leaf_hash
-from audit.log import Question, append, append_all, find, newest_at
+from audit.log import Question, append, append_all, encoded, find, newest_at
 from audit.models import AuditEvent, AuditSubject
 
 AnEvent = Callable[..., Event]
@@ -112,8 +112,8 @@ def test_append_only_inserts(engine: Engine, an_event: AnEvent) -> None:
 def test_many_events_take_as_many_statements_as_one_and_keep_their_order(engine: Engine, an_event: AnEvent) -> None:
     several = [an_event(on=(On("referral", (("r1", P1),)),)), an_event(on=(On("referral", (("r2", P2),)),)), an_event()]
     with engine.begin() as connection, statements(engine) as seen:
-        append_all(connection, several)
-        append_all(connection, [])
+        append_all(connection, encoded(several))
+        append_all(connection, encoded([]))
     kinds = [statement.split()[0] for statement in seen if not statement.startswith("BEGIN")]
     assert kinds == ["INSERT", "INSERT"]
     with engine.connect() as connection:
@@ -125,7 +125,7 @@ def test_many_events_take_as_many_statements_as_one_and_keep_their_order(engine:
 def test_one_wrong_event_among_many_writes_none_of_them(engine: Engine, an_event: AnEvent) -> None:
     first = an_event()
     with pytest.raises(IntegrityError), engine.begin() as connection:
-        append_all(connection, [an_event(), first, an_event(id=first.id)])
+        append_all(connection, encoded([an_event(), first, an_event(id=first.id)]))
     assert ask(engine) == []
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+import sqlite3
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
+from typing import Any
 from uuid import RFC_4122, UUID
 
 import pytest
@@ -76,6 +79,8 @@ def test_sqlite_is_set_as_the_house_relies_on(sqlite_engine: Engine) -> None:
                 "busy_timeout",
                 "secure_delete",
                 "trusted_schema",
+                "cache_size",
+                "wal_autocheckpoint",
             )
         }
     assert pragmas == {
@@ -85,6 +90,8 @@ def test_sqlite_is_set_as_the_house_relies_on(sqlite_engine: Engine) -> None:
         "busy_timeout": 5000,
         "secure_delete": 1,
         "trusted_schema": 0,
+        "cache_size": -8000,
+        "wal_autocheckpoint": 4000,
     }
 
 
@@ -97,6 +104,58 @@ def test_what_writes_takes_sqlites_lock_at_once(sqlite_engine: Engine) -> None:
         with pytest.raises(OperationalError, match="locked"):
             second.execute(text("SELECT 1"))
         impatient.close()
+
+
+def test_of_one_process_one_writer_stands_before_sqlites_lock_and_each_gets_its_turn(sqlite_url: str) -> None:
+    engine = make_engine(sqlite_url, pool_size=9)
+    eager = engine.execution_options(sqlite_begin="IMMEDIATE")
+    with eager.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE queue_canary (writer INTEGER)")
+    waiting = threading.Barrier(8)
+
+    def write(number: int) -> None:
+        waiting.wait()
+        for _ in range(5):
+            with eager.connect() as connection:
+                # Whoever waits for its turn never meets a lock: SQLite would refuse at once.
+                driver: Any = connection.connection.driver_connection
+                driver.execute("PRAGMA busy_timeout=0")
+                connection.execute(text("INSERT INTO queue_canary VALUES (:number)"), {"number": number})
+                connection.commit()
+
+    with ThreadPoolExecutor(8) as pool:
+        for one in [pool.submit(write, number) for number in range(8)]:
+            one.result()
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT writer, count(*) FROM queue_canary GROUP BY writer").all()
+        connection.exec_driver_sql("DROP TABLE queue_canary")
+        connection.commit()
+    assert [tuple(row) for row in rows] == [(number, 5) for number in range(8)]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback", "close", "refused"])
+def test_a_turn_to_write_is_left_however_it_ends(sqlite_url: str, ends: str) -> None:
+    engine = make_engine(sqlite_url)
+    eager = engine.execution_options(sqlite_begin="IMMEDIATE")
+    elsewhere = sqlite3.connect(str(engine.url.database), isolation_level=None)
+    with eager.connect() as connection:
+        if ends == "refused":
+            elsewhere.execute("BEGIN IMMEDIATE")
+            driver: Any = connection.connection.driver_connection
+            driver.execute("PRAGMA busy_timeout=0")
+            with pytest.raises(OperationalError, match="locked"):
+                connection.execute(text("SELECT 1"))
+            elsewhere.execute("ROLLBACK")
+        else:
+            connection.execute(text("SELECT 1"))
+            connection.invalidate() if ends == "close" else getattr(connection, ends)()
+        with engine.connect() as another:
+            writer: Any = another.connection.driver_connection
+            assert writer.turn.acquire(timeout=0)
+            writer.turn.release()
+    elsewhere.close()
+    engine.dispose()
 
 
 @pytest.mark.postgres
