@@ -362,12 +362,11 @@ class Consent(Identified):
 
         Records of substance use treatment never cross on a general consent (C9, 42 CFR 2.31).
         """
-        return (
-            self.speaks_of(category)
-            and purpose in self.purposes
-            and self.status(at) == Status.ACTIVE
-            and not self.missing_elements()
-        )
+        return self.speaks_of(category) and purpose in self.purposes and self.holds(at)
+
+    def holds(self, at: datetime) -> bool:
+        """Whether it lets anything cross at this instant: it is active, and lacks nothing that the law asks of it."""
+        return self.status(at) == Status.ACTIVE and not self.missing_elements()
 
     def speaks_of(self, category: str) -> bool:
         """Whether it names this category, and may."""

@@ -108,14 +108,14 @@ def holds(
     if reader.organization_id == owner_org_id:
         return Basis("own") if assigned else Withheld("not_assigned")
     agreement = agreement_between(session, owner_org_id, reader.organization_id, at)
-    if agreement is None or not _agreed(agreement, category, purpose, at):
+    if agreement is None or not agreement.allows(category, purpose, at):
         return Withheld("no_agreement")
     toward = select(Consent).where(
         Consent.participant_id == participant_id,
         Consent.from_org_id == owner_org_id,
         Consent.to_org_id == reader.organization_id,
     )
-    found = _chosen(session.scalars(toward).all(), _as_reader(reader), category, purpose, at)
+    found = _chosen(_named(session.scalars(toward), reader, at), category, purpose, at)
     if isinstance(found, Withheld):
         return found
     return _basis(found) if assigned else Withheld("not_assigned")
@@ -136,7 +136,7 @@ def gate(
     known = known_among(session, reader, {one.participant_id for one in scopes})
     foreign = [one for one in scopes if one.owner != mine]
     agreements: Mapping[frozenset[UUID], Agreement] = {}
-    toward: dict[tuple[UUID, UUID], list[Consent]] = {}
+    toward: dict[tuple[UUID, UUID], list[_Standing]] = {}
     if foreign:
         agreements = agreements_among(session, {(one.owner, mine) for one in foreign}, at)
         asked = {
@@ -144,19 +144,24 @@ def gate(
             "participants": list({one.participant_id for one in foreign}),
             "owners": list({one.owner for one in foreign}),
         }
-        for consent in session.scalars(_toward(), asked):
-            toward.setdefault((consent.participant_id, consent.from_org_id), []).append(consent)
+        for standing in _named(session.scalars(_toward(), asked), reader, at):
+            toward.setdefault((standing[0].participant_id, standing[0].from_org_id), []).append(standing)
+
+    @cache
+    def agreed(owner: UUID, category: str) -> bool:
+        agreement = agreements.get(frozenset((owner, mine)))
+        return agreement is not None and agreement.allows(category, purpose, at)
+
     decided: dict[Scope, Decision] = {}
     for one in scopes:
         assigned = one.participant_id in known
         if one.owner == mine:
             decided[one] = Basis("own") if assigned else Withheld("not_assigned")
             continue
-        agreement = agreements.get(frozenset((one.owner, mine)))
-        if agreement is None or not _agreed(agreement, one.category, purpose, at):
+        if not agreed(one.owner, one.category):
             decided[one] = Withheld("no_agreement")
             continue
-        found = _chosen(toward.get((one.participant_id, one.owner), ()), _as_reader(reader), one.category, purpose, at)
+        found = _chosen(toward.get((one.participant_id, one.owner), ()), one.category, purpose, at)
         if isinstance(found, Withheld):
             decided[one] = found
         else:
@@ -258,28 +263,27 @@ def _along() -> Select[Consent]:
     )
 
 
-def _agreed(agreement: Agreement, category: str, purpose: str, at: datetime) -> bool:
-    return agreement.allows(category, purpose, at)
+#: A consent, and whether it lets anything cross now.
+_Standing = tuple[Consent, bool]
 
 
-def _as_reader(actor: Actor) -> Reader:
-    return Reader(actor.organization, actor.user_id, frozenset(str(role) for role in actor.roles))
+def _named(consents: Iterable[Consent], actor: Actor, at: datetime) -> list[_Standing]:
+    """Return those of these consents that name this reader, each judged once, however many categories are asked."""
+    reader = Reader(actor.organization, actor.user_id, frozenset(str(role) for role in actor.roles))
+    return [(one, one.holds(at)) for one in consents if one.names(reader)]
 
 
-def _chosen(
-    consents: Iterable[Consent], reader: Reader, category: str, purpose: str, at: datetime
-) -> Consent | Withheld:
+def _chosen(toward: Sequence[_Standing], category: str, purpose: str, at: datetime) -> Consent | Withheld:
     """Return the most specific consent that covers, then the latest signed; or why none does."""
-    toward = [one for one in consents if one.names(reader)]
-    covering_ones = [one for one in toward if one.covers(category, purpose, at)]
+    speaking = [(one, holds) for one, holds in toward if one.speaks_of(category)]
+    covering_ones = [one for one, holds in speaking if holds and purpose in one.purposes]
     if covering_ones:
-        return max(covering_ones, key=_preferred)
+        return covering_ones[0] if len(covering_ones) == 1 else max(covering_ones, key=_preferred)
     if category == "substance_use":
         return Withheld("needs_part2")
-    speaking = [one for one in toward if one.speaks_of(category) and not one.missing_elements()]
-    if any(one.covers(category, other, at) for one in speaking for other in one.purposes):
+    if any(holds and one.purposes for one, holds in speaking):
         return Withheld("wrong_purpose")
-    if any(purpose in one.purposes and one.has_ended(at) for one in speaking):
+    if any(purpose in one.purposes and one.has_ended(at) and not one.missing_elements() for one, _holds in speaking):
         return Withheld("consent_ended")
     return Withheld("no_consent")
 

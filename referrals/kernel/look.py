@@ -114,6 +114,15 @@ class Scope:
     participant_id: UUID
     owner: UUID
     category: str
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Hash it once: a page looks each scope up some ten times, and an id takes long to hash."""
+        object.__setattr__(self, "_hash", hash((self.participant_id, self.owner, self.category)))
+
+    def __hash__(self) -> int:
+        """Return what was made at construction."""
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +133,15 @@ class Basis:
     id: UUID | None = None
     rev: int | None = None
     ends_at: datetime | None = None
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Hash it once, as a scope."""
+        object.__setattr__(self, "_hash", hash((self.kind, self.id, self.rev)))
+
+    def __hash__(self) -> int:
+        """Return what was made at construction."""
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)

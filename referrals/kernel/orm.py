@@ -11,10 +11,10 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from uuid import UUID
 
@@ -124,6 +124,22 @@ class Instant(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+@lru_cache(maxsize=20_000)
+def _id_of(stored: str | None) -> UUID | None:
+    return None if stored is None else UUID(stored)
+
+
+class Id(Uuid[UUID]):
+    """An id. Where the database keeps it as text, one text is one object: a page meets the same ids many times."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], UUID | None] | None:
+        """Find the id rather than make it anew."""
+        made = super().result_processor(dialect, coltype)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it so
+        return None if made is None else _id_of
+
+
 class Ids(TypeDecorator[frozenset[UUID]]):
     """Ids of several rows, gathered into one value by `gathered()`."""
 
@@ -207,7 +223,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: Instant(), UUID: Uuid()}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: Instant(), UUID: Id()}
 
     #: False for bookkeeping about no record (jobs, `Seen`, key counters); each one stands in a house test with its
     #: reason.
