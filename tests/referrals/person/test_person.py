@@ -426,7 +426,7 @@ def test_whoever_bears_the_whole_names_is_found_before_those_whose_name_begins_s
     longer = add(world, given_name="Ana", family_name="Ruizolano")
     one_name = add(world, given_name="Bo", family_name="Ruiz-Ana")
     ana = add(world, given_name="Ana", family_name="Ruiz")
-    preferred = add(world, given_name="Hernando", family_name="Ruiz", preferred_name="Nan")
+    preferred = add(world, given_name="Hernando", family_name="Ruiz", preferred_name="Nan", birth_date="1990-01-01")
     add(world, given_name="Ana", family_name="Solano")
     expected = {
         "ana ruiz": [ana],
