@@ -675,8 +675,7 @@ class Caseload:
                     version=1,
                     **content(self.random, program.service, work.now.date()),
                 )
-                for name in ("steps", "loop_answers"):
-                    set_committed_value(referral, name, [])
+                set_committed_value(referral, "steps", [])
                 work.add(referral)
                 stands = self.random.choices(states, weights)[0]
                 cases.append(_Case(person, partner, program, stands, referral))

@@ -293,6 +293,8 @@ class _Terms:
 
 def _attempt(work: Work, what: Command[S, R], target: UUID, words: Mapping[str, Any], terms: _Terms) -> R:
     thing = work.target = _target(work.session, what, work.actor, target)
+    # Whoever waited for the row acts after those it waited for: what they did must not seem to come later.
+    work.now = clock(work.session)
     digest = _digest(work.session, what, target, terms.said) if terms.key is not None else b""
     if terms.key is not None and (kept := _kept(work.session, what, work.actor, terms.key, digest)) is not None:
         work.session.rollback()

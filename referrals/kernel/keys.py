@@ -28,7 +28,6 @@ from sqlalchemy import (
     Row,
     String,
     Table,
-    Uuid,
     bindparam,
     func,
     select,
@@ -38,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy import inspect as inspected
 from sqlalchemy.orm import Mapped, Session
 
-from referrals.kernel.orm import Base, personal, public
+from referrals.kernel.orm import Base, Id, personal, public
 from referrals.kernel.providers import SECRET, KeyProblemError, KeyProvider, Refusal
 from referrals.kernel.sealing import HEADER, MAGIC, NO_OWNER, SUITE, framed, index_key
 
@@ -116,7 +115,7 @@ class DataKey(Base):
     id: Mapped[int] = public(Integer, primary_key=True, autoincrement=False)
     purpose: Mapped[str] = public(String(20))
     #: The participant whose key it is: a plain id, since rooms stand upstairs.
-    owner: Mapped[UUID | None] = personal(Uuid, category="identity", nullable=True)
+    owner: Mapped[UUID | None] = personal(Id, category="identity", nullable=True)
     status: Mapped[str] = public(String(12))
     epoch: Mapped[str] = public(String(40))
     #: Nonce, ciphertext, tag; gone once destroyed.

@@ -155,12 +155,35 @@ class Ids(TypeDecorator[frozenset[UUID]]):
         return frozenset(UUID(one) for one in (value or "").split())
 
 
+class Codes(TypeDecorator[frozenset[str]]):
+    """Codes of several rows, gathered into one value by `gathered_codes()`."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_result_value(
+        self,
+        value: str | None,
+        dialect: Dialect,  # noqa: ARG002  # SQLAlchemy's signature
+    ) -> frozenset[str]:
+        """Return the codes; none gathered are none."""
+        return frozenset((value or "").split())
+
+
 def gathered(
     column: InstrumentedAttribute[UUID] | InstrumentedAttribute[UUID | None], *conditions: ColumnElement[bool]
 ) -> ColumnElement[frozenset[UUID]]:
     """Return the ids in a column of the rows that meet the conditions, as one value beside what is selected."""
     ids = func.aggregate_strings(cast(column, Text), " ")
     return type_coerce(select(ids).where(*conditions).scalar_subquery(), Ids())
+
+
+def gathered_codes(
+    column: InstrumentedAttribute[str], *conditions: ColumnElement[bool]
+) -> ColumnElement[frozenset[str]]:
+    """Return the codes in a column of the rows that meet the conditions, as `gathered()`."""
+    codes = func.aggregate_strings(column, " ")
+    return type_coerce(select(codes).where(*conditions).scalar_subquery(), Codes())
 
 
 class unindexed(FunctionElement[Any]):  # noqa: N801  # it reads as the function that it is in SQL

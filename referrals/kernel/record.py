@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import cache
 from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy import inspect as inspected
-from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstanceState, Mapper, Session
 
@@ -87,9 +88,15 @@ def subject_refs(session: Session, participants: Iterable[UUID]) -> dict[UUID, U
         if isinstance(row, Subject) and row.id in wanted and _is_loaded(row, "log_ref"):
             found[row.id] = row.log_ref
     for model in Subject.__subclasses__() if wanted - found.keys() else ():
-        rows = session.execute(select(model.id, model.log_ref).where(model.id.in_(wanted - found.keys())))
+        rows = session.execute(_refs_of(model), {"wanted": list(wanted - found.keys())})
         found |= dict(rows.all())
     return found
+
+
+@cache
+def _refs_of(model: type[Subject]) -> Select[UUID, UUID | None]:
+    """Select what `subject_refs` reads: every act asks it."""
+    return select(model.id, model.log_ref).where(model.id.in_(bindparam("wanted", expanding=True)))
 
 
 def _is_loaded(row: Identified, attribute: str) -> bool:

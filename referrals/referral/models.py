@@ -625,6 +625,8 @@ class Referral(Identified):
     loop_answers: Mapped[list[LoopAnswer]] = related(
         LoopAnswer, primaryjoin="Referral.id == foreign(LoopAnswer.referral_id)", order_by=LoopAnswer.at
     )
+    #: The codes of those answers. `visible_to` loads them; the answers themselves only what shows them.
+    loop_codes: Mapped[frozenset[str] | None] = query_expression()
     #: Those of the source organization who are assigned to the participant now; `visible_to` loads them.
     team_ids: Mapped[frozenset[UUID]] = query_expression()
     #: The recipient's caseworkers named for this referral.
@@ -665,7 +667,7 @@ class Referral(Identified):
     @property
     def is_loop_closed(self) -> bool:
         """Whether the side that owed it has acknowledged the outcome."""
-        return any(one.answer != "disputed" for one in self.loop_answers)
+        return bool((self.loop_codes or frozenset()) - {"disputed"})
 
     @property
     def loop_owed_by(self) -> Party | None:
@@ -820,7 +822,7 @@ class Referral(Identified):
             side=str(side),
             words=words,
         )
-        set_committed_value(self, "loop_answers", [*self.loop_answers, said])
+        set_committed_value(self, "loop_codes", (self.loop_codes or frozenset()) | {answer})
         if self.is_done:
             self.done_at = at
         return said

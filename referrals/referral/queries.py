@@ -59,7 +59,7 @@ from referrals.kernel.look import (
     note,
     refuse,
 )
-from referrals.kernel.orm import CATEGORIES, Instant, gathered, unindexed, written
+from referrals.kernel.orm import CATEGORIES, Instant, gathered, gathered_codes, unindexed, written
 from referrals.kernel.record import clock, day_of
 from referrals.organization.models import ZONES, Organization
 from referrals.partnership import queries as partnerships
@@ -202,7 +202,7 @@ def _around_it() -> tuple[ORMOption, ...]:
     answers = IntakeMember.program_id == Referral.program_id, IntakeMember.ended_at.is_(None)
     return (
         selectinload(Referral.steps),
-        selectinload(Referral.loop_answers),
+        with_expression(Referral.loop_codes, gathered_codes(LoopAnswer.answer, LoopAnswer.referral_id == Referral.id)),
         with_expression(Referral.team_ids, gathered(Assignment.user_id, *of_source, *now)),
         with_expression(Referral.helper_ids, gathered(Assignment.user_id, *of_recipient, *now)),
         with_expression(Referral.intake_ids, gathered(IntakeMember.user_id, *answers)),
@@ -698,7 +698,7 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         NotFoundError: not theirs to know of, gone with the sharing that ended, or none.
     """
     at = clock(session)
-    row, stands = _found(session, actor, referral_id, at)
+    row, stands = _found(session, actor, referral_id, at, whole=True)
     side = row.side_of(actor.organization_id)
     fields = (*_PAGE, "answer") if side is Party.SOURCE else _PAGE
     sight = look_over(session, actor, [row], records=VIEWED, purpose=PURPOSE, fields=fields)[0]
@@ -729,11 +729,13 @@ def standing(session: Session, actor: Actor, referral_id: UUID) -> Standing:
     return _standing_of(actor, row, sight, stands, at, accounts.names(session, row.helper_ids))
 
 
-def _found(session: Session, actor: Actor, referral_id: UUID, at: datetime) -> tuple[Referral, Facts]:
+def _found(
+    session: Session, actor: Actor, referral_id: UUID, at: datetime, *, whole: bool = False
+) -> tuple[Referral, Facts]:
     anybody, found = anybody_like(actor), None
     if anybody is not None:
         asked = asked_by(actor) | moment(at) | {"referral": referral_id}
-        found = session.execute(_one_for(anybody), asked, execution_options=_AS_IT_IS).one_or_none()
+        found = session.execute(_one_for(anybody, whole=whole), asked, execution_options=_AS_IT_IS).one_or_none()
     if found is None:
         refuse(session, actor, VIEWED, row_type="referral", target=referral_id, purpose=PURPOSE)
         raise NotFoundError
@@ -760,7 +762,7 @@ def _standing_of(  # noqa: PLR0917  # one referral, seen by one reader
         status=status,
         recorded=str(row.recorded) if is_told else NOT_SHARED,
         waiting_on=_waiting_on(row, course, settled, status),
-        loop=_told_loop(row, course, status, spoken_of=bool(row.loop_answers)),
+        loop=_told_loop(row, course, status, spoken_of=bool(row.loop_codes)),
         loop_owed_by=course.loop_owed_by if is_told else None,
         may=_may(actor, row, stands, at) - (frozenset() if is_told else {"close_loop", "dispute_outcome"}),
         helpers=tuple(sorted(who[one] for one in row.helper_ids)) if is_told else (),
@@ -768,9 +770,11 @@ def _standing_of(  # noqa: PLR0917  # one referral, seen by one reader
 
 
 @cache
-def _one_for(anybody: AnyActor) -> Select[Referral, bool, bool]:
+def _one_for(anybody: AnyActor, *, whole: bool) -> Select[Referral, bool, bool]:
     """Select one referral with what happened elsewhere: building it costs more than asking it."""
     one = visible_to(anybody).where(still_readable(anybody), Referral.id == bindparam("referral", type_=Uuid()))
+    if whole:
+        one = one.options(selectinload(Referral.loop_answers))
     return one.add_columns(consent_holds(), agreement_holds())
 
 

@@ -10,14 +10,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import select
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import selectinload, with_expression
 
 from referrals.account.models import RoleGrant, User
 from referrals.consent.models import Consent
 from referrals.kernel.actor import Actor, Role, Side, system
 from referrals.kernel.command import Command, Work, execute
 from referrals.kernel.crypto import ring_of
-from referrals.kernel.orm import Identified, uuid7
+from referrals.kernel.orm import Identified, gathered_codes, uuid7
 from referrals.kernel.record import commit, start_writing
 from referrals.kernel.session import HouseSession
 from referrals.organization.models import Organization
@@ -25,7 +25,7 @@ from referrals.partnership.models import Agreement
 from referrals.person.models import Assignment, Person
 from referrals.program.models import IntakeMember, Program
 from referrals.referral import commands as c
-from referrals.referral.models import Referral
+from referrals.referral.models import LoopAnswer, Referral
 
 ZONE = "America/Los_Angeles"
 LONG_AGO = datetime(2026, 1, 5, 17, tzinfo=UTC)
@@ -111,7 +111,11 @@ class World:
         """Return the row as it stands in the database."""
         self.session.rollback()
         self.session.expunge_all()
-        loaded = (selectinload(Referral.steps), selectinload(Referral.loop_answers))
+        codes = gathered_codes(LoopAnswer.answer, LoopAnswer.referral_id == Referral.id)
+        loaded = (
+            *(selectinload(Referral.steps), selectinload(Referral.loop_answers)),
+            with_expression(Referral.loop_codes, codes),
+        )
         return self.session.scalars(select(Referral).where(Referral.id == referral_id).options(*loaded)).one()
 
     def withdraw_consent(self, consent_id: UUID | None = None) -> None:

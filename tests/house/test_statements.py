@@ -47,7 +47,7 @@ HELD = {
     "search by name, supervisor": (7, 7),
 }
 #: The acts that make and answer a referral; JSON answers with the referral as it is then, a form leads there.
-ACTS = {"draft": 14, "write": 17, "send": 25, "accept, json": 23, "accept, page": 15}
+ACTS = {"draft": 14, "write": 16, "send": 23, "accept, json": 21, "accept, page": 14}
 #: Asked, once, only where a page names somebody whose own row it did not read (their sharing has ended, say).
 SOMETIMES = "SELECT person.id, person.log_ref \nFROM person"
 

@@ -16,6 +16,7 @@ from referrals.consent import commands as consents
 from referrals.kernel.actor import Actor
 from referrals.kernel.command import Command, execute
 from referrals.kernel.errors import RefusedError, UnavailableError
+from referrals.kernel.record import clock
 from referrals.kernel.session import HouseSession
 from referrals.referral import commands as c
 from referrals.referral.models import Referral, State, fold
@@ -125,6 +126,25 @@ def test_a_withdrawal_racing_with_answers_leaves_nothing_on_ended_sharing(
     assert withdrawn is not None
     assert all(step.at <= withdrawn for step in row.steps)
     assert {one.code for one in became if isinstance(one, RefusedError)} <= {"wrong_state", "not_found"}
+
+
+@pytest.mark.postgres
+def test_whoever_waited_for_the_row_acts_after_those_it_waited_for(postgres_engine: Engine, open_on: Open) -> None:
+    withdrawing = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    with open_on(postgres_engine) as session, ThreadPoolExecutor(1) as pool, postgres_engine.connect() as holding:
+        world = a_world(session)
+        held = text("SELECT id FROM consent WHERE id = :id FOR SHARE")
+        holding.execute(held, {"id": world.consent_id})
+        asked = {"actor": world.case_manager, "target": world.consent_id, "data": {"how": "told_staff"}}
+        withdrawal = pool.submit(execute, session, consents.withdraw_consent, **asked)
+        with postgres_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watching:
+            while not watching.scalar(text(withdrawing)):
+                assert not withdrawal.done()
+        at = clock(session)
+        holding.rollback()
+        assert withdrawal.result(timeout=30).withdrawn_at >= at
 
 
 def test_a_withdrawal_racing_with_a_sending_never_sends_without_consent(
