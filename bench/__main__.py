@@ -229,10 +229,10 @@ def _measure(
                 if measured.fault is None:
                     source = feed()
                     try:
+                        # Uncounted, for each worker and connection: what is compiled once and then kept.
+                        run(served, known, _Bounded(source, connections * 2), connections=connections, seconds=30)
                         if measured.goal_cpu == pages.WRITE.cpu:
-                            source = _Bounded(source, share)
-                        else:  # each worker and connection, uncounted
-                            run(served, known, _Bounded(source, connections * 2), connections=connections, seconds=30)
+                            source = _Bounded(source, share - connections * 2)
                         measured.rounds.append(run(served, known, source, connections=connections, seconds=seconds))
                     except BenchError as fault:
                         measured.fault = str(fault)[:200]

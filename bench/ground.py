@@ -254,7 +254,7 @@ class Service:
 def service(on: Ground, workers: int) -> Iterator[Service]:
     """Start gunicorn with the shipped settings on a free port, wait until it answers, and end it.
 
-    One setting differs: workers are not replaced after 2,000 requests, so that no figure holds the start of a process.
+    One setting differs: workers are never replaced, so that no figure holds the start of a process.
 
     Raises:
         BenchError: it ended, or did not answer within 60 s.

@@ -386,15 +386,28 @@ class _InTurn(sqlite3.Connection):
     """A connection that waits for its turn among this process's writers, and leaves it with the transaction.
 
     SQLite lets those who wait for its one writer's lock sleep and try again, each time for longer: under load whoever
-    slept longest lost again, and waited a second. So of each process only one stands before that lock.
+    slept longest lost again, and waited a second. So of each process only one stands before that lock, and tries often.
     """
 
     turn: threading.Lock
     _has_turn = False
 
-    def wait_for_turn(self) -> None:
-        """Wait as long as a long write takes; then SQLite's own waiting decides."""
-        self._has_turn = self._has_turn or self.turn.acquire(timeout=_LONG_WRITE)
+    def begins_within(self, seconds: float) -> bool:
+        """Begin to write, within this time if nobody else writes for longer; return whether it came to that."""
+        until = time.monotonic() + seconds
+        self._has_turn = self._has_turn or self.turn.acquire(timeout=seconds)
+        while not self._begins():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_BETWEEN_TRIES)
+        return True
+
+    def _begins(self) -> bool:
+        try:
+            self.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        return True
 
     def leave_turn(self) -> None:
         """Let the next one write, if it was this one's turn."""
@@ -425,7 +438,8 @@ class _InTurn(sqlite3.Connection):
 
 
 #: Seconds.
-_LONG_WRITE: Final = 2.5
+_PATIENCE: Final = 5.0
+_BETWEEN_TRIES: Final = 0.002
 
 
 def _prepare_sqlite(turn: threading.Lock, connection: _InTurn, _entry: ConnectionPoolEntry) -> None:
@@ -436,7 +450,7 @@ def _prepare_sqlite(turn: threading.Lock, connection: _InTurn, _entry: Connectio
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
-        "busy_timeout=5000",
+        f"busy_timeout={_PATIENCE * 1000:.0f}",
         "secure_delete=ON",
         "trusted_schema=OFF",
         "cache_size=-8000",  # KiB: the pages that every request reads stay in it
@@ -456,13 +470,16 @@ def _begin_sqlite(connection: Connection) -> None:
     if asked.get("sqlite_begin") != "IMMEDIATE":
         connection.exec_driver_sql("BEGIN")
         return
-    waiting: Any = connection.connection.driver_connection
-    waiting.wait_for_turn()
+    writer: Any = connection.connection.driver_connection
+    writer.execute("PRAGMA busy_timeout=0")
     try:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if not writer.begins_within(_PATIENCE):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # refuses, as SQLAlchemy tells it
     except BaseException:
-        waiting.leave_turn()
+        writer.leave_turn()
         raise
+    finally:
+        writer.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000:.0f}")
 
 
 def _prepare_postgresql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

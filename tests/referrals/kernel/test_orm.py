@@ -19,6 +19,7 @@ from sqlalchemy import Column, Engine, MetaData, Table, insert, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.pool import NullPool
 
+from referrals.kernel import orm
 from referrals.kernel.look import Seen
 from referrals.kernel.orm import Instant, after_fork, make_engine, personal, uuid7, written
 
@@ -95,18 +96,19 @@ def test_sqlite_is_set_as_the_house_relies_on(sqlite_engine: Engine) -> None:
     }
 
 
-def test_what_writes_takes_sqlites_lock_at_once(sqlite_engine: Engine) -> None:
+def test_what_writes_takes_sqlites_lock_at_once(sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orm, "_PATIENCE", 0.05)
     eager = sqlite_engine.execution_options(sqlite_begin="IMMEDIATE")
     with eager.connect() as first, eager.connect() as second:
         first.execute(text("SELECT 1"))
-        impatient = second.connection.cursor()
-        impatient.execute("PRAGMA busy_timeout=1")
         with pytest.raises(OperationalError, match="locked"):
             second.execute(text("SELECT 1"))
-        impatient.close()
 
 
-def test_of_one_process_one_writer_stands_before_sqlites_lock_and_each_gets_its_turn(sqlite_url: str) -> None:
+def test_of_one_process_one_writer_stands_before_sqlites_lock_and_each_gets_its_turn(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orm, "_BETWEEN_TRIES", None)  # whoever waits for its turn never has to try again
     engine = make_engine(sqlite_url, pool_size=9)
     eager = engine.execution_options(sqlite_begin="IMMEDIATE")
     with eager.begin() as connection:
@@ -117,9 +119,6 @@ def test_of_one_process_one_writer_stands_before_sqlites_lock_and_each_gets_its_
         waiting.wait()
         for _ in range(5):
             with eager.connect() as connection:
-                # Whoever waits for its turn never meets a lock: SQLite would refuse at once.
-                driver: Any = connection.connection.driver_connection
-                driver.execute("PRAGMA busy_timeout=0")
                 connection.execute(text("INSERT INTO queue_canary VALUES (:number)"), {"number": number})
                 connection.commit()
 
@@ -135,15 +134,14 @@ def test_of_one_process_one_writer_stands_before_sqlites_lock_and_each_gets_its_
 
 
 @pytest.mark.parametrize("ends", ["commit", "rollback", "close", "refused"])
-def test_a_turn_to_write_is_left_however_it_ends(sqlite_url: str, ends: str) -> None:
+def test_a_turn_to_write_is_left_however_it_ends(sqlite_url: str, ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orm, "_PATIENCE", 0.05)
     engine = make_engine(sqlite_url)
     eager = engine.execution_options(sqlite_begin="IMMEDIATE")
     elsewhere = sqlite3.connect(str(engine.url.database), isolation_level=None)
     with eager.connect() as connection:
         if ends == "refused":
             elsewhere.execute("BEGIN IMMEDIATE")
-            driver: Any = connection.connection.driver_connection
-            driver.execute("PRAGMA busy_timeout=0")
             with pytest.raises(OperationalError, match="locked"):
                 connection.execute(text("SELECT 1"))
             elsewhere.execute("ROLLBACK")
