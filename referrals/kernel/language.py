@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import cache, lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import DateTimePattern, parse_pattern
 from babel.support import NullTranslations, Translations
-from flask import Flask
+from flask import Flask, g, has_app_context
 from flask_babel import Babel, Domain, get_locale
 from markupsafe import Markup
 from typing_extensions import override
@@ -24,7 +24,7 @@ _Catalog = Translations | NullTranslations
 
 
 class Catalogs(Domain):  # type: ignore[misc]  # flask-babel has no types
-    """The catalogs of the app, each found by what its locale is made of."""
+    """The catalogs of the app, each found by what its locale is made of, once in a request."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -33,6 +33,14 @@ class Catalogs(Domain):  # type: ignore[misc]  # flask-babel has no types
 
     @override
     def get_translations(self) -> _Catalog:
+        if not has_app_context():
+            return NullTranslations()
+        kept = cast("_Catalog | None", g.get("catalog"))
+        if kept is None:
+            kept = g.catalog = self._of_reader()
+        return kept
+
+    def _of_reader(self) -> _Catalog:
         locale = get_locale()
         if locale is None:
             return NullTranslations()
