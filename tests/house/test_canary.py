@@ -6,7 +6,8 @@ import base64
 import json
 import logging
 import re
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -40,11 +41,13 @@ from referrals.kernel.keys import KeyRing
 from referrals.kernel.look import looking, note
 from referrals.kernel.orm import Base, Identified, Instant, make_engine, uuid7
 from referrals.kernel.session import HouseSession
+from referrals.organization.models import Organization
 from referrals.person.models import Person
 from referrals.person.queries import SEARCHED
 from tests.factories.account import a_case_manager
 from tests.factories.organization import an_agency
 from tests.factories.person import a_participant
+from tests.factories.postgres import postgresql_programs
 from tests.house.test_rooms import models
 
 CANARY: Final = "Canarybird-Ünverwechselbar-7f3e"
@@ -140,9 +143,29 @@ def a_row(model: type[Identified], participant: UUID) -> Identified:
 
 
 @pytest.fixture
-def loose(sqlite_url: str) -> Any:
+def loose(request: pytest.FixtureRequest) -> Any:
     """An engine that asks for no parents and checks no lists: only the sealing is under test."""
-    engine = make_engine(sqlite_url, poolclass=NullPool)
+    on_postgresql = getattr(request, "param", "sqlite") == "postgres"
+    yield from (_loose_postgresql if on_postgresql else _loose_sqlite)(request)
+
+
+def _loose_postgresql(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    engine: Engine = request.getfixturevalue("postgres_engine")
+    checks = "SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0"
+    with engine.begin() as connection:
+        for table, name in connection.execute(text(checks)).all():
+            connection.execute(text(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"'))
+
+    def loosen(connection: Any, _entry: object) -> None:
+        connection.execute("SET session_replication_role = replica")
+        connection.commit()
+
+    event.listen(engine, "connect", loosen)
+    yield engine
+
+
+def _loose_sqlite(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    engine = make_engine(request.getfixturevalue("sqlite_url"), poolclass=NullPool)
 
     def loosen(connection: Any, _entry: object) -> None:
         connection.execute("PRAGMA foreign_keys=OFF")
@@ -206,20 +229,11 @@ def test_every_room_with_restricted_fields_is_among_those_that_are_tried() -> No
     assert "person" in named
 
 
-def test_s309_a_canary_in_every_restricted_field_is_found_nowhere(
-    session: HouseSession,
-    loose: Engine,
-    participant: Person,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    rows = []
-    with caplog.at_level(logging.DEBUG):
-        for model in sealed_models():
-            if model is not Person:
-                row = a_row(model, participant.id)
-                save(session, row)
-                rows.append(row)
+def plant(session: HouseSession, participant: Person) -> None:
+    """Keep a row of every class that seals anything, with a canary in each of its fields."""
+    rows = [a_row(model, participant.id) for model in sealed_models() if model is not Person]
+    for row in rows:
+        save(session, row)
     session.rollback()
     session.expire_all()
     assert rows
@@ -228,6 +242,17 @@ def test_s309_a_canary_in_every_restricted_field_is_found_nowhere(
             assert getattr(row, name) == content_for(cell.kind.name), f"{type(row).__name__}.{name} was not kept"
         assert found_in(repr(row).encode()) == []
     session.rollback()
+
+
+def test_s309_a_canary_in_every_restricted_field_is_found_nowhere(
+    session: HouseSession,
+    loose: Engine,
+    participant: Person,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        plant(session, participant)
     path = Path(str(loose.url.database))
     files = sorted(path.parent.glob(f"{path.name}*"))
     assert any(file.name.endswith("-wal") for file in files), "the write-ahead log is part of what is searched"
@@ -238,6 +263,31 @@ def test_s309_a_canary_in_every_restricted_field_is_found_nowhere(
     assert found_in(bodies) == [], "the log holds ids, codes and names of fields, never content (L8)"
     said = capsys.readouterr()
     assert found_in((said.out + said.err + caplog.text).encode()) == []
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("loose", ["postgres"], indirect=True)
+def test_s309_no_file_log_or_dump_of_postgresql_holds_a_canary(
+    session: HouseSession, loose: Engine, participant: Person
+) -> None:
+    plant(session, participant)
+    public = session.scalars(select(Organization.name)).first()
+    session.rollback()
+    assert public is not None
+    with loose.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("CHECKPOINT"))  # what is only in memory goes to its files
+        cluster = Path(connection.scalars(text("SHOW data_directory")).one())
+        own = connection.scalars(text("SELECT oid FROM pg_database WHERE datname = current_database()")).one()
+    files = [*(cluster / "base" / str(own)).iterdir(), *(cluster / "pg_wal").glob("0*"), cluster.parent / "log"]
+    contents = {file.name: file.read_bytes() for file in files}
+    programs = postgresql_programs()
+    assert programs is not None
+    where = ["--host", str(loose.url.query["host"]), "--username", str(loose.url.username), str(loose.url.database)]
+    contents["the dump"] = subprocess.run([programs / "pg_dump", *where], check=True, capture_output=True).stdout
+    assert public.encode() in contents["the dump"]
+    assert sum(public.encode() in content for content in contents.values()) >= 3, "table, write-ahead log, dump"
+    leaks = {name: found_in(content) for name, content in contents.items()}
+    assert not any(leaks.values()), f"{leaks}: a column holds it in the clear. Declare it by sealed()."
 
 
 def test_s309_what_a_search_was_for_is_sealed_too(session: HouseSession, worker: Actor) -> None:
