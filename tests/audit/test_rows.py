@@ -7,7 +7,21 @@ from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import JSON, Boolean, Column, Connection, Engine, Integer, MetaData, Table, Text, Uuid, insert, text
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    event,
+    insert,
+    text,
+)
 
 from audit.models import Instant
 from audit.rows import insert_together
@@ -72,10 +86,13 @@ def test_no_rows_are_no_statement(engine: Engine) -> None:
         insert_together(connection, PLACES, [])  # the table does not exist
 
 
-def test_many_rows_are_one_statement(sqlite_engine: Engine) -> None:
+def test_many_rows_are_few_statements(sqlite_engine: Engine) -> None:
     with sqlite_engine.connect() as connection:
         PLACES.create(connection)
         row = {"id": UUID(int=7), "at": datetime(2026, 11, 3, tzinfo=UTC), "word": 'a "quoted" ➜ one'}
+        heard: list[str] = []
+        event.listen(connection, "before_cursor_execute", lambda _c, _cursor, said, *_rest: heard.append(said))
         insert_together(connection, PLACES, [{"place": place, **row} for place in range(3_000)])
+        assert len(heard) == 30
         assert connection.scalar(text("SELECT count(*) FROM test_together WHERE word = 'a \"quoted\" ➜ one'")) == 3_000
         connection.rollback()
