@@ -714,6 +714,7 @@ class Caseload:
                     self._step(work, case, "send_referral", self.agency.id)
 
     def _step(self, work: Work, case: _Case, verb: str, organization_id: UUID, **said: Any) -> None:
+        set_committed_value(case.referral, "loop_codes", frozenset())  # a flush forgets it; nobody has answered yet
         steps: list[ReferralStep] = case.referral.take(
             VERBS[verb],
             Facts(),
@@ -829,6 +830,7 @@ class Caseload:
         owed = [case for case in ended if case.referral.loop_owed_by == "source" and self.random.random() < 0.8]  # noqa: PLR2004
         with self._work(self.manager, "referral.loop_closed", "referral") as work:
             for case in owed:
+                set_committed_value(case.referral, "loop_codes", frozenset())
                 answer: LoopAnswer = case.referral.answer_loop(
                     "agreed", at=work.now, by=self.manager.me, organization_id=self.agency.id, words=None
                 )

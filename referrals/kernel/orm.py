@@ -396,18 +396,16 @@ class _InTurn(sqlite3.Connection):
         """Begin to write, within this time if nobody else writes for longer; return whether it came to that."""
         until = time.monotonic() + seconds
         self._has_turn = self._has_turn or self.turn.acquire(timeout=seconds)
-        while not self._begins():
-            if time.monotonic() >= until:
-                return False
+        while True:
+            try:
+                self.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as refused:
+                is_busy = refused.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the rest says what it waits for
+                if not is_busy or time.monotonic() >= until:
+                    return False
+            else:
+                return True
             time.sleep(_BETWEEN_TRIES)
-        return True
-
-    def _begins(self) -> bool:
-        try:
-            self.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            return False
-        return True
 
     def leave_turn(self) -> None:
         """Let the next one write, if it was this one's turn."""

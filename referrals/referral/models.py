@@ -667,7 +667,13 @@ class Referral(Identified):
     @property
     def is_loop_closed(self) -> bool:
         """Whether the side that owed it has acknowledged the outcome."""
-        return bool((self.loop_codes or frozenset()) - {"disputed"})
+        return bool(self._said_of_loop - {"disputed"})
+
+    @property
+    def _said_of_loop(self) -> frozenset[str]:
+        if self.loop_codes is None:  # not loaded is not the same as never spoken of
+            raise RuntimeError("a rule asks about the loop of a referral that was selected without it")
+        return self.loop_codes
 
     @property
     def loop_owed_by(self) -> Party | None:
@@ -822,7 +828,7 @@ class Referral(Identified):
             side=str(side),
             words=words,
         )
-        set_committed_value(self, "loop_codes", (self.loop_codes or frozenset()) | {answer})
+        set_committed_value(self, "loop_codes", self._said_of_loop | {answer})
         if self.is_done:
             self.done_at = at
         return said

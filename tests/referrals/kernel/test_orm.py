@@ -133,6 +133,19 @@ def test_of_one_process_one_writer_stands_before_sqlites_lock_and_each_gets_its_
     engine.dispose()
 
 
+def test_what_is_refused_for_another_reason_than_another_writer_is_refused_at_once(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orm, "_BETWEEN_TRIES", None)  # nobody waits, and tries again
+    engine = make_engine(sqlite_url).execution_options(sqlite_begin="IMMEDIATE")
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA query_only=ON")
+        with pytest.raises(OperationalError, match="readonly"):
+            connection.execute(text("SELECT 1"))
+    engine.dispose()
+
+
 @pytest.mark.parametrize("ends", ["commit", "rollback", "close", "refused"])
 def test_a_turn_to_write_is_left_however_it_ends(sqlite_url: str, ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orm, "_PATIENCE", 0.05)

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import selectinload
 
 from referrals.consent.models import Consent
 from referrals.handoff import commands as h
@@ -29,7 +30,7 @@ from referrals.partnership.models import Agreement
 from referrals.person.models import Assignment, Person
 from referrals.program.models import Program
 from referrals.referral import commands as c
-from referrals.referral.models import ReferralStep, State, fold
+from referrals.referral.models import Referral, ReferralStep, State, fold
 from tests.factories.referral import World, a_consent, a_world, planting, tomorrow
 
 
@@ -580,6 +581,16 @@ def test_nobody_but_the_service_settles(world: World) -> None:
 
 
 # --- the loop ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_rule_about_the_loop_refuses_a_referral_that_was_selected_without_it(world: World) -> None:
+    referral_id = reach(world, State.DECLINED)
+    world.session.expunge_all()
+    bare = world.session.scalars(
+        select(Referral).where(Referral.id == referral_id).options(selectinload(Referral.steps))
+    ).one()
+    with pytest.raises(RuntimeError, match="selected without it"):
+        assert bare.is_done
 
 
 def test_only_the_side_that_owes_it_closes_the_loop_once(world: World) -> None:
