@@ -140,50 +140,34 @@ class Id(Uuid[UUID]):
         return None if made is None else _id_of
 
 
-class Ids(TypeDecorator[frozenset[UUID]]):
-    """Ids of several rows, gathered into one value by `gathered()`."""
+class Gathered(TypeDecorator[frozenset[Any]]):
+    """Ids or codes of several rows, brought together in one value by `gathered()`."""
 
     impl = Text
     cache_ok = True
+
+    def __init__(self, made: Callable[[str], Any]) -> None:
+        """Keep what makes an id, or a code, of its text."""
+        super().__init__()
+        self.made = made
 
     def process_result_value(
         self,
         value: str | None,
         dialect: Dialect,  # noqa: ARG002  # SQLAlchemy's signature
-    ) -> frozenset[UUID]:
-        """Return the ids; none gathered are none."""
-        return frozenset(UUID(one) for one in (value or "").split())
+    ) -> frozenset[Any]:
+        """Return them; none gathered are none."""
+        return frozenset(self.made(one) for one in (value or "").split())
 
 
-class Codes(TypeDecorator[frozenset[str]]):
-    """Codes of several rows, gathered into one value by `gathered_codes()`."""
+def gathered(column: InstrumentedAttribute[Any], *conditions: ColumnElement[bool]) -> ColumnElement[frozenset[Any]]:
+    """Return the ids or codes in a column of the rows that meet the conditions, as one value beside what is selected.
 
-    impl = Text
-    cache_ok = True
-
-    def process_result_value(
-        self,
-        value: str | None,
-        dialect: Dialect,  # noqa: ARG002  # SQLAlchemy's signature
-    ) -> frozenset[str]:
-        """Return the codes; none gathered are none."""
-        return frozenset((value or "").split())
-
-
-def gathered(
-    column: InstrumentedAttribute[UUID] | InstrumentedAttribute[UUID | None], *conditions: ColumnElement[bool]
-) -> ColumnElement[frozenset[UUID]]:
-    """Return the ids in a column of the rows that meet the conditions, as one value beside what is selected."""
-    ids = func.aggregate_strings(cast(column, Text), " ")
-    return type_coerce(select(ids).where(*conditions).scalar_subquery(), Ids())
-
-
-def gathered_codes(
-    column: InstrumentedAttribute[str], *conditions: ColumnElement[bool]
-) -> ColumnElement[frozenset[str]]:
-    """Return the codes in a column of the rows that meet the conditions, as `gathered()`."""
-    codes = func.aggregate_strings(column, " ")
-    return type_coerce(select(codes).where(*conditions).scalar_subquery(), Codes())
+    Codes hold no space.
+    """
+    made = UUID if isinstance(column.type, Uuid) else str
+    together = func.aggregate_strings(cast(column, Text), " ")
+    return type_coerce(select(together).where(*conditions).scalar_subquery(), Gathered(made))
 
 
 class unindexed(FunctionElement[Any]):  # noqa: N801  # it reads as the function that it is in SQL

@@ -59,7 +59,7 @@ from referrals.kernel.look import (
     note,
     refuse,
 )
-from referrals.kernel.orm import CATEGORIES, Instant, gathered, gathered_codes, unindexed, written
+from referrals.kernel.orm import CATEGORIES, Instant, gathered, unindexed, written
 from referrals.kernel.record import clock, day_of
 from referrals.organization.models import ZONES, Organization
 from referrals.partnership import queries as partnerships
@@ -202,7 +202,7 @@ def _around_it() -> tuple[ORMOption, ...]:
     answers = IntakeMember.program_id == Referral.program_id, IntakeMember.ended_at.is_(None)
     return (
         selectinload(Referral.steps),
-        with_expression(Referral.loop_codes, gathered_codes(LoopAnswer.answer, LoopAnswer.referral_id == Referral.id)),
+        with_expression(Referral.loop_codes, gathered(LoopAnswer.answer, LoopAnswer.referral_id == Referral.id)),
         with_expression(Referral.team_ids, gathered(Assignment.user_id, *of_source, *now)),
         with_expression(Referral.helper_ids, gathered(Assignment.user_id, *of_recipient, *now)),
         with_expression(Referral.intake_ids, gathered(IntakeMember.user_id, *answers)),

@@ -17,7 +17,7 @@ from referrals.consent.models import Consent
 from referrals.kernel.actor import Actor, Role, Side, system
 from referrals.kernel.command import Command, Work, execute
 from referrals.kernel.crypto import ring_of
-from referrals.kernel.orm import Identified, gathered_codes, uuid7
+from referrals.kernel.orm import Identified, gathered, uuid7
 from referrals.kernel.record import commit, start_writing
 from referrals.kernel.session import HouseSession
 from referrals.organization.models import Organization
@@ -111,7 +111,7 @@ class World:
         """Return the row as it stands in the database."""
         self.session.rollback()
         self.session.expunge_all()
-        codes = gathered_codes(LoopAnswer.answer, LoopAnswer.referral_id == Referral.id)
+        codes = gathered(LoopAnswer.answer, LoopAnswer.referral_id == Referral.id)
         loaded = (
             *(selectinload(Referral.steps), selectinload(Referral.loop_answers)),
             with_expression(Referral.loop_codes, codes),
