@@ -382,11 +382,13 @@ def _matched(
         values["by_family_and_birth"] = crypto.index_values(
             session, Person, "by_family_and_birth", family_name, birth_date
         )
+    whole_words = False
     wanted = folded_words(name or "")
     if wanted and not values:
         counted = session.scalar(_many(anybody), asked_by(actor) | {"at_most": OPENED_AT_MOST + 1})
-        if (counted or 0) > OPENED_AT_MOST:
-            return _by_whole_names(session, actor, anybody, wanted), True
+        whole_words = (counted or 0) > OPENED_AT_MOST
+        if whole_words:
+            values |= _by_name(session, wanted)
     asked = asked_by(actor) | {"at_most": OPENED_AT_MOST} | values
     rows = list(session.scalars(_candidates(anybody, frozenset(values)), asked))
     crypto.prefetch(session, (row.id for row in rows))
@@ -396,22 +398,7 @@ def _matched(
         rows = crypto.confirmed(rows, "by_family_and_birth", family_name, birth_date)
     if wanted:
         rows = [row for row in rows if row.sounds_like(wanted)]
-    return rows, False
-
-
-def _by_whole_names(session: Session, actor: Actor, anybody: AnyActor, wanted: Sequence[str]) -> list[Person]:
-    """Return who is meant, found by index: those whose names are these, or else those of whom one name is.
-
-    Few carry both names; of the many who carry one, each must be opened to see whether another begins as asked.
-    """
-    asked = asked_by(actor) | {"at_most": OPENED_AT_MOST} | _by_name(session, wanted)
-    ways = [_named_so(anybody), _candidates(anybody, frozenset(_NAME_INDEXES))]
-    for statement in ways if len(wanted) > 1 else ways[1:]:
-        rows = list(session.scalars(statement, asked))
-        crypto.prefetch(session, (row.id for row in rows))
-        if found := [row for row in rows if row.sounds_like(wanted)]:
-            return found
-    return []
+    return rows, whole_words
 
 
 _AGENCIES: Final = select(Organization.id).where(Organization.side == Side.AGENCY)
@@ -440,29 +427,10 @@ def _candidates(anybody: AnyActor, indexes: frozenset[str]) -> Select[Person]:
 _NAME_INDEXES: Final = ("by_family_name", "by_given_name")
 
 
-@cache
-def _named_so(anybody: AnyActor) -> Select[Person]:
-    """Select whom words may mean whole, newest first: by both names, by one of all the words, or by a preferred name.
-
-    A preferred name has no index.
-    """
-    (family, given), (in_whole_family, in_whole_given) = (
-        [crypto.index_column(Person, one).in_(bindparam(f"{whole}{one}", expanding=True)) for one in _NAME_INDEXES]
-        for whole in ("", "whole_")
-    )
-    preferred = crypto.column_of(Person, "preferred_name").is_not(None)
-    # Written so that each half is found by its index.
-    either = or_(and_(family, or_(given, preferred, in_whole_family)), and_(given, or_(preferred, in_whole_given)))
-    newest = _listed(anybody).where(either).order_by(Person.id.desc())
-    return newest.options(_LINE).limit(bindparam("at_most", type_=Integer()))
-
-
 def _by_name(session: Session, wanted: Sequence[str]) -> dict[str, list[bytes]]:
-    """Return for both name indexes what they hold where a name may be meant: any run of the words, and all of them."""
+    """Return for both name indexes what they hold where a name may be meant: any run of the words."""
     runs = {"".join(wanted[start:end]) for start in range(len(wanted)) for end in range(start + 1, len(wanted) + 1)}
-    held = {
-        index: {run: crypto.index_values(session, Person, index, run) for run in sorted(runs)}
+    return {
+        index: [value for run in sorted(runs) for value in crypto.index_values(session, Person, index, run)]
         for index in _NAME_INDEXES
     }
-    by_run = {index: [value for values in of_run.values() for value in values] for index, of_run in held.items()}
-    return by_run | {f"whole_{index}": of_run["".join(wanted)] for index, of_run in held.items()}
