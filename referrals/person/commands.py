@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 from uuid import UUID, uuid4
 
@@ -330,18 +331,22 @@ def assign(
 
 
 def end_assignments(
-    work: Work, participant_id: UUID, referral_id: UUID, *, because: str = "referral_ended"
+    work: Work,
+    participant_id: UUID,
+    referral_id: UUID,
+    *,
+    because: str = "referral_ended",
+    only: Collection[UUID] | None = None,
 ) -> list[Assignment]:
-    """End, as part of an act, the assignments that one referral brought about."""
-    rows = work.session.scalars(
-        select(Assignment)
-        .where(
-            Assignment.participant_id == participant_id,
-            Assignment.referral_id == referral_id,
-            Assignment.until_at.is_(None),
-        )
-        .with_for_update(of=Assignment)
-    ).all()
+    """End, as part of an act, the assignments that one referral brought about; `only` those of these users."""
+    brought = select(Assignment).where(
+        Assignment.participant_id == participant_id,
+        Assignment.referral_id == referral_id,
+        Assignment.until_at.is_(None),
+    )
+    if only is not None:
+        brought = brought.where(Assignment.user_id.in_(only))
+    rows = work.session.scalars(brought.with_for_update(of=Assignment)).all()
     for row in rows:
         work.record(row, row.end(at=work.now, by=work.actor.user_id, because=because))
     return list(rows)

@@ -20,27 +20,34 @@ from referrals.kernel.errors import InvalidInputError, NotFoundError, RefusedErr
 from referrals.kernel.job import job_kind
 from referrals.kernel.orm import CATEGORIES
 from referrals.kernel.record import clock, day_of
-from referrals.kernel.schema import Nothing, Takes, code, codes, day, line, many, text, uid
+from referrals.kernel.schema import Nothing, Takes, code, codes, day, line, many, text, uid, whole
 from referrals.organization.models import Organization
 from referrals.partnership import queries as partnerships
 from referrals.partnership.models import NoAgreementError
 from referrals.person import queries as persons
 from referrals.person.commands import assign, end_assignments
-from referrals.person.models import LANGUAGES, Person
+from referrals.person.models import LANGUAGES, Assignment, Person
 from referrals.person.policy import WORKING, works_with_participants
 from referrals.program.models import Program
 from referrals.referral import policy as p
 from referrals.referral import queries as q
 from referrals.referral.models import (
     ANSWER_CATEGORY,
+    LONGEST_HOLD,
     PERSONS_WISH,
+    SETTLED_HOLDS,
     SETTLED_REASONS,
+    TAKEN_ON,
     TERMINAL,
     VERBS,
     CancelReason,
     DeclineReason,
     DiscardReason,
+    ErrorNotReportedError,
+    ErrorReason,
+    ErrorReport,
     Facts,
+    HoldReason,
     LoopAnswer,
     Message,
     Party,
@@ -51,9 +58,10 @@ from referrals.referral.models import (
     Verb,
     WrongStateError,
     new_reference,
+    settle,
 )
 
-__all__ = ["LANGUAGES", "PERSONS_WISH", "DeclineReason", "QuestionTopic"]
+__all__ = ["LANGUAGES", "PERSONS_WISH", "DeclineReason", "ErrorReason", "QuestionTopic"]
 
 #: Whose wish a referral is.
 ASKED_BY: Final = ("participant", "care_team", "family")
@@ -67,8 +75,11 @@ ACCOMMODATIONS: Final = (
 )
 #: How a first meeting was held.
 STARTED_HOW: Final = ("in_person", "video", "phone", "group", "letter")
+#: Why another caseworker is named; who covers comes beside the one who is away.
+NAMED_BECAUSE: Final = ("caseload_change", "covering", "other")
 #: Reasons that people choose; settlement's own are never chosen.
 CANCEL_REASONS: Final = tuple(reason for reason in CancelReason if reason not in SETTLED_REASONS)
+HOLD_REASONS: Final = tuple(reason for reason in HoldReason if reason not in SETTLED_HOLDS)
 
 
 class ReferralAlreadyOpenError(RuleBrokenError):
@@ -137,9 +148,9 @@ class DraftReferral(Takes):
 
 
 class DiscardDraft(Takes):
-    """Why a draft is not sent."""
+    """Why a draft is not sent; only the service lets one lapse."""
 
-    reason = code([DiscardReason.DRAFT_DISCARDED], default=DiscardReason.DRAFT_DISCARDED)
+    reason = code(DiscardReason, default=DiscardReason.DRAFT_DISCARDED)
 
 
 class SendReferral(Takes):
@@ -188,6 +199,37 @@ class ResumeReferral(Takes):
 
     next_step = text(1000)
     next_step_on = day()
+
+
+class WaitlistReferral(Takes):
+    """When a place is expected, or which place in line; who will work with the participant, where that is not known."""
+
+    caseworker_id = uid(required=False)
+    expected_on = day(required=False)
+    position = whole(1, 9999, required=False)
+
+
+class NameCaseworker(Takes):
+    """Who works with the participant from now on, why, and what one's own side should know."""
+
+    caseworker_id = uid()
+    reason = code(NAMED_BECAUSE)
+    note = text(required=False)
+
+
+class HoldReferral(Takes):
+    """Why the work rests, and when it is looked at again."""
+
+    reason = code(HOLD_REASONS)
+    review_on = day()
+    because = text(required=False)
+
+
+class ReportError(Takes):
+    """Why a referral should never have been."""
+
+    reason = code(ErrorReason)
+    because = text(required=False)
 
 
 class CancelReferral(Takes):
@@ -256,6 +298,7 @@ def draft_referral(work: Work, person: Person, *, program_id: UUID, replaces_id:
         program_id=program.id,
         drafted_at=work.now,
         drafted_by=work.actor.me,
+        touched_at=work.now,
         replaces_id=replaces_id,
         step_count=0,
         version=1,
@@ -326,7 +369,7 @@ def save_draft(
             raise referral.wrong_state(referral.recorded, work.now)
     if faults := _content_faults(work, referral, content):
         raise InvalidInputError(faults)
-    work.record(referral, referral.write(**content))
+    work.record(referral, referral.write(**content, touched_at=work.now))
     return referral
 
 
@@ -339,7 +382,16 @@ def save_draft(
     purpose="referral",
 )
 def discard_draft(work: Work, referral: Referral, *, reason: str) -> Referral:
-    """Put a draft away for good. It stays on record, unread by others."""
+    """Put a draft away for good. It stays on record, unread by others.
+
+    Raises:
+        DraftKeptError: it would lapse although its author touched it within the last 60 days.
+    """
+    lapses = reason == DiscardReason.DRAFT_LAPSED
+    if lapses is not p.is_system(work.actor, referral):
+        raise InvalidInputError({"reason": ["not_a_choice"]})
+    if lapses:
+        referral.require_lapsed(work.now)
     return _step(work, referral, VERBS["discard_draft"], reason=reason)
 
 
@@ -484,24 +536,75 @@ def accept_referral(
     """Say yes: who will work with the participant, and the day of the first contact."""
     facts = _check_state(work, referral, VERBS["accept_referral"])
     recipient = work.session.get_one(Organization, referral.recipient_id)
-    faults: dict[str, list[str]] = {}
-    if not accounts.is_colleague(work.session, recipient.id, caseworker_id, WORKING):
-        faults["caseworker_id"] = ["not_a_colleague"]
+    faults = _caseworker_faults(work, recipient, caseworker_id)
     if first_contact_on < day_of(work.now, recipient.time_zone):
         faults["first_contact_on"] = ["in_past"]
     if faults:
         raise InvalidInputError(faults)
-    assign(
+    _name_caseworker(work, referral, recipient, caseworker_id)
+    details = {"caseworker_id": str(caseworker_id), "first_contact_on": first_contact_on.isoformat()}
+    return _step(work, referral, VERBS["accept_referral"], because=remark, details=details, facts=facts)
+
+
+@command(
+    records=VERBS["waitlist_referral"].record,
+    on=Referral,
+    takes=WaitlistReferral,
+    within=q.visible_to,
+    allow=[[p.answers_it]],
+    purpose="referral",
+)
+def waitlist_referral(
+    work: Work, referral: Referral, *, caseworker_id: UUID | None, expected_on: date | None, position: int | None
+) -> Referral:
+    """Put it on the waiting list. What was not accepted yet is accepted by the same word, at the same instant (R8)."""
+    facts = _facts(work, referral)
+    accepts = settle(referral.recorded, facts, work.now).state in VERBS["accept_referral"].origins
+    if not accepts:
+        with _named(work):
+            referral.check(VERBS["waitlist_referral"], facts, at=work.now)
+    recipient = work.session.get_one(Organization, referral.recipient_id)
+    faults: dict[str, list[str]] = {}
+    if accepts:
+        faults = _caseworker_faults(work, recipient, caseworker_id)
+    elif caseworker_id is not None:
+        faults["caseworker_id"] = ["already_named"]
+    if expected_on is None and position is None:
+        faults["expected_on"] = ["day_or_position"]
+    elif expected_on is not None and expected_on < day_of(work.now, recipient.time_zone):
+        faults["expected_on"] = ["in_past"]
+    if faults:
+        raise InvalidInputError(faults)
+    if accepts and caseworker_id is not None:
+        _name_caseworker(work, referral, recipient, caseworker_id)
+        _step(work, referral, VERBS["accept_referral"], details={"caseworker_id": str(caseworker_id)}, facts=facts)
+    details: dict[str, Any] = {}
+    if expected_on is not None:
+        details["expected_on"] = expected_on.isoformat()
+    if position is not None:
+        details["position"] = position
+    return _step(work, referral, VERBS["waitlist_referral"], details=details, facts=facts)
+
+
+def _caseworker_faults(work: Work, recipient: Organization, caseworker_id: UUID | None) -> dict[str, list[str]]:
+    if caseworker_id is None:
+        return {"caseworker_id": ["required"]}
+    known = accounts.is_colleague(work.session, recipient.id, caseworker_id, WORKING)
+    return {} if known else {"caseworker_id": ["not_a_colleague"]}
+
+
+def _name_caseworker(
+    work: Work, referral: Referral, recipient: Organization, caseworker_id: UUID, reason: str = "referral_accepted"
+) -> Assignment:
+    return assign(
         work,
         referral.participant_id,
         organization_id=recipient.id,
         user_id=caseworker_id,
         tie="navigator" if recipient.side == Side.COMMUNITY else "case_manager",
-        reason="referral_accepted",
+        reason=reason,
         referral_id=referral.id,
     )
-    details = {"caseworker_id": str(caseworker_id), "first_contact_on": first_contact_on.isoformat()}
-    return _step(work, referral, VERBS["accept_referral"], because=remark, details=details, facts=facts)
 
 
 @command(
@@ -537,6 +640,67 @@ def start_referral(work: Work, referral: Referral, *, started_on: date, how: str
         raise InvalidInputError({"started_on": ["in_future"]})
     details = {"started_on": started_on.isoformat(), "how": how}
     return _step(work, referral, VERBS["start_referral"], details=details, facts=facts)
+
+
+@command(
+    records="referral.caseworker_named",
+    on=Referral,
+    takes=NameCaseworker,
+    within=q.visible_to,
+    allow=[[p.answers_it], [p.works_on_it]],
+    makes=Assignment,
+    purpose="referral",
+)
+def name_caseworker(
+    work: Work, referral: Referral, *, caseworker_id: UUID, reason: str, note: str | None
+) -> Assignment:
+    """Hand the work to a colleague, or let one cover for whoever is away (R9). The note stays on one's own side."""
+    seen = settle(referral.recorded, _facts(work, referral), work.now).state
+    if seen not in TAKEN_ON:
+        with _named(work):
+            raise referral.wrong_state(seen, work.now)
+    recipient = work.session.get_one(Organization, referral.recipient_id)
+    faults = _caseworker_faults(work, recipient, caseworker_id)
+    if caseworker_id in referral.helper_ids:
+        faults["caseworker_id"] = ["is_caseworker"]
+    if reason == "other" and not note:
+        faults["note"] = ["required"]
+    if faults:
+        raise InvalidInputError(faults)
+    if reason != "covering" and referral.helper_ids:
+        end_assignments(work, referral.participant_id, referral.id, because="handed_over", only=referral.helper_ids)
+    named = _name_caseworker(work, referral, recipient, caseworker_id, reason)
+    if note is not None:
+        _put_message(work, referral, audience="own_side", category="attendance", words=note)
+    work.to = _other_side(work, referral)
+    return named
+
+
+@command(
+    records=VERBS["hold_referral"].record,
+    on=Referral,
+    takes=HoldReferral,
+    within=q.visible_to,
+    allow=[[p.sends_it], [p.works_on_it]],
+    purpose="referral",
+)
+def hold_referral(work: Work, referral: Referral, *, reason: str, review_on: date, because: str | None) -> Referral:
+    """Let the work rest until a day on which the side that says so looks at it again."""
+    facts = _check_state(work, referral, VERBS["hold_referral"])
+    if q.is_outcome_hidden(work.session, referral, work.actor, work.now):
+        raise AnswersNotSharedError  # to rest is to have been accepted
+    today = day_of(work.now, work.session.get_one(Organization, work.actor.organization).time_zone)
+    faults: dict[str, list[str]] = {}
+    if review_on < today:
+        faults["review_on"] = ["in_past"]
+    elif review_on > today + LONGEST_HOLD:
+        faults["review_on"] = ["over_30_days"]
+    if reason == HoldReason.OTHER and not because:
+        faults["because"] = ["required"]
+    if faults:
+        raise InvalidInputError(faults)
+    details = {"review_on": review_on.isoformat()}
+    return _step(work, referral, VERBS["hold_referral"], reason=reason, because=because, details=details, facts=facts)
 
 
 @command(
@@ -577,6 +741,56 @@ def cancel_referral(
         raise InvalidInputError(faults)
     details = {"wish_how": wish_how} if wish else None
     return _step(work, referral, VERBS["cancel_referral"], reason=reason, because=because, details=details)
+
+
+# --- entered in error: it takes two people (R7) -----------------------------------------------------------------------
+
+
+@command(
+    records="referral.error_reported",
+    on=Referral,
+    takes=ReportError,
+    within=q.visible_to,
+    allow=[[p.takes_part]],
+    makes=ErrorReport,
+    purpose="referral",
+)
+def report_error(work: Work, referral: Referral, *, reason: str, because: str | None) -> ErrorReport:
+    """Say that it should never have been. A supervisor of the source confirms it, or it goes on as it was."""
+    if referral.sent_at is None:  # a draft put away was never anybody else's
+        with _named(work):
+            raise referral.wrong_state(referral.recorded, work.now)
+    _check_state(work, referral, VERBS["confirm_error"])
+    report = referral.report_error(
+        reason, at=work.now, by=work.actor.me, organization_id=work.actor.organization, because=because
+    )
+    work.add(report)
+    work.to = _other_side(work, referral)
+    return report
+
+
+@command(
+    records=VERBS["confirm_error"].record,
+    on=Referral,
+    takes=Nothing,
+    within=q.visible_to,
+    allow=[[p.supervises_source]],
+    purpose="referral",
+)
+def confirm_error(work: Work, referral: Referral) -> Referral:
+    """Confirm what somebody else reported: the referral should never have been. Nothing undoes it.
+
+    Raises:
+        ErrorNotReportedError: nobody has reported it, or only who confirms.
+    """
+    facts = _check_state(work, referral, VERBS["confirm_error"])
+    if not referral.was_reported_by_another(work.actor.me):
+        raise ErrorNotReportedError
+    of_others = select(ErrorReport.reason).where(
+        ErrorReport.referral_id == referral.id, ErrorReport.by != work.actor.me
+    )
+    reason = work.session.scalars(of_others.order_by(ErrorReport.at.desc()).limit(1)).one()
+    return _step(work, referral, VERBS["confirm_error"], reason=reason, facts=facts)
 
 
 # --- the loop ---------------------------------------------------------------------------------------------------------
@@ -655,13 +869,17 @@ def post_message(work: Work, referral: Referral, *, audience: str, category: str
             raise InvalidInputError({"category": ["not_covered"]})
         work.rests_on("consent", way[category].id, way[category].revision)
         work.to = _other_side(work, referral)
+    return _put_message(work, referral, audience=audience, category=category, words=message)
+
+
+def _put_message(work: Work, referral: Referral, *, audience: str, category: str, words: str) -> Message:
     posted = Message(
         referral_id=referral.id,
         participant_id=referral.participant_id,
         organization_id=work.actor.organization,
         audience=audience,
         category=category,
-        words=message,
+        words=words,
         at=work.now,
         by=work.actor.me,
     )
@@ -713,6 +931,17 @@ def settle_due(session: Session, _target: UUID | None, _behalf: UUID | None) -> 
             execute(session, settle_referral, actor=system(), target=referral_id, data={})
         except NothingDueError:
             continue  # somebody's act wrote it first
+
+
+@job_kind("referral.lapse_drafts", every=3600)
+def lapse_drafts(session: Session, _target: UUID | None, _behalf: UUID | None) -> None:
+    """Put away the drafts that nobody has touched for 60 days (R16)."""
+    for referral_id in q.lapsed_drafts(session, clock(session)):
+        try:
+            words = {"reason": DiscardReason.DRAFT_LAPSED.value}
+            execute(session, discard_draft, actor=system(), target=referral_id, data=words)
+        except RuleBrokenError:
+            continue  # its author was faster: saved, sent or discarded it
 
 
 # --- shared rules, for the closing verbs upstairs too -----------------------------------------------------------------

@@ -8,12 +8,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Protocol, cast
 from uuid import UUID
 
 from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, query_expression
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -86,6 +87,8 @@ OPEN: Final = frozenset(list(State)[:8])
 TERMINAL: Final = frozenset(State) - OPEN
 #: Open and out of the author's hands: the 7 that can be cancelled.
 UNDER_WAY: Final = OPEN - {State.DRAFT}
+#: Taken on by the recipient and not ended: somebody there is its caseworker.
+TAKEN_ON: Final = frozenset({State.ACCEPTED, State.WAITLISTED, State.IN_PROGRESS, State.ON_HOLD})
 #: Waiting for an answer; the only ones a deadline ends.
 UNANSWERED: Final = frozenset({State.SENT, State.ACKNOWLEDGED, State.INFO_REQUESTED})
 
@@ -119,6 +122,17 @@ class HoldReason(StrEnum):
     OTHER = "other"
     CONSENT_SUSPENDED = "consent_suspended"
     AGREEMENT_SUSPENDED = "agreement_suspended"
+
+
+#: Settlement's own words for a hold; nobody chooses them.
+SETTLED_HOLDS: Final = frozenset({HoldReason.CONSENT_SUSPENDED, HoldReason.AGREEMENT_SUSPENDED})
+#: A hold is looked at again within so many days (R13).
+LONGEST_HOLD: Final = timedelta(days=30)
+
+
+#: An untouched draft is kept so long (R16), and its author is warned so long before the end.
+DRAFT_KEPT: Final = timedelta(days=60)
+DRAFT_WARNED: Final = timedelta(days=14)
 
 
 class DiscardReason(StrEnum):
@@ -423,6 +437,24 @@ class LoopClosedError(RuleBrokenError):
     code = "loop_closed"
 
 
+class DraftKeptError(RuleBrokenError):
+    """The draft was touched within the last 60 days, so it does not lapse (R16)."""
+
+    code = "draft_kept"
+
+
+class ErrorReportedError(RuleBrokenError):
+    """The same person has reported this error before."""
+
+    code = "referral_error_reported"
+
+
+class ErrorNotReportedError(RuleBrokenError):
+    """Nobody else has reported an error: it takes two people (R7)."""
+
+    code = "referral_error_not_reported"
+
+
 class MessageStruckError(RuleBrokenError):
     """The message was struck before."""
 
@@ -543,6 +575,32 @@ class Message(Identified):
         self.struck_at, self.struck_by, self.struck_because = at, by, because
 
 
+class ErrorReport(Identified):
+    """Somebody's word that a referral should never have been; another person confirms it (R7). Never changed."""
+
+    __tablename__ = "error_report"
+    __participant__ = "participant_id"
+    __recorder__ = "organization_id"
+    __row_category__ = "category"
+    __shows__ = {"why": "row"}  # noqa: RUF012  # the house's contract
+
+    referral_id: Mapped[UUID] = public(ForeignKey("referral.id"), index=True)
+    participant_id: Mapped[UUID] = personal(ForeignKey("person.id"), category="identity")
+    organization_id: Mapped[UUID] = public()
+    category: Mapped[str] = public()
+    at: Mapped[datetime] = public()
+    by: Mapped[UUID] = public()
+    side: Mapped[str] = public()
+    #: Shown only as `why`, under the category of the side that gave it.
+    reason: Mapped[str] = personal(category="attendance")
+    because = sealed(text, nullable=True)
+
+    @property
+    def why(self) -> str:
+        """The coded reason, under the report's own category."""
+        return self.reason
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """What the steps of a referral come to: where the last one led, who took it and when, and what the loop asks."""
@@ -570,11 +628,12 @@ class Referral(Identified):
     __participant__ = "participant_id"
     __recorder__ = "source_id"
     __recorders__ = {"answer": "recipient_id"}  # noqa: RUF012  # the house's contract
-    __shows__ = {"goal_count": "needs", "answer": "attendance"}  # noqa: RUF012  # the house's contract
+    __shows__ = {"goal_count": "needs", "answer": "attendance", "kept_until": None}  # noqa: RUF012  # the house's
     __table_args__ = (
         Index(None, "source_id", "done_at", "id"),
         Index(None, "recipient_id", "done_at", "id"),
         Index(None, "participant_id"),
+        Index(None, "touched_at", sqlite_where=sql("step_count = 0"), postgresql_where=sql("step_count = 0")),
     )
 
     reference: Mapped[str] = public(unique=True)
@@ -584,6 +643,8 @@ class Referral(Identified):
     program_id: Mapped[UUID] = personal(ForeignKey("program.id"), category="identity", index=True)
     drafted_at: Mapped[datetime] = public()
     drafted_by: Mapped[UUID] = public(index=True)
+    #: When its author last saved it, while it was a draft.
+    touched_at: Mapped[datetime | None] = public()
     sent_at: Mapped[datetime | None] = public()
     #: When it was done: ended, and nobody owes the loop any more (R3). Lists of what is left to do go by it.
     done_at: Mapped[datetime | None] = public()
@@ -627,6 +688,8 @@ class Referral(Identified):
     )
     #: The codes of those answers. `visible_to` loads them; the answers themselves only what shows them.
     loop_codes: Mapped[frozenset[str] | None] = query_expression()
+    #: Who has reported that it should never have been; `visible_to` loads them.
+    error_reporters: Mapped[frozenset[UUID] | None] = query_expression()
     #: Those of the source organization who are assigned to the participant now; `visible_to` loads them.
     team_ids: Mapped[frozenset[UUID]] = query_expression()
     #: The recipient's caseworkers named for this referral.
@@ -647,6 +710,20 @@ class Referral(Identified):
         last = self.steps[-1]
         acted = any(step.side == Party.RECIPIENT for step in self.steps)
         return Course(self.recorded, last.side, last.at, acted, self.sent_at is not None)
+
+    @property
+    def kept_until(self) -> datetime:
+        """When it lapses, as a draft that nobody touches again (R16)."""
+        return (self.touched_at or self.drafted_at) + DRAFT_KEPT
+
+    def require_lapsed(self, at: datetime) -> None:
+        """Refuse to put away as lapsed what its author touched within the last 60 days.
+
+        Raises:
+            DraftKeptError: with the time until which it is kept.
+        """
+        if at < self.kept_until:
+            raise DraftKeptError(until=self.kept_until)
 
     @property
     def goal_count(self) -> int:
@@ -684,6 +761,20 @@ class Referral(Identified):
     def is_done(self) -> bool:
         """Whether it has ended and nobody owes the loop any more (R3)."""
         return self.recorded in TERMINAL and (self.loop_owed_by is None or self.is_loop_closed)
+
+    def was_reported_by(self, user_id: UUID | None) -> bool:
+        """Whether this person has reported that it should never have been."""
+        return user_id in self._reporters
+
+    def was_reported_by_another(self, user_id: UUID | None) -> bool:
+        """Whether somebody else has: an error takes two people (R7)."""
+        return bool(self._reporters - {user_id})
+
+    @property
+    def _reporters(self) -> frozenset[UUID]:
+        if self.error_reporters is None:  # not loaded is not the same as never reported
+            raise RuntimeError("a rule asks who reported an error of a referral that was selected without them")
+        return self.error_reporters
 
     def side_of(self, organization_id: UUID | None) -> Party:
         """Return which side an organization is on; neither is the system."""
@@ -756,7 +847,7 @@ class Referral(Identified):
             verb,
             at=at,
             by=by,
-            side=self.side_of(organization_id),
+            side=Party.SYSTEM if by is None else self.side_of(organization_id),
             organization_id=organization_id,
             reason=reason,
             because=because,
@@ -784,7 +875,7 @@ class Referral(Identified):
             seq=self.step_count,
             participant_id=self.participant_id,
             organization_id=organization_id,
-            category=category or ("attendance" if side is Party.RECIPIENT else "needs"),
+            category=category or _category_of(side),
             verb=verb.command,
             from_state=str(self.recorded),
             to_state=str(verb.to),
@@ -832,3 +923,33 @@ class Referral(Identified):
         if self.is_done:
             self.done_at = at
         return said
+
+    def report_error(
+        self, reason: str, *, at: datetime, by: UUID, organization_id: UUID, because: str | None
+    ) -> ErrorReport:
+        """Say that it should never have been. It stands as it did until another person confirms it (R7).
+
+        Raises:
+            ErrorReportedError: the same person has said so before.
+        """
+        if self.was_reported_by(by):
+            raise ErrorReportedError
+        side = self.side_of(organization_id)
+        report = ErrorReport(
+            referral_id=self.id,
+            participant_id=self.participant_id,
+            organization_id=organization_id,
+            category=_category_of(side),
+            at=at,
+            by=by,
+            side=str(side),
+            reason=reason,
+            because=because,
+        )
+        set_committed_value(self, "error_reporters", self._reporters | {by})
+        return report
+
+
+def _category_of(side: Party) -> str:
+    """Return the category of what a side says: answers and outcomes come from the recipient, needs from the source."""
+    return "attendance" if side is Party.RECIPIENT else "needs"

@@ -71,11 +71,15 @@ from referrals.program import queries as programs
 from referrals.program.models import IntakeMember, Program
 from referrals.referral import policy
 from referrals.referral.models import (
+    DRAFT_KEPT,
+    DRAFT_WARNED,
     OPEN,
     STATES,
+    TAKEN_ON,
     TERMINAL,
     VERBS,
     Course,
+    ErrorReport,
     Facts,
     LoopAnswer,
     Message,
@@ -131,6 +135,7 @@ _ROW: Final = (*_LINKS, *_WHEN, "service", "urgency")
 _STEP: Final = (
     *("seq", "at", "by", "side", "organization_id", "verb", "category", "became", "why", "because", "details"),
 )
+_ERROR_REPORT: Final = ("at", "by", "side", "organization_id", "category", "why", "because")
 _LOOP_ANSWER: Final = ("answer", "at", "by", "side", "organization_id", "words")
 _MESSAGE: Final = (
     *("organization_id", "audience", "category", "words", "at", "by", "struck_at", "struck_by", "struck_because"),
@@ -203,6 +208,7 @@ def _around_it() -> tuple[ORMOption, ...]:
     return (
         selectinload(Referral.steps),
         with_expression(Referral.loop_codes, gathered(LoopAnswer.answer, LoopAnswer.referral_id == Referral.id)),
+        with_expression(Referral.error_reporters, gathered(ErrorReport.by, ErrorReport.referral_id == Referral.id)),
         with_expression(Referral.team_ids, gathered(Assignment.user_id, *of_source, *now)),
         with_expression(Referral.helper_ids, gathered(Assignment.user_id, *of_recipient, *now)),
         with_expression(Referral.intake_ids, gathered(IntakeMember.user_id, *answers)),
@@ -456,6 +462,12 @@ def due_for_settlement(session: Session, at: datetime, *, limit: int = 500) -> l
     return list(session.scalars(statement, moment(at)))
 
 
+def lapsed_drafts(session: Session, at: datetime, *, limit: int = 500) -> list[UUID]:
+    """Return the drafts that nobody has touched for 60 days (R16)."""
+    lapsed = select(Referral.id).where(Referral.step_count == written(0), Referral.touched_at <= at - DRAFT_KEPT)
+    return list(session.scalars(lapsed.order_by(Referral.touched_at).limit(limit)))
+
+
 # --- what stands in the way of sending (R14, R15) ---------------------------------------------------------------------
 
 
@@ -562,6 +574,9 @@ class Card:
     sent_at: datetime | None
     moved_at: datetime | NotShared
     side: str
+    #: When a draft lapses unless it is touched, and whether that is near; None for what was sent.
+    kept_until: datetime | None = None
+    lapses_soon: bool = False
 
     @property
     def participant(self) -> str | NotShared:
@@ -650,6 +665,12 @@ class View(Standing):
     sendable: tuple[str, ...]
     entries_left_out: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_held_by_people(self) -> bool:
+        """Whether it rests because one of the sides said so, and not because sharing ended."""
+        steps = [entry for entry in self.timeline if entry.seq is not None]
+        return self.status == self.recorded == State.ON_HOLD and bool(steps) and steps[0].side != Party.SYSTEM
 
     @property
     def participant(self) -> str | NotShared:
@@ -764,7 +785,7 @@ def _standing_of(  # noqa: PLR0917  # one referral, seen by one reader
         waiting_on=_waiting_on(row, course, settled, status),
         loop=_told_loop(row, course, status, spoken_of=bool(row.loop_codes)),
         loop_owed_by=course.loop_owed_by if is_told else None,
-        may=_may(actor, row, stands, at) - (frozenset() if is_told else {"close_loop", "dispute_outcome"}),
+        may=_may(actor, row, stands, at) if is_told else _may_untold(actor, row),
         helpers=tuple(sorted(who[one] for one in row.helper_ids)) if is_told else (),
     )
 
@@ -1097,7 +1118,7 @@ def open_question(view: View) -> Entry | None:
 
 #: What a line of a list needs of a referral and of its steps, and no more.
 _LINE: Final = load_only(
-    *(getattr(Referral, name) for name in (*_ROW, "done_at", "version")),
+    *(getattr(Referral, name) for name in (*_ROW, "touched_at", "done_at", "version")),
     raiseload=True,
 )
 _LAST: Final = aliased(ReferralStep)
@@ -1148,6 +1169,8 @@ def _cards(session: Session, actor: Actor, lines: Sequence[Row[*_Line]], at: dat
                 sent_at=sight.sent_at,
                 moved_at=NOT_SHARED if status is NOT_SHARED else last_at or sight.drafted_at,
                 side=str(side),
+                kept_until=sight.kept_until if course.recorded is State.DRAFT else None,
+                lapses_soon=course.recorded is State.DRAFT and at >= sight.kept_until - DRAFT_WARNED,
             )
         )
     return cards
@@ -1158,6 +1181,8 @@ def _seen_in_list(session: Session, actor: Actor, lines: Sequence[Row[*_Line]]) 
     answered = {line[0].id for line in lines if _is_their_answer(actor, line[0], line[5])}
 
     def fields(row: Referral) -> Sequence[str]:
+        if row.step_count == 0:
+            return (*_ROW, "kept_until")
         return (*_ROW, "answer") if row.id in answered else _ROW
 
     return look_over(session, actor, [line[0] for line in lines], records=LISTED, purpose=PURPOSE, fields=fields)
@@ -1248,10 +1273,12 @@ def _timeline(
         if row.loop_answers
         else []
     )
+    reported = _reported(session, actor, row)
+    told = [one for one in reported if one.organization_id == own or one.why is not NOT_SHARED]
     named = {
         one.seq: UUID(one.details["caseworker_id"]) for one in kept if one.details and "caseworker_id" in one.details
     }
-    acted = {one.by for one in kept} | {one.by for one in said}
+    acted = {one.by for one in kept} | {one.by for one in said} | {one.by for one in told}
     who = accounts.names(session, acted | set(named.values()) | set(also))
     entries = [
         Entry(
@@ -1283,7 +1310,33 @@ def _timeline(
         )
         for one in said
     ]
-    return entries[::-1], len(kept) < len(steps), who
+    entries += [
+        Entry(
+            what="report_error",
+            at=one.at,
+            by=one.by,
+            who=who.get(one.by),
+            organization_id=one.organization_id,
+            organization=titles[one.organization_id],
+            side=one.side,
+            why=one.why,
+            because=one.because,
+        )
+        for one in told
+    ]
+    if told:
+        entries.sort(key=lambda one: one.at)
+    return entries[::-1], len(kept) + len(told) < len(steps) + len(reported), who
+
+
+def _reported(session: Session, actor: Actor, row: Referral) -> list[Sight[ErrorReport]]:
+    """Look at who reported it as an error: few ever are, so nothing is asked where nobody did."""
+    if not row.error_reporters:
+        return []
+    reports = session.scalars(
+        select(ErrorReport).where(ErrorReport.referral_id == row.id).order_by(ErrorReport.at, ErrorReport.id)
+    )
+    return look_over(session, actor, reports.all(), records=TIMELINE_VIEWED, purpose=PURPOSE, fields=_ERROR_REPORT)
 
 
 def thread(
@@ -1388,6 +1441,18 @@ def _may(actor: Actor, row: Referral, stands: Facts, at: datetime) -> frozenset[
     }
     if not stands.sharing:
         verbs.discard("resume_referral")
+    if "accept_referral" in verbs:
+        verbs.add("waitlist_referral")
+    if seen in TAKEN_ON and (policy.answers_it(actor, row) or policy.works_on_it(actor, row)):
+        verbs.add("name_caseworker")
+    if not row.was_reported_by_another(actor.user_id):
+        verbs.discard("confirm_error")
+    if (
+        seen in VERBS["confirm_error"].origins
+        and policy.takes_part(actor, row)
+        and not row.was_reported_by(actor.user_id)
+    ):
+        verbs.add("report_error")
     if (
         row.loop_owed_by is row.side_of(actor.organization_id)
         and not row.is_loop_closed
@@ -1396,6 +1461,19 @@ def _may(actor: Actor, row: Referral, stands: Facts, at: datetime) -> frozenset[
         verbs |= {"close_loop", "dispute_outcome"}
     if row.sent_at is not None and not row.is_done and policy.takes_part(actor, row):
         verbs.add("post_message")
+    return frozenset(verbs)
+
+
+def _may_untold(actor: Actor, row: Referral) -> frozenset[str]:
+    """Return what is offered where how it stands is not told: the same however it stands, or the buttons would tell.
+
+    A source may always try to take a referral back, or write; what is too late then says that answers are not shared.
+    """
+    verbs = {"cancel_referral"} if policy.sends_it(actor, row) else set[str]()
+    if policy.takes_part(actor, row):
+        verbs |= {"post_message"} | (set() if row.was_reported_by(actor.user_id) else {"report_error"})
+    if policy.supervises_source(actor, row) and row.was_reported_by_another(actor.user_id):
+        verbs.add("confirm_error")
     return frozenset(verbs)
 
 

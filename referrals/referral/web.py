@@ -52,6 +52,7 @@ class CardShape(Shape):
     urgency = fields.String(allow_none=True)
     sent_at = fields.AwareDateTime(allow_none=True)
     moved_at = fields.AwareDateTime()
+    kept_until = fields.AwareDateTime(allow_none=True)
 
 
 class EntryShape(Shape):
@@ -297,6 +298,8 @@ def _next_words(view: q.View) -> str:
         return sentence("next.done")
     if view.waiting_on is None:
         return sentence("next.over")
+    if view.is_held_by_people:
+        return sentence(f"next.held.{'us' if view.waiting_on == view.side else 'them'}")
     return sentence(f"next.{view.status}.{'us' if view.waiting_on == view.side else 'them'}")
 
 
@@ -548,6 +551,33 @@ def _starting(target: UUID) -> dict[str, Any]:
     return _about(target) | {"ways": _options("given", c.STARTED_HOW)}
 
 
+def _listing(target: UUID) -> dict[str, Any]:
+    session, actor = asking()
+    around = _about(target)
+    people = q.colleagues(session, actor) if "accept_referral" in around["view"].may else []
+    return around | {"people": people, "me": actor.user_id}
+
+
+def _naming(target: UUID) -> dict[str, Any]:
+    session, actor = asking()
+    around = _about(target)
+    return around | {"people": q.colleagues(session, actor), "reasons": _options("named", c.NAMED_BECAUSE)}
+
+
+def _holding(target: UUID) -> dict[str, Any]:
+    return _about(target) | {"reasons": _options("reason", c.HOLD_REASONS)}
+
+
+def _reporting(target: UUID) -> dict[str, Any]:
+    return _about(target) | {"reasons": _options("reason", c.ErrorReason)}
+
+
+def _confirming(target: UUID) -> dict[str, Any]:
+    around = _about(target)
+    told = zip(around["view"].timeline, around["entries"], strict=True)
+    return around | {"reports": [words for entry, words in told if entry.what == "report_error"]}
+
+
 def _cancelling(target: UUID) -> dict[str, Any]:
     around = _about(target)
     ours = around["view"].side == "source"
@@ -581,10 +611,15 @@ _verb("receipt", c.acknowledge_referral, None, None, "referral_acknowledged")
 _verb("question", c.ask_question, "ask", _answering, "question_asked")
 _verb("reply", c.answer_question, "reply", _replying, "question_answered")
 _verb("acceptance", c.accept_referral, "accept", _answering, "referral_accepted")
+_verb("waiting-list", c.waitlist_referral, "waitlist", _listing, "referral_waitlisted")
 _verb("refusal", c.decline_referral, "decline", _answering, "referral_declined")
 _verb("start", c.start_referral, "start", _starting, "referral_started")
+_verb("assignment", c.name_caseworker, "assignment", _naming, "caseworker_named")
+_verb("hold", c.hold_referral, "hold", _holding, "referral_held")
 _verb("resumption", c.resume_referral, "resume", _about, "referral_resumed")
 _verb("cancellation", c.cancel_referral, "cancel", _cancelling, "referral_cancelled")
+_verb("error-report", c.report_error, "error_report", _reporting, "error_was_reported")
+_verb("error", c.confirm_error, "error", _confirming, "error_was_confirmed")
 _verb("outcome", c.close_loop, "outcome", _looping, "loop_closed_now")
 _verb("dispute", c.dispute_outcome, "dispute", _looping, "outcome_disputed")
 
@@ -673,6 +708,7 @@ say(
         "verb.complete_referral": _l("Completed"),
         "verb.end_referral": _l("Ended early"),
         "verb.confirm_error": _l("Entered in error"),
+        "verb.report_error": _l("Reported as entered in error"),
         "verb.loop_agreed": _l("Outcome acknowledged"),
         "verb.loop_try_again": _l("Outcome acknowledged: trying again"),
         "verb.loop_disputed": _l("Outcome disputed"),
@@ -701,6 +737,8 @@ say(
             "Your side: find out what is needed to go on. Without consent and agreement, nothing more is shared."
         ),
         "next.on_hold.them": _l("The other side: they find out what is needed to go on."),
+        "next.held.us": _l("Your side: on the day of review, take the work up again or end it."),
+        "next.held.them": _l("The other side: on the day of review, they take the work up again or end it."),
         "field.asked_by": _l("Whose wish it is"),
         "field.agreed_on": _l("Day the participant agreed"),
         "field.agreed_how": _l("How the participant agreed"),
@@ -813,6 +851,12 @@ say(
         "detail.started_on": _l("Began on"),
         "detail.how": _l("How"),
         "detail.next_step_on": _l("Day of the next step"),
+        "named.caseload_change": _l("The work is handed over"),
+        "named.covering": _l("They cover for somebody who is away"),
+        "named.other": _l("Another reason"),
+        "detail.review_on": _l("Day of review"),
+        "detail.expected_on": _l("A place is expected on"),
+        "detail.position": _l("Place in line"),
         "detail.wish_how": _l("How the participant said so"),
         "detail.withdrawn": _l("Taken back by who asked"),
         "audience.both": _l("Both sides"),
@@ -890,6 +934,12 @@ say(
         "answers_not_shared": _l(
             "How it stands is not shared with you now. If the participant agrees, record a consent to share back."
         ),
+        "already_named": _l("The caseworker is named already. Leave this out."),
+        "is_caseworker": _l("They are the caseworker already. Choose somebody else."),
+        "day_or_position": _l("Say when a place is expected, or which place in line this is."),
+        "over_30_days": _l("Choose a day within 30 days: a hold is looked at again at least that often."),
+        "referral_error_reported": _l("You have reported this already. A supervisor of the sender has to confirm it."),
+        "referral_error_not_reported": _l("Somebody else has to report it first. Then you can confirm it."),
         "nothing_due": _l("There is nothing to settle."),
         "not_covered": _l(
             "No consent lets this go to the other side. Ask the participant for consent, or leave it empty."
@@ -908,7 +958,13 @@ say(
         "referral_accepted": _l("Accepted. The sender can see who will work with the participant."),
         "referral_declined": _l("Declined. The sender can see the reason."),
         "referral_started": _l("It is on record that the work began."),
+        "referral_waitlisted": _l("On the waiting list. The sender can see when a place is expected."),
+        "draft_kept": _l("The draft was saved within the last 60 days, so it is kept."),
+        "caseworker_named": _l("Named. Both sides see who works with the participant now."),
+        "referral_held": _l("On hold. Both sides can see why, and when it is looked at again."),
         "referral_resumed": _l("The work goes on."),
+        "error_was_reported": _l("Reported. It stays as it is until a supervisor of the sender confirms the error."),
+        "error_was_confirmed": _l("Entered in error. Nothing more is done about this referral."),
         "referral_cancelled": _l("The referral was canceled."),
         "loop_closed_now": _l("Acknowledged. This referral is done."),
         "outcome_disputed": _l("The outcome is disputed. It stays open, and both sides can see why."),

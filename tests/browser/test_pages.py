@@ -48,6 +48,9 @@ REFERRAL_FOR = {
     "end": "working",
     "closing-report/new": "working",
     "resumption": "working",
+    "hold": "working",
+    "assignment": "working",
+    "error": "mistaken",
     "closing-report": "ended",
     "closing-report/addendum": "ended",
     "outcome": "ended",
@@ -120,15 +123,19 @@ def things(people: dict[str, Any]) -> dict[str, str]:
         f"/referrals/{sent}/messages",
         {"audience": "both", "category": "needs", "message": "He asked about a bus pass."},
     )
+    ended = on_its_way(linh, "Hom", far=5)
+    mistaken = on_its_way(linh, "Hom", far=1)
+    dana.do(f"/referrals/{mistaken}/error-report", {"reason": "entered_twice", "because": "See the other one."})
     agreement = maria.every("/partnerships")[0]["id"]
     facility = maria.every(f"/organizations/{maria.organization}/facilities")[0]["id"]
     return {
         "participants": dee,
         "sent": sent,
         "asked": asked,
+        "mistaken": mistaken,
         "accepted": on_its_way(dee, "Day", far=2),
         "working": on_its_way(jose, "Hom", far=3),
-        "ended": on_its_way(linh, "Hom", far=5),
+        "ended": ended,
         "draft": on_its_way(linh, "Day", far=0),
         "unready": maria.do(f"/participants/{linh}/referrals", {"program_id": programs["Day"]})["id"],
         "messages": message["id"],

@@ -25,7 +25,7 @@ from referrals.partnership.models import Agreement
 from referrals.person.models import Assignment, Person
 from referrals.program.models import IntakeMember, Program
 from referrals.referral import commands as c
-from referrals.referral.models import LoopAnswer, Referral
+from referrals.referral.models import ErrorReport, LoopAnswer, Referral
 
 ZONE = "America/Los_Angeles"
 LONG_AGO = datetime(2026, 1, 5, 17, tzinfo=UTC)
@@ -115,6 +115,7 @@ class World:
         loaded = (
             *(selectinload(Referral.steps), selectinload(Referral.loop_answers)),
             with_expression(Referral.loop_codes, codes),
+            with_expression(Referral.error_reporters, gathered(ErrorReport.by, ErrorReport.referral_id == Referral.id)),
         )
         return self.session.scalars(select(Referral).where(Referral.id == referral_id).options(*loaded)).one()
 

@@ -30,6 +30,7 @@ GUARDED: Final = {
     "0010": {"release_date"},
     "0011": {"loop_answer", "referral_step"},
     "0012": {"closing_report", "goal_outcome"},
+    "0015": {"error_report"},
 }
 
 

@@ -153,7 +153,7 @@ def test_a_referral_from_draft_to_closed_loop_and_what_the_log_says_of_it(front:
     assert (not_hers.status_code, code_of(not_hers)) == (409, "loop_not_yours")
     assert maria.read(f"{at}/closing-report")["items"][0]["helps_next"] == "A ride to work in the first month."
     closed = maria.do(f"{at}/outcome", {"answer": "agreed"})
-    assert (closed["status"], closed["loop"], closed["may"]) == ("completed", "closed", [])
+    assert (closed["status"], closed["loop"], closed["may"]) == ("completed", "closed", ["report_error"])
 
     story = [one["what"] for one in maria.read(at)["timeline"]]
     assert story == [
@@ -530,6 +530,11 @@ ACTED_ON = {
     "/start": {"started_on": "2026-01-01", "how": "phone"},
     "/resumption": {"next_step": "x", "next_step_on": "2030-01-01"},
     "/cancellation": {"reason": "duplicate"},
+    "/waiting-list": {"position": 1},
+    "/assignment": {"caseworker_id": str(UUID(int=7)), "reason": "covering"},
+    "/hold": {"reason": "health", "review_on": "2030-01-01"},
+    "/error-report": {"reason": "wrong_person"},
+    "/error": {},
     "/outcome": {"answer": "agreed"},
     "/dispute": {"because": "x"},
     "/messages": {"audience": "both", "category": "needs", "message": "x"},

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select, text
@@ -13,7 +14,7 @@ from sqlalchemy.orm import selectinload
 
 from referrals.consent.models import Consent
 from referrals.handoff import commands as h
-from referrals.kernel.actor import system
+from referrals.kernel.actor import Actor, system
 from referrals.kernel.command import execute
 from referrals.kernel.errors import (
     ChangedMeanwhileError,
@@ -23,6 +24,7 @@ from referrals.kernel.errors import (
     PreconditionNeededError,
     RuleBrokenError,
 )
+from referrals.kernel.look import looking
 from referrals.kernel.orm import uuid7
 from referrals.kernel.session import HouseSession
 from referrals.organization.models import Facility
@@ -30,8 +32,9 @@ from referrals.partnership.models import Agreement
 from referrals.person.models import Assignment, Person
 from referrals.program.models import Program
 from referrals.referral import commands as c
+from referrals.referral import queries as q
 from referrals.referral.models import Referral, ReferralStep, State, fold
-from tests.factories.referral import World, a_consent, a_world, planting, tomorrow
+from tests.factories.referral import ZONE, World, a_consent, a_world, planting, tomorrow
 
 
 @pytest.fixture
@@ -94,6 +97,55 @@ def test_bad_words_are_refused_by_field(world: World, content: dict[str, Any], f
     with pytest.raises(InvalidInputError) as refused:
         world.draft(**content)
     assert refused.value.fields == fault
+
+
+# --- a draft lapses (R16) ---------------------------------------------------------------------------------------------
+
+
+def aged(world: World, referral_id: UUID, days: float) -> None:
+    """Let the author have touched a draft so many days ago."""
+    with planting(world.session) as work:
+        world.session.get_one(Referral, referral_id).touched_at = work.now - timedelta(days=days)
+
+
+def test_a_draft_lapses_60_days_after_it_was_last_saved_and_no_sooner(world: World) -> None:
+    kept, lapses = world.draft(), world.draft()
+    aged(world, kept, 59.9)
+    aged(world, lapses, 60)
+    c.lapse_drafts(world.session, None, None)
+    assert [state(world, one) for one in (kept, lapses)] == ["draft", "cancelled"]
+    step = world.row(lapses).steps[-1]
+    assert (step.verb, step.reason, step.side, step.by) == ("discard_draft", "draft_lapsed", "system", None)
+    c.lapse_drafts(world.session, None, None)
+    assert world.row(lapses).step_count == 1
+
+
+def test_saving_keeps_a_draft_for_another_60_days(world: World) -> None:
+    referral_id = world.draft()
+    aged(world, referral_id, 61)
+    execute(world.session, c.save_draft, actor=world.case_manager, target=referral_id, data={}, expect=2)
+    c.lapse_drafts(world.session, None, None)
+    assert state(world, referral_id) == "draft"
+
+
+def test_nobody_lets_a_draft_lapse_by_hand_and_the_service_not_before_its_time(world: World) -> None:
+    referral_id = world.draft()
+    with pytest.raises(InvalidInputError) as refused:
+        world.act(c.discard_draft, world.case_manager, referral_id, reason="draft_lapsed")
+    assert refused.value.fields == {"reason": ["not_a_choice"]}
+    with pytest.raises(InvalidInputError):
+        world.act(c.discard_draft, system(), referral_id)
+    with pytest.raises(RuleBrokenError) as kept:
+        world.act(c.discard_draft, system(), referral_id, reason="draft_lapsed")
+    assert kept.value.code == "draft_kept"
+    assert state(world, referral_id) == "draft"
+
+
+def test_what_was_sent_does_not_lapse(world: World) -> None:
+    referral_id = world.sent()
+    aged(world, referral_id, 100)
+    c.lapse_drafts(world.session, None, None)
+    assert state(world, referral_id) == "sent"
 
 
 # --- sending ----------------------------------------------------------------------------------------------------------
@@ -305,37 +357,64 @@ WORDS: dict[str, dict[str, Any]] = {
     "cancel_referral": {"reason": "duplicate"},
     "complete_referral": {"outcome": "goals_met"},
     "end_referral": {"reason": "stopped_coming"},
+    "waitlist_referral": {"expected_on": tomorrow()},
+    "hold_referral": {"reason": "health", "review_on": tomorrow()},
+    "confirm_error": {},
 }
 COMMANDS = {name: getattr(c, name, None) or getattr(h, name) for name in WORDS}
 SOURCE_VERBS = {"send_referral", "discard_draft", "answer_question", "cancel_referral"}
+CASEWORKERS_VERBS = {"start_referral", "complete_referral", "end_referral", "resume_referral", "hold_referral"}
+
+
+def whose(world: World, name: str) -> Actor:
+    """Who takes a verb in these tests."""
+    if name == "confirm_error":
+        return world.agency_supervisor
+    return world.case_manager if name in SOURCE_VERBS else world.navigator
+
+
+#: How a sent referral comes to each state: by which verbs, and by what happens elsewhere.
+WAYS: dict[State, str] = {
+    State.SENT: "",
+    State.ACKNOWLEDGED: "acknowledge_referral",
+    State.INFO_REQUESTED: "ask_question",
+    State.ACCEPTED: "accept_referral",
+    State.WAITLISTED: "accept_referral waitlist_referral",
+    State.IN_PROGRESS: "accept_referral start_referral",
+    State.ON_HOLD: "accept_referral start_referral settlement",
+    State.DECLINED: "decline_referral",
+    State.CANCELLED: "cancel_referral",
+    State.COMPLETED: "accept_referral start_referral report complete_referral",
+    State.NOT_COMPLETED: "accept_referral end_referral",
+    State.ENTERED_IN_ERROR: "report_error confirm_error",
+}
 
 
 def reach(world: World, wanted: State) -> UUID:
     """Bring a referral to a state by the verbs that lead there."""
     if wanted is State.DRAFT:
         return world.draft()
-    referral_id = world.started() if wanted in {State.IN_PROGRESS, State.ON_HOLD, State.COMPLETED} else world.sent()
-    if wanted is State.ACKNOWLEDGED:
-        world.act(c.acknowledge_referral, world.navigator, referral_id)
-    elif wanted is State.INFO_REQUESTED:
-        world.act(c.ask_question, world.navigator, referral_id, **WORDS["ask_question"])
-    elif wanted in {State.ACCEPTED, State.NOT_COMPLETED}:
-        world.accept(referral_id)
-        if wanted is State.NOT_COMPLETED:
-            world.act(h.end_referral, world.navigator, referral_id, **WORDS["end_referral"])
-    elif wanted is State.DECLINED:
-        world.act(c.decline_referral, world.navigator, referral_id, **WORDS["decline_referral"])
-    elif wanted is State.CANCELLED:
-        world.act(c.cancel_referral, world.case_manager, referral_id, **WORDS["cancel_referral"])
-    elif wanted is State.ON_HOLD:
+    referral_id = world.sent()
+    for name in WAYS[wanted].split():
+        go(world, name, referral_id)
+    assert state(world, referral_id) == wanted
+    return referral_id
+
+
+def go(world: World, name: str, referral_id: UUID) -> None:
+    """Go one step of the way to a state."""
+    if name == "settlement":
         world.withdraw_consent()
         c.settle_due(world.session, None, None)
         world.consent_again()
-    elif wanted is State.COMPLETED:
+    elif name == "accept_referral":
+        world.accept(referral_id)
+    elif name == "report":
         report(world, referral_id)
-        world.act(h.complete_referral, world.navigator, referral_id, **WORDS["complete_referral"])
-    assert state(world, referral_id) == wanted
-    return referral_id
+    elif name == "report_error":
+        world.act(c.report_error, world.navigator, referral_id, reason="wrong_person")
+    else:
+        world.act(COMMANDS[name], whose(world, name), referral_id, **WORDS[name])
 
 
 def report(world: World, referral_id: UUID) -> None:
@@ -345,7 +424,8 @@ def report(world: World, referral_id: UUID) -> None:
 
 REACHED = [
     *(State.DRAFT, State.SENT, State.ACKNOWLEDGED, State.INFO_REQUESTED, State.ACCEPTED, State.IN_PROGRESS),
-    *(State.ON_HOLD, State.DECLINED, State.CANCELLED, State.COMPLETED, State.NOT_COMPLETED),
+    *(State.WAITLISTED, State.ON_HOLD, State.DECLINED, State.CANCELLED, State.COMPLETED, State.NOT_COMPLETED),
+    State.ENTERED_IN_ERROR,
 ]
 
 
@@ -356,25 +436,18 @@ def test_every_pair_of_state_and_verb_is_an_edge_or_a_refusal_with_its_code(worl
         verb = c.VERBS[name]
         if start in verb.origins:
             continue
-        actor = world.case_manager if name in SOURCE_VERBS else world.navigator
+        if name == "waitlist_referral" and start in c.VERBS["accept_referral"].origins:
+            continue  # accepts by the same word, see below
+        actor = whose(world, name)
         said = words | ({"caseworker_id": str(world.navigator.me)} if name == "accept_referral" else {})
         with pytest.raises((RuleBrokenError, NotPermittedError, NotFoundError)) as refused:
             world.act(COMMANDS[name], actor, referral_id, **said)
-        if start is State.DRAFT and actor is world.navigator:
+        if start is State.DRAFT and actor is not world.case_manager:
             assert refused.value.code == "not_found"
-        elif (
-            name in {"start_referral", "complete_referral", "end_referral", "resume_referral"}
-            and not {State.ACCEPTED} & world.row(referral_id).was_ever
+        elif name in CASEWORKERS_VERBS and (
+            start is State.ENTERED_IN_ERROR or State.ACCEPTED not in world.row(referral_id).was_ever
         ):
-            assert refused.value.code == "not_permitted"  # nobody is named caseworker yet
-        elif actor is world.navigator and name in {
-            "start_referral",
-            "complete_referral",
-            "end_referral",
-            "resume_referral",
-        }:
-            assert refused.value.code == "wrong_state"
-            assert refused.value.facts["state"] == start
+            assert refused.value.code == "not_permitted"  # nobody is named caseworker, or nobody any more
         else:
             assert refused.value.code == "wrong_state"
             assert refused.value.facts["state"] == start
@@ -390,7 +463,9 @@ def test_every_edge_with_a_door_leads_where_the_table_says(world: World, start: 
         referral_id = reach(world, start)
         if name in {"complete_referral", "end_referral"} and State.IN_PROGRESS in world.row(referral_id).was_ever:
             report(world, referral_id)
-        actor = world.case_manager if name in SOURCE_VERBS else world.navigator
+        if name == "confirm_error":
+            world.act(c.report_error, world.case_manager, referral_id, reason="entered_twice")
+        actor = whose(world, name)
         said = words | ({"caseworker_id": str(world.navigator.me)} if name == "accept_referral" else {})
         world.act(COMMANDS[name], actor, referral_id, **said)
         assert state(world, referral_id) == verb.to
@@ -464,6 +539,228 @@ def test_other_wants_words(world: World, verb: str, field: str) -> None:
     with pytest.raises(InvalidInputError) as uncoded:
         world.act(COMMANDS[verb], actor, referral_id, **{field: "because_i_say_so"})
     assert uncoded.value.fields == {"reason": ["not_a_choice"]}
+
+
+# --- the waiting list, a hold, an error -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "faults"),
+    [
+        ({}, {"caseworker_id": ["required"], "expected_on": ["day_or_position"]}),
+        ({"expected_on": "2026-01-01"}, {"caseworker_id": ["required"], "expected_on": ["in_past"]}),
+        ({"position": 3}, {"caseworker_id": ["required"]}),
+        ({"position": 0}, {"position": ["out_of_range"]}),
+        ({"position": 3, "caseworker_id": "case_manager"}, {"caseworker_id": ["not_a_colleague"]}),
+    ],
+)
+def test_a_waiting_list_wants_a_caseworker_and_a_day_or_a_place_in_line(
+    world: World, words: dict[str, Any], faults: dict[str, list[str]]
+) -> None:
+    referral_id = world.sent()
+    said = words | ({"caseworker_id": str(world.case_manager.me)} if "caseworker_id" in words else {})
+    with pytest.raises(InvalidInputError) as refused:
+        world.act(c.waitlist_referral, world.navigator, referral_id, **said)
+    assert refused.value.fields == faults
+    assert state(world, referral_id) == "sent"
+
+
+@pytest.mark.parametrize("start", [State.SENT, State.ACKNOWLEDGED])
+def test_accepted_to_the_waiting_list_is_two_steps_at_one_instant(world: World, start: State) -> None:
+    referral_id = reach(world, start)
+    words = {"caseworker_id": str(world.other_navigator.me), "expected_on": tomorrow(), "position": 4}
+    world.act(c.waitlist_referral, world.navigator, referral_id, **words)
+    row = world.row(referral_id)
+    accepted, listed = row.steps[-2:]
+    assert [accepted.verb, listed.verb] == ["accept_referral", "waitlist_referral"]
+    assert accepted.at == listed.at
+    assert accepted.details == {"caseworker_id": str(world.other_navigator.me)}
+    assert listed.details == {"expected_on": tomorrow(), "position": 4}
+    named = world.session.scalars(select(Assignment).where(Assignment.user_id == world.other_navigator.me)).one()
+    assert named.referral_id == referral_id
+    world.act(c.start_referral, world.other_navigator, referral_id, **WORDS["start_referral"])
+    assert state(world, referral_id) == "in_progress"
+
+
+def test_who_is_accepted_already_is_not_given_a_second_caseworker_by_the_waiting_list(world: World) -> None:
+    referral_id = world.accepted()
+    words = {"caseworker_id": str(world.other_navigator.me), "position": 1}
+    with pytest.raises(InvalidInputError) as refused:
+        world.act(c.waitlist_referral, world.navigator, referral_id, **words)
+    assert refused.value.fields == {"caseworker_id": ["already_named"]}
+
+
+def in_days(days: int) -> str:
+    """A day so many days from now, where the world is."""
+    return (datetime.now(ZoneInfo(ZONE)) + timedelta(days=days)).date().isoformat()
+
+
+@pytest.mark.parametrize(
+    ("words", "faults"),
+    [
+        ({"reason": "health", "review_on": in_days(-1)}, {"review_on": ["in_past"]}),
+        ({"reason": "health", "review_on": in_days(32)}, {"review_on": ["over_30_days"]}),
+        ({"reason": "other", "review_on": in_days(3)}, {"because": ["required"]}),
+        ({"reason": "consent_suspended", "review_on": in_days(3)}, {"reason": ["not_a_choice"]}),
+        ({"reason": "agreement_suspended", "review_on": in_days(3)}, {"reason": ["not_a_choice"]}),
+        ({"reason": "health"}, {"review_on": ["required"]}),
+    ],
+)
+def test_a_hold_wants_a_reason_of_peoples_and_a_day_of_review_within_30_days(
+    world: World, words: dict[str, Any], faults: dict[str, list[str]]
+) -> None:
+    referral_id = world.accepted()
+    for actor in (world.navigator, world.case_manager):
+        with pytest.raises(InvalidInputError) as refused:
+            world.act(c.hold_referral, actor, referral_id, **words)
+        assert refused.value.fields == faults
+    assert state(world, referral_id) == "accepted"
+
+
+def test_another_navigator_does_not_put_a_colleagues_work_on_hold(world: World) -> None:
+    referral_id = world.accepted()
+    with pytest.raises(NotPermittedError):
+        world.act(c.hold_referral, world.other_navigator, referral_id, **WORDS["hold_referral"])
+
+
+@pytest.mark.parametrize(("who", "side"), [("case_manager", "source"), ("navigator", "recipient")])
+def test_a_hold_waits_on_the_side_that_looks_at_it_again_and_either_takes_it_up(
+    world: World, who: str, side: str
+) -> None:
+    referral_id = world.started()
+    world.act(c.hold_referral, world.people[who], referral_id, **WORDS["hold_referral"])
+    with looking(world.session):
+        views = [q.referral(world.session, actor, referral_id) for actor in (world.case_manager, world.navigator)]
+    assert [(view.status, view.waiting_on, view.is_held_by_people) for view in views] == [("on_hold", side, True)] * 2
+    other = world.navigator if who == "case_manager" else world.case_manager
+    world.act(c.resume_referral, other, referral_id, **WORDS["resume_referral"])
+    assert state(world, referral_id) == "in_progress"
+
+
+def test_who_may_not_know_the_answer_cannot_find_it_out_by_a_hold(world: World) -> None:
+    accepted = world.accepted()
+    world.withdraw_consent(world.return_consent_id)
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(c.hold_referral, world.case_manager, accepted, **WORDS["hold_referral"])
+    assert refused.value.code == "answers_not_shared"
+
+
+def test_work_is_handed_to_a_colleague_with_a_note_that_stays_on_ones_own_side(world: World) -> None:
+    referral_id = world.started()
+    words = {"caseworker_id": str(world.other_navigator.me), "reason": "caseload_change", "note": "Likes mornings."}
+    world.act(c.name_caseworker, world.cbo_supervisor, referral_id, **words)
+    with looking(world.session):
+        views = {
+            who: q.referral(world.session, world.people[who], referral_id) for who in ("case_manager", "navigator")
+        }
+    assert [view.helpers for view in views.values()] == [("Bo Ramsey",)] * 2
+    assert [[one.words for one in view.thread] for view in views.values()] == [[], ["Likes mornings."]]
+    with pytest.raises(NotPermittedError):
+        world.act(c.hold_referral, world.navigator, referral_id, **WORDS["hold_referral"])
+    old = world.session.scalars(
+        select(Assignment).where(Assignment.user_id == world.navigator.me, Assignment.referral_id == referral_id)
+    ).one()
+    assert old.ended_because == "handed_over"
+
+
+def test_who_covers_comes_beside_who_is_away(world: World) -> None:
+    referral_id = world.started()
+    words = {"caseworker_id": str(world.other_navigator.me), "reason": "covering"}
+    world.act(c.name_caseworker, world.navigator, referral_id, **words)
+    with looking(world.session):
+        assert q.standing(world.session, world.case_manager, referral_id).helpers == ("Ana Díaz", "Bo Ramsey")
+    with pytest.raises(InvalidInputError) as twice:
+        world.act(c.name_caseworker, world.navigator, referral_id, **words)
+    assert twice.value.fields == {"caseworker_id": ["is_caseworker"]}
+
+
+@pytest.mark.parametrize("start", [State.SENT, State.DECLINED, State.ENTERED_IN_ERROR])
+def test_nobody_is_named_for_work_that_was_not_taken_on_or_has_ended(world: World, start: State) -> None:
+    referral_id = reach(world, start)
+    words = {"caseworker_id": str(world.navigator.me), "reason": "caseload_change"}
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(c.name_caseworker, world.navigator, referral_id, **words)
+    assert (refused.value.code, refused.value.facts["state"]) == ("wrong_state", start)
+
+
+def test_a_caseworker_is_named_by_the_program_from_its_own_people(world: World) -> None:
+    referral_id = world.accepted()
+    words = {"caseworker_id": str(world.navigator.me), "reason": "other"}
+    with pytest.raises(NotPermittedError):
+        world.act(c.name_caseworker, world.case_manager, referral_id, **words)
+    for who, faults in (
+        (world.stranger, {"caseworker_id": ["not_a_colleague"], "note": ["required"]}),
+        (world.case_manager, {"caseworker_id": ["not_a_colleague"], "note": ["required"]}),
+    ):
+        with pytest.raises(InvalidInputError) as refused:
+            world.act(c.name_caseworker, world.navigator, referral_id, **(words | {"caseworker_id": str(who.me)}))
+        assert refused.value.fields == faults
+
+
+def test_an_error_takes_two_people(world: World) -> None:
+    referral_id = world.sent()
+    with pytest.raises(RuleBrokenError) as nobody:
+        world.act(c.confirm_error, world.agency_supervisor, referral_id)
+    assert nobody.value.code == "referral_error_not_reported"
+    world.act(c.report_error, world.agency_supervisor, referral_id, reason="wrong_program")
+    with pytest.raises(RuleBrokenError) as alone:
+        world.act(c.confirm_error, world.agency_supervisor, referral_id)
+    assert alone.value.code == "referral_error_not_reported"
+    with pytest.raises(RuleBrokenError) as twice:
+        world.act(c.report_error, world.agency_supervisor, referral_id, reason="wrong_person")
+    assert twice.value.code == "referral_error_reported"
+    world.act(c.report_error, world.navigator, referral_id, reason="wrong_person", because="Born in another year.")
+    for actor in (world.case_manager, world.navigator, world.cbo_supervisor):
+        with pytest.raises(NotPermittedError):
+            world.act(c.confirm_error, actor, referral_id)
+    assert state(world, referral_id) == "sent"
+    world.act(c.confirm_error, world.agency_supervisor, referral_id)
+    row = world.row(referral_id)
+    assert (row.recorded, row.steps[-1].reason, row.loop_owed_by) == (State.ENTERED_IN_ERROR, "wrong_person", None)
+    assert row.done_at == row.steps[-1].at
+    assert row.open_for is None
+
+
+def test_after_an_error_the_program_loses_the_participant_and_the_way_is_free_for_the_right_one(world: World) -> None:
+    referral_id = world.accepted()
+    world.act(c.report_error, world.navigator, referral_id, reason="wrong_person")
+    world.act(c.confirm_error, world.agency_supervisor, referral_id)
+    tied = select(Assignment).where(Assignment.referral_id == referral_id, Assignment.until_at.is_(None))
+    assert world.session.scalars(tied).all() == []
+    assert state(world, world.sent()) == "sent"
+
+
+def test_what_has_ended_and_was_acknowledged_can_still_have_been_an_error(world: World) -> None:
+    referral_id = reach(world, State.DECLINED)
+    world.act(c.close_loop, world.case_manager, referral_id, answer="agreed")
+    world.act(c.report_error, world.case_manager, referral_id, reason="entered_twice")
+    world.act(c.confirm_error, world.agency_supervisor, referral_id)
+    assert state(world, referral_id) == "entered_in_error"
+
+
+def test_a_discarded_draft_is_no_error_to_report(world: World) -> None:
+    referral_id = world.draft()
+    world.act(c.discard_draft, world.case_manager, referral_id)
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(c.report_error, world.case_manager, referral_id, reason="wrong_person")
+    assert refused.value.code == "wrong_state"
+
+
+def test_a_reported_error_stands_in_the_timeline_of_both_sides_where_it_is_shared(world: World) -> None:
+    referral_id = world.accepted()
+    world.act(c.report_error, world.navigator, referral_id, reason="wrong_person", because="Born in another year.")
+    with looking(world.session):
+        told = [
+            q.referral(world.session, actor, referral_id).timeline[0] for actor in (world.case_manager, world.navigator)
+        ]
+    assert {(one.what, one.why, one.because) for one in told} == {
+        ("report_error", "wrong_person", "Born in another year.")
+    }
+    world.withdraw_consent(world.return_consent_id)
+    with looking(world.session):
+        view = q.referral(world.session, world.case_manager, referral_id)
+    assert view.entries_left_out
+    assert not [one for one in view.timeline if one.what == "report_error"]
 
 
 @pytest.mark.parametrize("reason", ["consent_ended", "agreement_ended"])
@@ -696,11 +993,15 @@ def test_nothing_is_written_to_a_referral_that_is_done(world: World) -> None:
         "INSERT OR REPLACE INTO referral_step SELECT * FROM referral_step",
         "UPDATE loop_answer SET answer = 'agreed'",
         "DELETE FROM loop_answer",
+        "UPDATE error_report SET reason = 'wrong_person'",
+        "DELETE FROM error_report",
+        "INSERT OR REPLACE INTO error_report SELECT * FROM error_report",
     ],
 )
 def test_steps_stay_as_they_were_written_even_against_raw_sql(world: World, statement: str) -> None:
     referral_id = reach(world, State.DECLINED)
     world.act(c.dispute_outcome, world.case_manager, referral_id, because="No.")
+    world.act(c.report_error, world.case_manager, referral_id, reason="entered_twice")
     with pytest.raises(DBAPIError, match="insert-only"):
         world.session.connection().execute(text(statement))
     world.session.rollback()

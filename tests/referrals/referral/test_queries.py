@@ -25,7 +25,7 @@ from referrals.partnership.models import Agreement
 from referrals.referral import commands as c
 from referrals.referral import queries as q
 from referrals.referral.models import Referral, settle
-from tests.factories.referral import RETURNED, World, a_consent, a_world, planting
+from tests.factories.referral import RETURNED, World, a_consent, a_world, planting, tomorrow
 
 
 @pytest.fixture
@@ -454,11 +454,52 @@ def test_a_page_offers_only_what_would_not_be_refused(world: World) -> None:
             "ask_question",
             "accept_referral",
             "decline_referral",
+            "waitlist_referral",
             "cancel_referral",
             "post_message",
+            "report_error",
         )
     }
-    assert see(world, world.case_manager, referral_id).may == {"cancel_referral", "post_message"}
+    assert see(world, world.case_manager, referral_id).may == {"cancel_referral", "post_message", "report_error"}
+    assert "confirm_error" not in see(world, world.agency_supervisor, referral_id).may
+    world.act(c.report_error, world.navigator, referral_id, reason="wrong_program")
+    assert "report_error" not in see(world, world.navigator, referral_id).may
+    assert "confirm_error" in see(world, world.agency_supervisor, referral_id).may
+    world.act(c.confirm_error, world.agency_supervisor, referral_id)
+    assert see(world, world.agency_supervisor, referral_id).may == frozenset()
+
+
+def test_the_buttons_do_not_tell_an_answer_that_does_not_come_back(world: World) -> None:
+    """Whatever the program said last, a source that may not know it is offered the same."""
+    told = {}
+    for number, end in enumerate(("acknowledged", "question", "accepted", "waiting", "held", "declined", "agreed")):
+        referral_id = world.sent()
+        if end == "acknowledged":
+            world.act(c.acknowledge_referral, world.navigator, referral_id)
+        elif end == "question":
+            world.act(c.ask_question, world.navigator, referral_id, topic="needs", question="Which floor?")
+        elif end in {"accepted", "waiting", "held"}:
+            world.accept(referral_id)
+            if end == "waiting":
+                world.act(c.waitlist_referral, world.navigator, referral_id, position=2)
+            elif end == "held":
+                world.act(c.hold_referral, world.navigator, referral_id, reason="health", review_on=tomorrow())
+        else:
+            world.act(c.decline_referral, world.navigator, referral_id, reason="no_capacity")
+            if end == "agreed":
+                world.act(c.close_loop, world.case_manager, referral_id, answer="agreed")
+        world.withdraw_consent(world.return_consent_id)
+        for who in ("case_manager", "agency_supervisor"):
+            view = see(world, world.people[who], referral_id)
+            assert view.status is NOT_SHARED, end
+            told[end, who] = view.may
+        with planting(world.session):
+            made = a_consent(world.person_id, world.cbo_id, world.agency_id, world.case_manager.me, categories=RETURNED)
+            world.session.add(made)
+        world.return_consent_id = made.id
+        if number < 5:
+            world.act(c.cancel_referral, world.case_manager, referral_id, reason="duplicate")
+    assert set(told.values()) == {frozenset({"cancel_referral", "post_message", "report_error"})}
     assert see(world, world.navigator, referral_id).sendable == ("needs", "attendance")
     assert see(world, world.case_manager, referral_id).sendable == ("identity", "contact", "release", "needs")
 

@@ -10,7 +10,8 @@ import pytest
 
 from referrals.kernel.orm import uuid7
 from referrals.referral import commands as c
-from tests.factories.referral import FULL, World, tomorrow
+from referrals.referral.models import Referral
+from tests.factories.referral import FULL, World, planting, tomorrow
 
 Open = Callable[[str], Any]
 
@@ -103,15 +104,65 @@ def test_the_whole_way_by_pages(world: World, browser: Open) -> None:  # noqa: P
     assert "Completed" in lee.page("/referrals?group=closed")
 
 
+def test_the_author_reads_until_when_a_draft_is_kept_and_is_warned_two_weeks_before(
+    world: World, browser: Open
+) -> None:
+    referral_id = world.draft()
+    lee = browser("case_manager")
+    assert "Kept until" in lee.page("/drafts")
+    with planting(world.session) as work:
+        world.session.get_one(Referral, referral_id).touched_at = work.now - timedelta(days=46)
+    page = lee.page("/drafts")
+    assert "Put away soon:" in page
+    assert "Kept until" not in page
+    (told,) = lee.read("/drafts").get_json()["items"]
+    assert datetime.fromisoformat(told["kept_until"]) > datetime.now(UTC) + timedelta(days=13)
+
+
+def test_the_waiting_list_a_hold_and_an_error_by_the_pages(world: World, browser: Open) -> None:
+    referral_id = world.sent()
+    at = f"/referrals/{referral_id}"
+    lee, pat, ana = browser("case_manager"), browser("agency_supervisor"), browser("navigator")
+    assert "Accept to the waiting list" in ana.page(f"{at}/answer")
+    neither = ana.post(f"{at}/waiting-list", {"caseworker_id": str(world.navigator.me)})
+    assert neither.status_code == 422
+    assert "Say when a place is expected, or which place in line this is." in neither.get_data(as_text=True)
+    words = {"caseworker_id": str(world.navigator.me), "position": "4"}
+    assert ana.post(f"{at}/waiting-list", words).status_code == 303
+    assert "Place in line: 4" in lee.page(at)
+    assert "Accepted, waiting list" in lee.page("/referrals?group=them")
+    assert ana.post(f"{at}/start", {"how": "phone"} | parts("started_on", "2026-01-06")).status_code == 303
+    why = {"reason": "facility_lockdown"}
+    refused = lee.post(f"{at}/hold", why | parts("review_on", "2199-01-06"))
+    assert refused.status_code == 422
+    assert "Choose a day within 30 days" in refused.get_data(as_text=True)
+    assert lee.post(f"{at}/hold", why | parts("review_on", tomorrow())).status_code == 303
+    assert "Your side: on the day of review" in lee.page(at)
+    assert "The other side: on the day of review" in ana.page(at)
+    assert "The facility is locked down" in ana.page(at)
+    assert "Confirm the reported" not in pat.page(at)
+    assert (
+        ana.post(f"{at}/error-report", {"reason": "wrong_person", "because": "Another birth date."}).status_code == 303
+    )
+    assert "Another birth date." in pat.page(f"{at}/error")
+    assert ana.post(f"{at}/error").status_code == 403
+    assert pat.post(f"{at}/error").status_code == 303
+    assert "Entered in error" in pat.page(at)
+    assert "Maria" not in ana.page(at)
+    assert "Not shared" in ana.page(at)
+
+
 def test_every_page_of_an_open_referral_opens(world: World, browser: Open) -> None:
     draft_id, referral_id = world.draft(), world.started()
     lee, ana = browser("case_manager"), browser("navigator")
     for path in ("/referrals", "/referrals?group=them&status=sent", "/drafts", f"/referrals/{draft_id}/discarding"):
         lee.page(path)
-    for rest in ("/cancellation", "/messages", "/outcome", "/dispute", "/reply", "/resumption"):
+    rests = ("/cancellation", "/messages", "/outcome", "/dispute", "/reply", "/resumption", "/hold", "/error-report")
+    for rest in (*rests, "/error"):
         lee.page(f"/referrals/{referral_id}{rest}")
         ana.page(f"/referrals/{referral_id}{rest}")
-    for rest in ("/answer", "/start", "/question", "/refusal", "/closing-report", "/closing-report/new", "/end"):
+    rests = ("/answer", "/start", "/question", "/refusal", "/closing-report", "/closing-report/new", "/end")
+    for rest in (*rests, "/waiting-list"):
         ana.page(f"/referrals/{referral_id}{rest}")
     said = world.act(
         c.post_message, world.navigator, referral_id, audience="both", category="attendance", message="Monday."
