@@ -212,8 +212,11 @@ def command(
 
     def declare(act: Callable[..., Any]) -> Command[Any, Any]:
         name = act.__name__
-        keywords = {k for k, p in inspect.signature(act).parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        parameters = inspect.signature(act).parameters
+        keywords = {k for k, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
         schema = takes()
+        if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            keywords |= set(schema.fields)  # takes the rest together: still only what the schema lets in
         if keywords != set(schema.fields):
             raise TypeError(f"{name}: schema and keywords differ: {sorted(keywords ^ set(schema.fields))}")
         if records in COMMANDS:

@@ -457,7 +457,7 @@ def _resource(shape: type[Shape], context: Mapping[str, Any]) -> Response:
         return cast("Response", current_app.json.response(body))
     it = context["it"]
     answer = cast("Response", current_app.json.response(teller.told(it)))
-    version = _version_of(it)
+    version = _version_of(context.get("versioned", it))
     if version is not None:
         # The version for If-Match; the digest because what is shown can change without it (a status, a consent).
         tag = f"{version}-{hashlib.sha256(answer.get_data()).hexdigest()[:16]}"

@@ -39,7 +39,10 @@ from referrals.referral.models import (
     SETTLED_REASONS,
     TAKEN_ON,
     TERMINAL,
+    UNDER_WAY,
     VERBS,
+    Amendment,
+    AmendmentReason,
     CancelReason,
     DeclineReason,
     DiscardReason,
@@ -61,7 +64,7 @@ from referrals.referral.models import (
     settle,
 )
 
-__all__ = ["LANGUAGES", "PERSONS_WISH", "DeclineReason", "ErrorReason", "QuestionTopic"]
+__all__ = ["LANGUAGES", "PERSONS_WISH", "AmendmentReason", "DeclineReason", "ErrorReason", "QuestionTopic"]
 
 #: Whose wish a referral is.
 ASKED_BY: Final = ("participant", "care_team", "family")
@@ -157,6 +160,14 @@ class SendReferral(Takes):
     """Why it goes to a program that says it has no room; nothing otherwise."""
 
     capacity_because = text(required=False)
+
+
+class AmendReferral(SaveDraft):
+    """Which field changes, what it says from now on (under the field's own name), and why."""
+
+    topic = code(q.CONTENT)
+    reason = code(AmendmentReason)
+    because = text(required=False)
 
 
 class AskQuestion(Takes):
@@ -316,54 +327,9 @@ def draft_referral(work: Work, person: Person, *, program_id: UUID, replaces_id:
     purpose="referral",
     edits=True,
 )
-def save_draft(
-    work: Work,
-    referral: Referral,
-    *,
-    asked_by: str | None,
-    agreed_on: date | None,
-    agreed_how: str | None,
-    service: str | None,
-    urgency: str | None,
-    urgency_because: str | None,
-    reason_text: str | None,
-    goals: list[str] | None,
-    strengths: str | None,
-    accommodations: list[str] | None,
-    language: str | None,
-    unavailable: str | None,
-    terms_that_matter: str | None,
-    first_contact: str | None,
-    contact_name: str | None,
-    contact_phone: str | None,
-    contact_hours: str | None,
-    backup_name: str | None,
-    backup_phone: str | None,
-    backup_hours: str | None,
-) -> Referral:
+def save_draft(work: Work, referral: Referral, /, **content: Any) -> Referral:
     """Keep what is written so far; what is left out is emptied."""
-    content = {
-        "asked_by": asked_by,
-        "agreed_on": agreed_on,
-        "agreed_how": agreed_how,
-        "service": service,
-        "urgency": urgency,
-        "urgency_because": urgency_because,
-        "reason_text": reason_text,
-        "goals": goals or None,
-        "strengths": strengths,
-        "accommodations": accommodations or None,
-        "language": language,
-        "unavailable": unavailable,
-        "terms_that_matter": terms_that_matter,
-        "first_contact": first_contact,
-        "contact_name": contact_name,
-        "contact_phone": contact_phone,
-        "contact_hours": contact_hours,
-        "backup_name": backup_name,
-        "backup_phone": backup_phone,
-        "backup_hours": backup_hours,
-    }
+    content = _as_kept(content)
     if referral.recorded is not State.DRAFT:
         with _named(work):
             raise referral.wrong_state(referral.recorded, work.now)
@@ -793,6 +759,72 @@ def confirm_error(work: Work, referral: Referral) -> Referral:
     return _step(work, referral, VERBS["confirm_error"], reason=reason, facts=facts)
 
 
+# --- what changes after sending (R18) ---------------------------------------------------------------------------------
+
+
+@command(
+    records="referral.amended",
+    on=Referral,
+    takes=AmendReferral,
+    within=q.visible_to,
+    allow=[[p.sends_it]],
+    makes=Amendment,
+    purpose="referral",
+    edits=True,
+)
+def amend_referral(
+    work: Work, referral: Referral, /, *, topic: str, reason: str, because: str | None, **content: Any
+) -> Amendment:
+    """Change one field of what was sent; both sides see old beside new. As an answer it answers the open question.
+
+    Raises:
+        InvalidInputError: the value is missing, the same as before, not offered, or covered by no consent now.
+    """
+    facts = _facts(work, referral)
+    seen = settle(referral.recorded, facts, work.now).state
+    if seen not in UNDER_WAY:
+        with _named(work):
+            raise referral.wrong_state(seen, work.now)
+    value = _as_kept(content)[topic]
+    answers = reason == AmendmentReason.ANSWER
+    faults = {name: ["not_the_topic"] for name, given in content.items() if name != topic and given}
+    if value == getattr(referral, topic):
+        faults[topic] = ["unchanged"]
+    if answers and seen is not State.INFO_REQUESTED:
+        faults["reason"] = ["no_question"]
+    if reason == AmendmentReason.OTHER and not because:
+        faults["because"] = ["required"]
+    if faults:
+        raise InvalidInputError(faults)
+    covered = q.coverage(work.session, referral, work.now, lock=True)
+    category = q.CATEGORY.get(topic)
+    amendment = referral.amend(
+        topic, value, category=category, reason=reason, at=work.now, by=work.actor.me, because=because
+    )
+    if faults := _amended_faults(work, referral, topic, covered):
+        raise InvalidInputError(faults)
+    work.record(referral, [topic, "version"])
+    work.add(amendment)
+    if category is not None and category in covered.there:
+        work.rests_on("consent", covered.there[category].id, covered.there[category].revision)
+    if answers:
+        _step(work, referral, VERBS["answer_question"], category=category, facts=facts)
+    work.to = _other_side(work, referral)
+    return amendment
+
+
+def _amended_faults(work: Work, referral: Referral, topic: str, covered: q.Coverage) -> dict[str, list[str]]:
+    """Return what is wrong with one field, as sending would say it; the words that an urgent one wants, too."""
+    content = {name: getattr(referral, name) for name in q.CONTENT}
+    faults = _content_faults(work, referral, content)
+    program = work.session.get_one(Program, referral.program_id)
+    agreement = partnerships.agreement_between(work.session, referral.source_id, referral.recipient_id, work.now)
+    faults |= q.faults_of(referral, program, covered, agreement)
+    if topic == "urgency" and "urgency_because" in faults:
+        return {"urgency": ["say_why_first"]}
+    return {name: codes for name, codes in faults.items() if name == topic}
+
+
 # --- the loop ---------------------------------------------------------------------------------------------------------
 
 
@@ -1082,6 +1114,11 @@ def _named(work: Work) -> Iterator[None]:
 def _need_words(reason: str, because: str | None) -> None:
     if reason == "other" and not because:
         raise InvalidInputError({"because": ["required"]})
+
+
+def _as_kept(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was written as the row keeps it: an empty list is nothing."""
+    return {name: None if given == [] else given for name, given in content.items()}
 
 
 def _content_faults(work: Work, referral: Referral, content: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -601,6 +601,39 @@ class ErrorReport(Identified):
         return self.reason
 
 
+class Amendment(Identified):
+    """A change of what was sent: old beside new, why, who and when (R18). Never changed.
+
+    It goes under the category of the field it changes; None for what has no category.
+    """
+
+    __tablename__ = "amendment"
+    __participant__ = "participant_id"
+    __recorder__ = "organization_id"
+    __row_category__ = "category"
+    __shows__ = {"why": "row"}  # noqa: RUF012  # the house's contract
+
+    referral_id: Mapped[UUID] = public(ForeignKey("referral.id"), index=True)
+    participant_id: Mapped[UUID] = personal(ForeignKey("person.id"), category="identity")
+    organization_id: Mapped[UUID] = public()
+    category: Mapped[str | None] = public()
+    topic: Mapped[str] = public()
+    at: Mapped[datetime] = public()
+    by: Mapped[UUID] = public()
+    side: Mapped[str] = public()
+    #: Shown only as `why`, under the amendment's own category.
+    reason: Mapped[str] = personal(category="needs")
+    because = sealed(text, nullable=True)
+    #: {"value": …} each, None where nothing was written.
+    old = sealed(structure, padded=True)
+    new = sealed(structure, padded=True)
+
+    @property
+    def why(self) -> str:
+        """The coded reason, under the amendment's own category."""
+        return self.reason
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """What the steps of a referral come to: where the last one led, who took it and when, and what the loop asks."""
@@ -690,6 +723,8 @@ class Referral(Identified):
     loop_codes: Mapped[frozenset[str] | None] = query_expression()
     #: Who has reported that it should never have been; `visible_to` loads them.
     error_reporters: Mapped[frozenset[UUID] | None] = query_expression()
+    #: Which of its fields were changed after sending; the page's own statement loads them.
+    amended_topics: Mapped[frozenset[str] | None] = query_expression()
     #: Those of the source organization who are assigned to the participant now; `visible_to` loads them.
     team_ids: Mapped[frozenset[UUID]] = query_expression()
     #: The recipient's caseworkers named for this referral.
@@ -797,6 +832,27 @@ class Referral(Identified):
             setattr(self, name, value)
         self.version += 1
         return [*content, "version"]
+
+    def amend(
+        self, topic: str, value: Any, *, category: str | None, reason: str, at: datetime, by: UUID, because: str | None
+    ) -> Amendment:
+        """Change one field of what was sent, and keep what it was (R18)."""
+        amendment = Amendment(
+            referral_id=self.id,
+            participant_id=self.participant_id,
+            organization_id=self.source_id,
+            category=category,
+            topic=topic,
+            at=at,
+            by=by,
+            side=str(Party.SOURCE),
+            reason=reason,
+            because=because,
+            old=_kept(getattr(self, topic)),
+            new=_kept(value),
+        )
+        self.write(**{topic: value})
+        return amendment
 
     def wrong_state(self, seen: State, at: datetime) -> WrongStateError:
         """Return the refusal that names the status, who moved it there (None: settlement, just now) and when."""
@@ -953,3 +1009,8 @@ class Referral(Identified):
 def _category_of(side: Party) -> str:
     """Return the category of what a side says: answers and outcomes come from the recipient, needs from the source."""
     return "attendance" if side is Party.RECIPIENT else "needs"
+
+
+def _kept(value: Any) -> dict[str, Any]:
+    """Return a field's value as an amendment keeps it: a day as its text."""
+    return {"value": value.isoformat() if isinstance(value, date) else value}

@@ -77,7 +77,9 @@ from referrals.referral.models import (
     STATES,
     TAKEN_ON,
     TERMINAL,
+    UNDER_WAY,
     VERBS,
+    Amendment,
     Course,
     ErrorReport,
     Facts,
@@ -100,6 +102,7 @@ LISTED: Final = declare_look("referral.listed", "the referrals within sight, by 
 COUNTED: Final = declare_look("referral.counted", "how many referrals stand in one list")
 DRAFT_VIEWED: Final = declare_look("referral.draft_viewed", "one's own draft of a referral")
 TIMELINE_VIEWED: Final = declare_look("referral.timeline_viewed", "what happened to a referral, step by step")
+AMENDMENTS_VIEWED: Final = declare_look("referral.amendments_viewed", "what was changed after a referral was sent")
 THREAD_VIEWED: Final = declare_look("referral.thread_viewed", "the messages of a referral's thread")
 
 #: A count of what waits goes no further than one beyond this.
@@ -136,6 +139,7 @@ _STEP: Final = (
     *("seq", "at", "by", "side", "organization_id", "verb", "category", "became", "why", "because", "details"),
 )
 _ERROR_REPORT: Final = ("at", "by", "side", "organization_id", "category", "why", "because")
+_AMENDMENT: Final = (*("at", "by", "side", "organization_id", "category", "topic", "why", "because", "old", "new"),)
 _LOOP_ANSWER: Final = ("answer", "at", "by", "side", "organization_id", "words")
 _MESSAGE: Final = (
     *("organization_id", "audience", "category", "words", "at", "by", "struck_at", "struck_by", "struck_because"),
@@ -618,6 +622,22 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Amended:
+    """One change of what was sent: what stood there, what stands there since, and why (R18)."""
+
+    id: UUID
+    topic: str
+    at: datetime
+    by: UUID
+    who: str
+    old: Any
+    new: Any
+    why: str
+    because: str | None
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """One message of the thread."""
 
@@ -664,6 +684,8 @@ class View(Standing):
     #: Categories of a message that the other side may read.
     sendable: tuple[str, ...]
     entries_left_out: bool = False
+    #: What was changed after sending, oldest first.
+    amendments: Sequence[Amended] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -725,6 +747,7 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
     sight = look_over(session, actor, [row], records=VIEWED, purpose=PURPOSE, fields=fields)[0]
     titles = _titles(session, (row.source_id, row.recipient_id), (row.program_id,))
     told, left_out, who = _timeline(session, actor, row, titles, row.helper_ids)
+    amended, kept_back = _amended(session, actor, row)
     now = _standing_of(actor, row, sight, stands, at, who)
     return View(
         **{one.name: getattr(now, one.name) for one in dataclass_fields(now)},
@@ -733,7 +756,8 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         timeline=told,
         thread=thread(session, actor, row, titles),
         sendable=sendable_categories(session, row, actor, at) if row.sent_at is not None else (),
-        entries_left_out=left_out,
+        entries_left_out=left_out or kept_back,
+        amendments=amended,
     )
 
 
@@ -795,7 +819,8 @@ def _one_for(anybody: AnyActor, *, whole: bool) -> Select[Referral, bool, bool]:
     """Select one referral with what happened elsewhere: building it costs more than asking it."""
     one = visible_to(anybody).where(still_readable(anybody), Referral.id == bindparam("referral", type_=Uuid()))
     if whole:
-        one = one.options(selectinload(Referral.loop_answers))
+        topics = gathered(Amendment.topic, Amendment.referral_id == Referral.id)
+        one = one.options(selectinload(Referral.loop_answers), with_expression(Referral.amended_topics, topics))
     return one.add_columns(consent_holds(), agreement_holds())
 
 
@@ -1110,6 +1135,11 @@ def colleagues(session: Session, actor: Actor) -> list[tuple[UUID, str]]:
     return [(one.id, one.display_name) for one in session.scalars(working)]
 
 
+def services_of(session: Session, view: View) -> Sequence[str]:
+    """Return the services that the program offers now."""
+    return session.get_one(Program, view.it.program_id).categories or ()
+
+
 def open_question(view: View) -> Entry | None:
     """Return the question that waits for its answer, if one does."""
     asked = [entry for entry in view.timeline if entry.what == "ask_question"]
@@ -1339,6 +1369,52 @@ def _reported(session: Session, actor: Actor, row: Referral) -> list[Sight[Error
     return look_over(session, actor, reports.all(), records=TIMELINE_VIEWED, purpose=PURPOSE, fields=_ERROR_REPORT)
 
 
+def _amended(session: Session, actor: Actor, row: Referral) -> tuple[list[Amended], bool]:
+    """Return what was changed after sending, and whether some of it is not shared; keep that the actor has seen it.
+
+    Most are never changed: then nothing is asked.
+    """
+    if not row.amended_topics:
+        return [], False
+    stored = select(Amendment).where(Amendment.referral_id == row.id).order_by(Amendment.at, Amendment.id)
+    looked = look_over(
+        session,
+        actor,
+        session.scalars(stored).all(),
+        records=AMENDMENTS_VIEWED,
+        purpose=PURPOSE,
+        fields=_AMENDMENT,
+    )
+    kept = [one for one in looked if one.why is not NOT_SHARED]
+    me = actor.user_id
+    seen = set(
+        session.scalars(
+            select(Seen.row_id).where(
+                Seen.row_type == "amendment", Seen.user_id == me, Seen.row_id.in_([one.id for one in kept])
+            )
+        )
+    )
+    if me is not None:
+        mark_seen(session, actor, [("amendment", one.id) for one in kept if one.by != me], seen)
+    who = accounts.names(session, {one.by for one in kept})
+    told = [
+        Amended(
+            id=one.id,
+            topic=one.topic,
+            at=one.at,
+            by=one.by,
+            who=who.get(one.by, ""),
+            old=one.old["value"],
+            new=one.new["value"],
+            why=one.why,
+            because=one.because,
+            is_new=one.by != me and one.id not in seen,
+        )
+        for one in kept
+    ]
+    return told, len(kept) < len(looked)
+
+
 def thread(
     session: Session, actor: Actor, row: Referral, titles: Mapping[UUID, str], *, only: UUID | None = None
 ) -> list[Said]:
@@ -1443,6 +1519,8 @@ def _may(actor: Actor, row: Referral, stands: Facts, at: datetime) -> frozenset[
         verbs.discard("resume_referral")
     if "accept_referral" in verbs:
         verbs.add("waitlist_referral")
+    if seen in UNDER_WAY and policy.sends_it(actor, row):
+        verbs.add("amend_referral")
     if seen in TAKEN_ON and (policy.answers_it(actor, row) or policy.works_on_it(actor, row)):
         verbs.add("name_caseworker")
     if not row.was_reported_by_another(actor.user_id):
@@ -1469,7 +1547,7 @@ def _may_untold(actor: Actor, row: Referral) -> frozenset[str]:
 
     A source may always try to take a referral back, or write; what is too late then says that answers are not shared.
     """
-    verbs = {"cancel_referral"} if policy.sends_it(actor, row) else set[str]()
+    verbs = {"cancel_referral", "amend_referral"} if policy.sends_it(actor, row) else set[str]()
     if policy.takes_part(actor, row):
         verbs |= {"post_message"} | (set() if row.was_reported_by(actor.user_id) else {"report_error"})
     if policy.supervises_source(actor, row) and row.was_reported_by_another(actor.user_id):

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from flask import request
 from flask_babel import format_date
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
@@ -89,6 +90,21 @@ class MessageShape(Shape):
     struck_because = fields.String(allow_none=True)
 
 
+class AmendmentShape(Shape):
+    """A change of what was sent: old beside new."""
+
+    id = fields.UUID()
+    topic = fields.String()
+    at = fields.AwareDateTime()
+    by = fields.UUID()
+    who = fields.String()
+    old = fields.Raw(allow_none=True)
+    new = fields.Raw(allow_none=True)
+    why = fields.String()
+    because = fields.String(allow_none=True)
+    is_new = fields.Boolean()
+
+
 class ContentShape(Shape):
     """What goes with a referral."""
 
@@ -154,6 +170,9 @@ class ReferralShape(StandingShape, ContentShape):
     capacity_because = fields.String(allow_none=True)
     sendable = fields.List(fields.String())
     entries_left_out = fields.Boolean()
+    #: What an amendment has to name.
+    version = fields.Integer()
+    amendments = fields.List(fields.Nested(AmendmentShape))
     timeline = fields.List(fields.Nested(EntryShape))
     thread = fields.List(fields.Nested(MessageShape))
 
@@ -217,7 +236,11 @@ def referral(target: UUID) -> Mapping[str, Any]:
     session, actor = asking()
     view = q.referral(session, actor, target)
     forms = [Form(), Form(), Form()]
-    return {"it": view, "around": lambda: _around(view) | {"banner": _banner(view), "forms": forms}}
+    return {
+        "it": view,
+        "versioned": view.it,
+        "around": lambda: _around(view) | {"banner": _banner(view), "forms": forms},
+    }
 
 
 @doors.get("/referrals/<uuid:target>/answer", page="referral/answer.html", shape=None)
@@ -349,16 +372,31 @@ def _detail(name: str, value: Any) -> str:
 
 def _content(view: q.View) -> list[dict[str, Any]]:
     """Return what goes with a referral as questions and answers, codes in words."""
-    rows = []
-    for name in q.CONTENT:
-        value = getattr(view.it, name)
-        if value is not None and value is not NOT_SHARED and name in _CODED:
-            kind = _CODED[name]
-            value = [_word(kind, one) for one in value] if isinstance(value, list) else _word(kind, value)
-        elif isinstance(value, date):
-            value = format_date(value, "long")
-        rows.append({"label": sentence(f"field.{name}"), "value": value})
-    return rows
+    changes: dict[str, list[dict[str, Any]]] = {}
+    for one in view.amendments:
+        told = {"at": one.at, "who": one.who, "is_new": one.is_new, "old": _in_words(one.topic, one.old)}
+        why = [sentence(f"amended.{one.why}"), *([one.because] if one.because else [])]
+        changes.setdefault(one.topic, []).append(told | {"why": "\n".join(why)})
+    return [
+        {
+            "label": sentence(f"field.{name}"),
+            "value": _in_words(name, getattr(view.it, name)),
+            "changes": changes.get(name, [])[::-1],
+        }
+        for name in q.CONTENT
+    ]
+
+
+def _in_words(name: str, value: Any) -> Any:
+    """Return a field's value in words: codes by their labels, days written out."""
+    if value is None or value is NOT_SHARED:
+        return value
+    if name in _CODED:
+        kind = _CODED[name]
+        return [_word(kind, one) for one in value] if isinstance(value, list) else _word(kind, value)
+    if name.endswith("_on"):
+        return format_date(value if isinstance(value, date) else date.fromisoformat(value), "long")
+    return value
 
 
 _CODED = {
@@ -434,12 +472,7 @@ def _writing(target: UUID) -> Mapping[str, Any]:
         "values": values,
         "version": view.it.version,
         "recipient": view.extra["recipient"].name,
-        "services": _options("service", program.categories or ()),
-        "asked_by": _options("asked_by", c.ASKED_BY),
-        "given": _options("given", c.GIVEN_HOW),
-        "urgency": _options("urgency", c.URGENCY),
-        "accommodations": _options("accommodation", c.ACCOMMODATIONS),
-        "spoken": _options("language", c.LANGUAGES),
+        "content_options": _content_options(program.categories or ()),
     }
 
 
@@ -578,6 +611,41 @@ def _confirming(target: UUID) -> dict[str, Any]:
     return around | {"reports": [words for entry, words in told if entry.what == "report_error"]}
 
 
+def _amending(target: UUID) -> dict[str, Any]:
+    """Return the page that changes one field: which one, the address or the form sent before says."""
+    session, _actor = asking()
+    around = _about(target)
+    view: q.View = around["view"]
+    topic = request.values.get("topic")
+    if topic not in q.CONTENT:
+        here = f"/referrals/{target}/amendment"
+        rows = [
+            row | {"change_url": f"{here}?topic={name}"} for name, row in zip(q.CONTENT, around["content"], strict=True)
+        ]
+        return around | {"topic": None, "rows": rows}
+    reasons = [one for one in c.AmendmentReason if one != "answer" or view.status == "info_requested"]
+    return around | {
+        "topic": topic,
+        "label": sentence(f"field.{topic}"),
+        "content_options": _content_options(q.services_of(session, view)),
+        "reasons": _options("amended", reasons),
+        "values": {topic: getattr(view.it, topic) or ""},
+        "version": view.it.version,
+    }
+
+
+def _content_options(services: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
+    """Return what there is to choose from, by field."""
+    return {
+        "asked_by": _options("asked_by", c.ASKED_BY),
+        "agreed_how": _options("given", c.GIVEN_HOW),
+        "service": _options("service", services),
+        "urgency": _options("urgency", c.URGENCY),
+        "accommodations": _options("accommodation", c.ACCOMMODATIONS),
+        "language": _options("language", c.LANGUAGES),
+    }
+
+
 def _cancelling(target: UUID) -> dict[str, Any]:
     around = _about(target)
     ours = around["view"].side == "source"
@@ -618,6 +686,17 @@ _verb("assignment", c.name_caseworker, "assignment", _naming, "caseworker_named"
 _verb("hold", c.hold_referral, "hold", _holding, "referral_held")
 _verb("resumption", c.resume_referral, "resume", _about, "referral_resumed")
 _verb("cancellation", c.cancel_referral, "cancel", _cancelling, "referral_cancelled")
+doors.act(
+    "/referrals/<uuid:target>/amendment",
+    c.amend_referral,
+    api_rule="/referrals/<uuid:target>/amendments",
+    page="referral/amend.html",
+    context=_amending,
+    then=_referral_url,
+    shape=StandingShape,
+    show=_standing_of,
+    done="referral_amended",
+)
 _verb("error-report", c.report_error, "error_report", _reporting, "error_was_reported")
 _verb("error", c.confirm_error, "error", _confirming, "error_was_confirmed")
 _verb("outcome", c.close_loop, "outcome", _looping, "loop_closed_now")
@@ -708,6 +787,11 @@ say(
         "verb.complete_referral": _l("Completed"),
         "verb.end_referral": _l("Ended early"),
         "verb.confirm_error": _l("Entered in error"),
+        "amended.mistake": _l("It was a mistake"),
+        "amended.new_information": _l("There is something new"),
+        "amended.participant_asked": _l("The participant asked for it"),
+        "amended.answer": _l("It answers the program's question"),
+        "amended.other": _l("Another reason"),
         "verb.report_error": _l("Reported as entered in error"),
         "verb.loop_agreed": _l("Outcome acknowledged"),
         "verb.loop_try_again": _l("Outcome acknowledged: trying again"),
@@ -936,6 +1020,10 @@ say(
         ),
         "already_named": _l("The caseworker is named already. Leave this out."),
         "is_caseworker": _l("They are the caseworker already. Choose somebody else."),
+        "not_the_topic": _l("Change one thing at a time: leave this out."),
+        "unchanged": _l("This is what it says now. Change it, or go back."),
+        "no_question": _l("No question is open. Choose another reason."),
+        "say_why_first": _l("Write down first why it is urgent, then change how soon."),
         "day_or_position": _l("Say when a place is expected, or which place in line this is."),
         "over_30_days": _l("Choose a day within 30 days: a hold is looked at again at least that often."),
         "referral_error_reported": _l("You have reported this already. A supervisor of the sender has to confirm it."),
@@ -958,6 +1046,7 @@ say(
         "referral_accepted": _l("Accepted. The sender can see who will work with the participant."),
         "referral_declined": _l("Declined. The sender can see the reason."),
         "referral_started": _l("It is on record that the work began."),
+        "referral_amended": _l("Changed. Both sides see what it was and what it is now."),
         "referral_waitlisted": _l("On the waiting list. The sender can see when a place is expected."),
         "draft_kept": _l("The draft was saved within the last 60 days, so it is kept."),
         "caseworker_named": _l("Named. Both sides see who works with the participant now."),

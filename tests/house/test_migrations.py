@@ -31,6 +31,7 @@ GUARDED: Final = {
     "0011": {"loop_answer", "referral_step"},
     "0012": {"closing_report", "goal_outcome"},
     "0015": {"error_report"},
+    "0017": {"amendment"},
 }
 
 

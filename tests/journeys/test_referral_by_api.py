@@ -531,6 +531,7 @@ ACTED_ON = {
     "/resumption": {"next_step": "x", "next_step_on": "2030-01-01"},
     "/cancellation": {"reason": "duplicate"},
     "/waiting-list": {"position": 1},
+    "/amendments": {"topic": "strengths", "strengths": "x", "reason": "mistake"},
     "/assignment": {"caseworker_id": str(UUID(int=7)), "reason": "covering"},
     "/hold": {"reason": "health", "review_on": "2030-01-01"},
     "/error-report": {"reason": "wrong_person"},

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import selectinload
@@ -33,8 +36,8 @@ from referrals.person.models import Assignment, Person
 from referrals.program.models import Program
 from referrals.referral import commands as c
 from referrals.referral import queries as q
-from referrals.referral.models import Referral, ReferralStep, State, fold
-from tests.factories.referral import ZONE, World, a_consent, a_world, planting, tomorrow
+from referrals.referral.models import Amendment, Referral, ReferralStep, State, fold
+from tests.factories.referral import FULL, ZONE, World, a_consent, a_world, planting, tomorrow
 
 
 @pytest.fixture
@@ -763,6 +766,132 @@ def test_a_reported_error_stands_in_the_timeline_of_both_sides_where_it_is_share
     assert not [one for one in view.timeline if one.what == "report_error"]
 
 
+# --- what changes after sending (R18) ---------------------------------------------------------------------------------
+
+
+def amend(world: World, referral_id: UUID, topic: str, value: Any, *, who: str = "case_manager", **words: Any) -> Any:
+    """Change one field of what was sent, as it stands now."""
+    version = world.row(referral_id).version
+    said = {"topic": topic, "reason": "new_information"} | ({} if value is None else {topic: value}) | words
+    actor = world.people[who]
+    return execute(world.session, c.amend_referral, actor=actor, target=referral_id, data=said, expect=version)
+
+
+@pytest.mark.parametrize(
+    ("topic", "value", "words", "faults"),
+    [
+        ("language", "es", {}, {"language": ["unchanged"]}),
+        ("terms_that_matter", None, {}, {"terms_that_matter": ["unchanged"]}),
+        ("reason_text", None, {}, {"reason_text": ["required"]}),
+        ("goals", [], {}, {"goals": ["required"]}),
+        ("service", "food", {}, {"service": ["not_offered"]}),
+        ("agreed_on", "2190-01-01", {}, {"agreed_on": ["in_future"]}),
+        ("accommodations", ["none", "interpreter"], {}, {"accommodations": ["none_and_more"]}),
+        ("urgency", "urgent", {}, {"urgency": ["say_why_first"]}),
+        ("terms_that_matter", "Reports on Mondays.", {}, {"terms_that_matter": ["not_covered"]}),
+        ("language", "en", {"reason": "answer"}, {"reason": ["no_question"]}),
+        ("language", "en", {"reason": "other"}, {"because": ["required"]}),
+        ("language", "en", {"strengths": "More."}, {"strengths": ["not_the_topic"]}),
+        ("program_id", None, {}, {"topic": ["not_a_choice"]}),
+    ],
+)
+def test_a_change_is_refused_by_field_and_nothing_is_kept(
+    world: World, topic: str, value: Any, words: dict[str, Any], faults: dict[str, list[str]]
+) -> None:
+    referral_id = world.sent()
+    before = world.row(referral_id).version
+    with pytest.raises(InvalidInputError) as refused:
+        amend(world, referral_id, topic, value, **words)
+    assert refused.value.fields == faults
+    row = world.row(referral_id)
+    assert (row.version, row.reason_text) == (before, FULL["reason_text"])
+    assert world.session.scalars(select(Amendment)).all() == []
+
+
+def test_a_change_wants_the_version_that_was_read(world: World) -> None:
+    referral_id = world.sent()
+    words = {"topic": "language", "language": "en", "reason": "mistake"}
+    with pytest.raises(PreconditionNeededError):
+        world.act(c.amend_referral, world.case_manager, referral_id, **words)
+    stale = world.row(referral_id).version
+    amend(world, referral_id, "language", "en")
+    with pytest.raises(ChangedMeanwhileError):
+        execute(
+            world.session,
+            c.amend_referral,
+            actor=world.case_manager,
+            target=referral_id,
+            data=words | {"language": "fr"},
+            expect=stale,
+        )
+    assert world.row(referral_id).language == "en"
+
+
+@pytest.mark.parametrize(("who", "refusal"), [("navigator", NotPermittedError), ("stranger", NotFoundError)])
+def test_only_the_sender_changes_what_was_sent(world: World, who: str, refusal: type[Exception]) -> None:
+    referral_id = world.sent()
+    with pytest.raises(refusal):
+        amend(world, referral_id, "language", "en", who=who)
+
+
+@pytest.mark.parametrize("start", [State.DRAFT, State.DECLINED, State.CANCELLED, State.ENTERED_IN_ERROR])
+def test_what_is_not_under_way_is_not_amended(world: World, start: State) -> None:
+    referral_id = reach(world, start)
+    with pytest.raises(RuleBrokenError) as refused:
+        amend(world, referral_id, "language", "en")
+    assert (refused.value.code, refused.value.facts["state"]) == ("wrong_state", start)
+
+
+def test_a_change_answers_the_open_question(world: World) -> None:
+    referral_id = reach(world, State.INFO_REQUESTED)
+    amend(world, referral_id, "accommodations", ["step_free"], reason="answer")
+    row = world.row(referral_id)
+    assert (row.recorded, row.steps[-1].verb, row.accommodations) == (
+        State.ACKNOWLEDGED,
+        "answer_question",
+        ["step_free"],
+    )
+
+
+def test_after_a_withdrawal_nothing_more_goes_over_by_a_change(world: World) -> None:
+    referral_id = world.accepted()
+    world.withdraw_consent()
+    with pytest.raises(InvalidInputError) as refused:
+        amend(world, referral_id, "strengths", "Speaks three languages.")
+    assert refused.value.fields == {"strengths": ["not_covered"]}
+
+
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "language": st.sampled_from(["en", "es", "fr"]),
+    "urgency": st.sampled_from(["routine", "soon"]),
+    "strengths": st.sampled_from([None, "Carpentry.", "'; DROP TABLE amendment; --", "\u202ertl 🙂"]),
+    "goals": st.lists(st.sampled_from(["A room", "Work", "=1+1"]), min_size=1, max_size=3, unique=True),
+    "agreed_on": st.sampled_from(["2026-01-02", "2026-01-03"]),
+    "contact_phone": st.sampled_from(["510-555-0100", "510-555-0199"]),
+}
+changes = st.sampled_from(sorted(VALUES)).flatmap(lambda topic: st.tuples(st.just(topic), VALUES[topic]))
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(changes, min_size=1, max_size=6))
+def test_changes_taken_one_after_the_other_give_what_stands_there(world: World, made: list[tuple[str, Any]]) -> None:
+    for left in world.session.scalars(select(Referral.id).where(Referral.open_for.is_not(None))).all():
+        world.act(c.cancel_referral, world.case_manager, left, reason="duplicate")
+    referral_id = world.sent()
+    told = {name: FULL.get(name) for name in VALUES}
+    for topic, value in made:
+        with contextlib.suppress(InvalidInputError):  # unchanged
+            amend(world, referral_id, topic, value)
+    row = world.row(referral_id)
+    kept = select(Amendment).where(Amendment.referral_id == referral_id).order_by(Amendment.at, Amendment.id)
+    for one in world.session.scalars(kept):
+        assert told[one.topic] == one.old["value"]
+        assert one.old != one.new
+        told[one.topic] = one.new["value"]
+    now = {name: getattr(row, name) for name in VALUES}
+    assert told == now | {"agreed_on": now["agreed_on"].isoformat()}
+
+
 @pytest.mark.parametrize("reason", ["consent_ended", "agreement_ended"])
 def test_nobody_chooses_settlements_own_reasons(world: World, reason: str) -> None:
     with pytest.raises(InvalidInputError):
@@ -996,10 +1125,15 @@ def test_nothing_is_written_to_a_referral_that_is_done(world: World) -> None:
         "UPDATE error_report SET reason = 'wrong_person'",
         "DELETE FROM error_report",
         "INSERT OR REPLACE INTO error_report SELECT * FROM error_report",
+        "UPDATE amendment SET topic = 'goals'",
+        "DELETE FROM amendment",
+        "INSERT OR REPLACE INTO amendment SELECT * FROM amendment",
     ],
 )
 def test_steps_stay_as_they_were_written_even_against_raw_sql(world: World, statement: str) -> None:
-    referral_id = reach(world, State.DECLINED)
+    referral_id = world.sent()
+    amend(world, referral_id, "language", "en")
+    world.act(c.decline_referral, world.navigator, referral_id, **WORDS["decline_referral"])
     world.act(c.dispute_outcome, world.case_manager, referral_id, because="No.")
     world.act(c.report_error, world.case_manager, referral_id, reason="entered_twice")
     with pytest.raises(DBAPIError, match="insert-only"):

@@ -18,6 +18,7 @@ from referrals.consent.models import Consent
 from referrals.handoff import commands as h
 from referrals.handoff import queries as hq
 from referrals.kernel.actor import Actor, anybody_like, asked_by
+from referrals.kernel.command import execute
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.look import NOT_SHARED, Disclosure, looking
 from referrals.kernel.session import HouseSession
@@ -460,13 +461,53 @@ def test_a_page_offers_only_what_would_not_be_refused(world: World) -> None:
             "report_error",
         )
     }
-    assert see(world, world.case_manager, referral_id).may == {"cancel_referral", "post_message", "report_error"}
+    assert see(world, world.case_manager, referral_id).may == {
+        "amend_referral",
+        "cancel_referral",
+        "post_message",
+        "report_error",
+    }
     assert "confirm_error" not in see(world, world.agency_supervisor, referral_id).may
     world.act(c.report_error, world.navigator, referral_id, reason="wrong_program")
     assert "report_error" not in see(world, world.navigator, referral_id).may
     assert "confirm_error" in see(world, world.agency_supervisor, referral_id).may
     world.act(c.confirm_error, world.agency_supervisor, referral_id)
     assert see(world, world.agency_supervisor, referral_id).may == frozenset()
+
+
+def amend(world: World, referral_id: UUID, topic: str, value: Any) -> None:
+    version = world.row(referral_id).version
+    words = {"topic": topic, topic: value, "reason": "new_information", "because": "Told on Monday."}
+    execute(world.session, c.amend_referral, actor=world.case_manager, target=referral_id, data=words, expect=version)
+
+
+def test_both_sides_see_old_beside_new_and_it_is_new_until_looked_at(world: World) -> None:
+    referral_id = world.sent()
+    assert see(world, world.navigator, referral_id).amendments == []
+    amend(world, referral_id, "goals", ["A place of my own"])
+    amend(world, referral_id, "contact_phone", "510-555-0199")
+    for actor, new in ((world.case_manager, False), (world.navigator, True), (world.navigator, False)):
+        view = see(world, actor, referral_id)
+        told = [(one.topic, one.old, one.new, one.why, one.because, one.who, one.is_new) for one in view.amendments]
+        why = ("new_information", "Told on Monday.", "Lee Okafor", new)
+        assert told == [
+            ("goals", ["A place of my own", "See my daughter every week"], ["A place of my own"], *why),
+            ("contact_phone", "510-555-0100", "510-555-0199", *why),
+        ]
+        assert (view.it.goals, view.it.contact_phone) == (["A place of my own"], "510-555-0199")
+        assert not view.entries_left_out
+
+
+def test_a_change_goes_under_the_category_of_what_it_changes(world: World) -> None:
+    referral_id = world.sent()
+    amend(world, referral_id, "unavailable", "Mondays, court")
+    amend(world, referral_id, "strengths", "Speaks three languages.")
+    world.withdraw_consent()
+    world.consent_again(categories=("identity", "contact", "needs"))
+    view = see(world, world.navigator, referral_id)
+    assert [one.topic for one in view.amendments] == ["strengths"]
+    assert view.entries_left_out
+    assert [one.topic for one in see(world, world.case_manager, referral_id).amendments] == ["unavailable", "strengths"]
 
 
 def test_the_buttons_do_not_tell_an_answer_that_does_not_come_back(world: World) -> None:
@@ -499,7 +540,7 @@ def test_the_buttons_do_not_tell_an_answer_that_does_not_come_back(world: World)
         world.return_consent_id = made.id
         if number < 5:
             world.act(c.cancel_referral, world.case_manager, referral_id, reason="duplicate")
-    assert set(told.values()) == {frozenset({"cancel_referral", "post_message", "report_error"})}
+    assert set(told.values()) == {frozenset({"amend_referral", "cancel_referral", "post_message", "report_error"})}
     assert see(world, world.navigator, referral_id).sendable == ("needs", "attendance")
     assert see(world, world.case_manager, referral_id).sendable == ("identity", "contact", "release", "needs")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -150,6 +151,40 @@ def test_the_waiting_list_a_hold_and_an_error_by_the_pages(world: World, browser
     assert "Entered in error" in pat.page(at)
     assert "Maria" not in ana.page(at)
     assert "Not shared" in ana.page(at)
+
+
+def test_what_was_sent_is_changed_by_the_page_and_by_json(world: World, browser: Open) -> None:
+    referral_id = world.sent()
+    at = f"/referrals/{referral_id}"
+    lee, ana = browser("case_manager"), browser("navigator")
+    choice = lee.page(f"{at}/amendment")
+    assert f"{at}/amendment?topic=goals" in choice
+    assert f"{at}/amendment?topic=consent_ids" not in choice
+    form = lee.page(f"{at}/amendment?topic=goals")
+    assert "See my daughter every week" in form
+    version = re.search(r'name="version" value="([^"]+)"', form)[1]
+    words = {"topic": "goals", "goals": ["A place of my own", "<b>Work</b>"], "version": version}
+    missing = lee.post(f"{at}/amendment", words)
+    assert missing.status_code == 422
+    assert "&lt;b&gt;Work&lt;/b&gt;" in missing.get_data(as_text=True)
+    assert lee.post(f"{at}/amendment", words | {"reason": "participant_asked"}).status_code == 303
+    page = ana.page(at)
+    for told in ("New:", "changed by Lee Okafor", "The participant asked for it", "See my daughter every week"):
+        assert told in page
+    assert "New:" not in ana.page(at)
+    late = lee.post(f"{at}/amendment", words | {"reason": "mistake"})
+    assert late.status_code == 409
+    said = {"topic": "strengths", "strengths": "Patient.", "reason": "mistake"}
+    assert lee.call(f"{at}/amendments", said).status_code == 428
+    etag = lee.read(at).headers["ETag"]
+    assert lee.call(f"{at}/amendments", said, If_Match=etag).status_code == 201
+    assert lee.call(f"{at}/amendments", said, If_Match=etag).status_code == 412
+    told = ana.read(at).get_json()["amendments"]
+    assert [(one["topic"], one["old"], one["new"]) for one in told][-1] == (
+        "strengths",
+        "Finished the carpentry course.",
+        "Patient.",
+    )
 
 
 def test_every_page_of_an_open_referral_opens(world: World, browser: Open) -> None:
