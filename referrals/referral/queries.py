@@ -769,7 +769,8 @@ def standing(session: Session, actor: Actor, referral_id: UUID) -> Standing:
     """
     at = clock(session)
     row, stands = _found(session, actor, referral_id, at)
-    fields = ("reference", "answer") if _is_their_answer(actor, row, row.course.side) else ("reference",)
+    is_theirs = _is_their_answer(actor, row, row.course.side) or (row.helper_ids and _is_at_source(actor, row))
+    fields = ("reference", "answer") if is_theirs else ("reference",)
     sight = look_over(session, actor, [row], records=STOOD, purpose=PURPOSE, fields=fields)[0]
     return _standing_of(actor, row, sight, stands, at, accounts.names(session, row.helper_ids))
 
@@ -788,9 +789,13 @@ def _found(
     return row, Facts(consent=bool(consent), agreement=bool(agreement))
 
 
+def _is_at_source(actor: Actor, row: Referral) -> bool:
+    return row.side_of(actor.organization_id) is Party.SOURCE
+
+
 def _is_their_answer(actor: Actor, row: Referral, last_side: str | None) -> bool:
     """Whether how it stands is what the recipient said last, so that telling the source means that it comes back."""
-    return row.side_of(actor.organization_id) is Party.SOURCE and last_side == Party.RECIPIENT
+    return _is_at_source(actor, row) and last_side == Party.RECIPIENT
 
 
 def _standing_of(  # noqa: PLR0917  # one referral, seen by one reader
@@ -800,6 +805,8 @@ def _standing_of(  # noqa: PLR0917  # one referral, seen by one reader
     settled = settle(row.recorded, stands, at)
     status = _told_status(course, settled, sight, side)
     is_told = status is not NOT_SHARED
+    # Who works on it is the recipient's answer, whoever took the last step.
+    tells = bool(row.helper_ids) and is_told and (side is not Party.SOURCE or sight.shares("answer"))
     return Standing(
         id=row.id,
         reference=sight.reference,
@@ -810,7 +817,7 @@ def _standing_of(  # noqa: PLR0917  # one referral, seen by one reader
         loop=_told_loop(row, course, status, spoken_of=bool(row.loop_codes)),
         loop_owed_by=course.loop_owed_by if is_told else None,
         may=_may(actor, row, stands, at) if is_told else _may_untold(actor, row),
-        helpers=tuple(sorted(who[one] for one in row.helper_ids)) if is_told else (),
+        helpers=tuple(sorted(who[one] for one in row.helper_ids)) if tells else (),
     )
 
 

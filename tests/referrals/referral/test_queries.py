@@ -510,6 +510,16 @@ def test_a_change_goes_under_the_category_of_what_it_changes(world: World) -> No
     assert [one.topic for one in see(world, world.case_manager, referral_id).amendments] == ["unavailable", "strengths"]
 
 
+def test_who_works_on_it_is_the_programs_answer_whoever_took_the_last_step(world: World) -> None:
+    referral_id = world.started()
+    world.act(c.hold_referral, world.case_manager, referral_id, reason="health", review_on=tomorrow())
+    assert see(world, world.case_manager, referral_id).helpers == ("Ana Díaz",)
+    world.withdraw_consent(world.return_consent_id)
+    for told in (see(world, world.case_manager, referral_id), stands(world, world.case_manager, referral_id)):
+        assert (told.status, told.helpers) == ("on_hold", ())
+    assert see(world, world.navigator, referral_id).helpers == ("Ana Díaz",)
+
+
 def test_the_buttons_do_not_tell_an_answer_that_does_not_come_back(world: World) -> None:
     """Whatever the program said last, a source that may not know it is offered the same."""
     told = {}

@@ -172,6 +172,8 @@ def test_what_was_sent_is_changed_by_the_page_and_by_json(world: World, browser:
     for told in ("New:", "changed by Lee Okafor", "The participant asked for it", "See my daughter every week"):
         assert told in page
     assert "New:" not in ana.page(at)
+    for who, where in ((lee, "/amendment"), (ana, "/answer")):
+        assert "See my daughter every week" in who.page(f"{at}{where}")
     late = lee.post(f"{at}/amendment", words | {"reason": "mistake"})
     assert late.status_code == 409
     said = {"topic": "strengths", "strengths": "Patient.", "reason": "mistake"}
