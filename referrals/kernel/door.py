@@ -34,6 +34,7 @@ from referrals.kernel.errors import (
 )
 from referrals.kernel.look import NOT_SHARED, Sight
 from referrals.kernel.orm import Identified, uuid7
+from referrals.kernel.record import clock
 from referrals.kernel.schema import Takes
 from referrals.kernel.web import API, UPLOADS, current_actor, db, sentence
 
@@ -100,6 +101,8 @@ class Operation:
 
 
 OPERATIONS: list[Operation] = []
+#: The header of a form that a page's script sends while it is being typed.
+SAVES_ITSELF: Final = "X-Saves-Itself"
 
 Context = Callable[..., Mapping[str, Any]]
 
@@ -213,16 +216,28 @@ class Doors:
         done: str | None = None,
         upload: bool = False,
         api_rule: str | None = None,
+        saves_itself: str | None = None,
     ) -> None:
         """Open a command to both doors: GET and POST of a page, POST of the API.
 
         `then` says where the page goes afterwards, `show` reads the result again (on record) for the JSON answer,
         `context` gives the page what surrounds the form (it gets the URL's ids; `values` and `version` prefill).
         `target` finds the command's row when it is not the id named `target` in the URL. `done` is the notice's code;
-        `upload` lets a file of 10 MB through.
+        `upload` lets a file of 10 MB through. `saves_itself` is the code of the sentence that says when a form was kept
+        while it was being typed.
         """
         one = Act(
-            what, page, then, shape, show, context, target or _target_of, reads or form_words, done=done, upload=upload
+            what,
+            page,
+            then,
+            shape,
+            show,
+            context,
+            target or _target_of,
+            reads or form_words,
+            done=done,
+            upload=upload,
+            saves_itself=saves_itself,
         )
         if upload:
             UPLOADS[f"{self.room}.{what.name}"] = UPLOAD_LIMIT
@@ -253,6 +268,7 @@ class Act:
     reads: Callable[[Takes], dict[str, Any]]
     done: str | None
     upload: bool
+    saves_itself: str | None
 
     @property
     def creates(self) -> bool:
@@ -265,6 +281,8 @@ class Act:
 
     def take(self, **ids: UUID) -> ResponseReturnValue:
         """Take the form; on a fault show it again with everything that was typed."""
+        if self.saves_itself is not None and request.headers.get(SAVES_ITSELF) is not None:
+            return self._keep(self.saves_itself, ids)
         try:
             given = self.reads(self.what.takes)
             row = run(self.what, self.target(ids), given, expect=_form_version(), key=form_key())
@@ -275,6 +293,21 @@ class Act:
         if self.done is not None:
             flash(self.done, "success")
         return redirect(self.then(row), 303)
+
+    def _keep(self, said: str, ids: Mapping[str, UUID]) -> ResponseReturnValue:
+        """Keep what is typed so far, but for fields that cannot be taken yet; answer with the version from now on.
+
+        The script on the page sends this; whatever else goes wrong it takes for "not saved".
+        """
+        given = self.reads(self.what.takes)
+        try:
+            row = run(self.what, self.target(ids), given, expect=_form_version())
+        except InvalidInputError as fault:
+            half_typed = {name.partition(".")[0] for name in fault.fields}
+            rest = {name: value for name, value in given.items() if name not in half_typed}
+            row = run(self.what, self.target(ids), rest, expect=_form_version())
+        at = clock(db.session())
+        return cast("Response", current_app.json.response({"version": row.version, "said": sentence(said, {"at": at})}))
 
     def take_json(self, **ids: UUID) -> ResponseReturnValue:
         """Take a JSON object; answer with the resource as it is now."""

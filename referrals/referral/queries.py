@@ -851,7 +851,8 @@ def _draft(session: Session, actor: Actor, referral_id: UUID) -> tuple[Referral,
     if row is None:
         refuse(session, actor, DRAFT_VIEWED, row_type="referral", target=referral_id, purpose=PURPOSE)
         raise NotFoundError
-    return row, look_over(session, actor, [row], records=DRAFT_VIEWED, purpose=PURPOSE, fields=_PAGE)[0]
+    fields = (*_PAGE, "touched_at", "kept_until")
+    return row, look_over(session, actor, [row], records=DRAFT_VIEWED, purpose=PURPOSE, fields=fields)[0]
 
 
 def draft(session: Session, actor: Actor, referral_id: UUID) -> View:

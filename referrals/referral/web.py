@@ -140,9 +140,10 @@ class ContentShape(Shape):
 
 
 class DraftShape(ContentShape):
-    """One's own draft, with the version that an edit has to name."""
+    """One's own draft, with the version that an edit has to name, and until when it is kept untouched."""
 
     version = fields.Integer()
+    kept_until = fields.AwareDateTime()
 
 
 class StandingShape(Shape):
@@ -484,6 +485,7 @@ doors.act(
     then=lambda row: f"/referrals/{row.id}/sending",
     shape=DraftShape,
     show=_draft_of,
+    saves_itself="saved_by_itself",
 )
 
 
@@ -1048,6 +1050,7 @@ say(
         "referral_started": _l("It is on record that the work began."),
         "referral_amended": _l("Changed. Both sides see what it was and what it is now."),
         "referral_waitlisted": _l("On the waiting list. The sender can see when a place is expected."),
+        "saved_by_itself": _l("Saved by itself, %(at)s."),
         "draft_kept": _l("The draft was saved within the last 60 days, so it is kept."),
         "caseworker_named": _l("Named. Both sides see who works with the participant now."),
         "referral_held": _l("On hold. Both sides can see why, and when it is looked at again."),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -56,6 +57,41 @@ def test_a_referral_with_javascript_off(visitor: Callable[..., Any]) -> None:
 def test_a_referral_by_keyboard_alone(visitor: Callable[..., Any]) -> None:
     cast = Cast("maria", "dana", "Dana Brooks", "Ahmed Farouk", "Day One: work and papers", "Harbor Bridge Reentry")
     _lead(visitor, cast, Keyboard)
+
+
+def test_a_draft_saves_itself_while_it_is_typed(visitor: Callable[..., Any]) -> None:
+    strengths = "What are they good at, what do they bring?"
+    first, second = (Mouse(visitor().come_back("maria")) for _ in range(2))
+    first.page.clock.install()
+    first.go_to("Participants")
+    first.follow("Marcus O'Brien", exact=True)
+    first.follow("Refer", exact=True)
+    first.choose("Which program?", "Homeward: supported housing")
+    first.press("Continue")
+    first.fill(strengths, "Patient, and good with his hands.")
+    first.page.keyboard.press("Tab")
+    first.page.clock.run_for(100)
+    first.page.get_by_role("status").filter(has_text="Saved by itself").wait_for()
+
+    second.visitor.go(urlsplit(first.page.url).path)
+    assert second.reads("Your draft of")
+    assert second.find("textbox", strengths).input_value() == "Patient, and good with his hands."
+    second.fill(strengths, "Good with his hands.")
+    second.press("Save and check")
+    assert second.heading() == "Check your answers before you send"
+
+    first.fill(strengths, "Patient, and late.")
+    first.page.keyboard.press("Tab")
+    first.page.clock.run_for(1_000)
+    assert first.reads("Saved by itself"), "not more often than every 30 seconds"
+    first.page.clock.run_for(30_000)
+    first.page.get_by_role("status").filter(has_text="Not saved by itself").wait_for()
+    assert first.find("textbox", strengths).input_value() == "Patient, and late.", "what was typed stays"
+
+    second.visitor.go(urlsplit(first.page.url).path)
+    assert second.find("textbox", strengths).input_value() == "Good with his hands."
+    second.follow("Discard it")
+    second.press("Discard")
 
 
 def _real_cast(service: Any) -> Cast:

@@ -120,6 +120,47 @@ def test_the_author_reads_until_when_a_draft_is_kept_and_is_warned_two_weeks_bef
     assert datetime.fromisoformat(told["kept_until"]) > datetime.now(UTC) + timedelta(days=13)
 
 
+def keep(one: Any, path: str, form: dict[str, Any]) -> Any:
+    """Send a form as the page's script does while somebody types."""
+    one.get(path)
+    headers = {"X-Saves-Itself": "1"}
+    return one.client.post(path, data={"csrf_token": one.token} | form, headers=headers, base_url="https://localhost")
+
+
+def test_a_draft_saves_itself_but_for_what_is_half_typed(world: World, browser: Open) -> None:
+    lee = browser("case_manager")
+    made = world.act(c.draft_referral, world.case_manager, world.person_id, program_id=str(world.program_id))
+    path = f"/referrals/{made.id}/draft"
+    half = {
+        "agreed_on-year": "2026",
+        "agreed_on-month": "",
+        "agreed_on-day": "6",
+        "strengths": "Patient <b>",
+        "version": "1",
+    }
+    told = keep(lee, path, half)
+    assert (told.status_code, told.json["version"]) == (200, 2)
+    assert told.json["said"].startswith("Saved by itself, ")
+    row = world.row(made.id)
+    assert (row.strengths, row.agreed_on, row.version) == ("Patient <b>", None, 2)
+    assert keep(lee, path, half).status_code == 409
+    assert keep(lee, path, {"strengths": "x"}).status_code == 428
+    ana = browser("navigator")
+    assert keep(ana, path, half | {"version": "2"}).status_code == 404
+    page = lee.page(path)
+    assert "Your draft of" in page
+    assert "Patient &lt;b&gt;" in page
+    assert world.row(made.id).version == 2
+
+
+def test_a_form_that_does_not_save_itself_takes_no_notice_of_the_header(world: World, browser: Open) -> None:
+    referral_id = world.sent()
+    ana = browser("navigator")
+    ana.get(f"/referrals/{referral_id}/refusal")
+    answer = keep(ana, f"/referrals/{referral_id}/refusal", {"reason": "no_capacity"})
+    assert answer.status_code == 303
+
+
 def test_the_waiting_list_a_hold_and_an_error_by_the_pages(world: World, browser: Open) -> None:
     referral_id = world.sent()
     at = f"/referrals/{referral_id}"
