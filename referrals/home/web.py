@@ -12,7 +12,7 @@ from marshmallow import fields
 
 from referrals.home import policy as p
 from referrals.home import queries as q
-from referrals.kernel.door import Doors, Shape, asking
+from referrals.kernel.door import Doors, Form, Shape, asking
 from referrals.kernel.schema import Takes, line
 from referrals.kernel.web import current_actor, place
 
@@ -85,6 +85,7 @@ def home() -> Mapping[str, Any]:
         "it": counts,
         "day": day,
         "at_most": q.COUNTED_AT_MOST,
+        "forms": {one: Form() for one in day.stale},
         "works": p.works_with_participants(actor),
         "plans": p.plans_releases(actor),
         "answers": p.answers_for_programs(actor),

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from flask import request
 from flask_babel import get_locale
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
@@ -279,11 +280,18 @@ doors.act(
     show=_again,
     done="capacity_set",
 )
+
+
+def _back_from_confirming(row: Any) -> str:
+    """Return to where the one tap was made: home asks for it, too."""
+    return "/home" if request.args.get("from") == "home" else f"/programs/{row.id}"
+
+
 doors.act(
     "/programs/<uuid:target>/capacity/confirmation",
     c.confirm_capacity,
     page=None,
-    then=lambda row: f"/programs/{row.id}",
+    then=_back_from_confirming,
     shape=ProgramShape,
     show=_again,
     done="capacity_confirmed",

@@ -330,3 +330,17 @@ def test_nothing_personal_stands_in_a_url(world: World, browser: Open, who: str)
     links = [part.split('"')[0] for part in page.split('href="')[1:]]
     assert links
     assert not [link for link in links if "Maria" in link or "V48213" in link or "N%C3%BA%C3%B1ez" in link]
+
+
+def test_old_capacity_is_confirmed_by_one_tap_from_home(world: World, browser: Open) -> None:
+    ana = browser("navigator")
+    page = ana.page("/home")
+    assert "Capacity to confirm" in page
+    assert "Still true" in page
+    tap = f"/programs/{world.program_id}/capacity/confirmation"
+    assert ana.post(f"{tap}?from=home", {"capacity_code": "waitlist"}).status_code == 409, "it says something else now"
+    done = ana.post(f"{tap}?from=home", {"capacity_code": "capacity"})
+    assert (done.status_code, done.headers["Location"]) == (303, "/home")
+    assert "Still true" not in ana.page("/home")
+    elsewhere = ana.post(f"{tap}?from=https://example.org", {"capacity_code": "capacity"})
+    assert elsewhere.headers["Location"] == f"/programs/{world.program_id}"
