@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -43,6 +44,50 @@ class WrongSideError(RuleBrokenError):
     """Only an agency has facilities; only a community organization has locations."""
 
     code = "wrong_side"
+
+
+# --- working days -----------------------------------------------------------------------------------------------------
+
+_MONDAY, _THURSDAY, _SATURDAY, _SUNDAY = 0, 3, 5, 6
+
+
+@cache
+def holidays(year: int) -> frozenset[date]:
+    """Return the days off of a year: the public holidays of 5 U.S.C. 6103(a) on the days on which they are kept.
+
+    One on a Saturday is kept the day before (5 U.S.C. 6103(b)), one on a Sunday the day after (Executive Order 11582);
+    so the next year's first day may be kept in this one.
+    """
+    fixed = [(1, 1), (6, 19), (7, 4), (11, 11), (12, 25)]
+    days = [date(year, month, day) for month, day in fixed] + [date(year + 1, 1, 1)]
+    kept = {day + timedelta(days={_SATURDAY: -1, _SUNDAY: 1}.get(day.weekday(), 0)) for day in days}
+    kept |= {
+        _nth(year, 1, _MONDAY, 3),  # Birthday of Martin Luther King, Jr.
+        _nth(year, 2, _MONDAY, 3),  # Washington's Birthday
+        _nth(year, 6, _MONDAY, 1) - timedelta(days=7),  # Memorial Day, the last Monday of May
+        _nth(year, 9, _MONDAY, 1),  # Labor Day
+        _nth(year, 10, _MONDAY, 2),  # Columbus Day
+        _nth(year, 11, _THURSDAY, 4),  # Thanksgiving Day
+    }
+    return frozenset(day for day in kept if day.year == year)
+
+
+def _nth(year: int, month: int, weekday: int, number: int) -> date:
+    first = date(year, month, 1)
+    return first + timedelta(days=(weekday - first.weekday()) % 7 + 7 * (number - 1))
+
+
+def is_working_day(day: date) -> bool:
+    """Whether offices are open: Monday to Friday, but for public holidays."""
+    return day.weekday() < _SATURDAY and day not in holidays(day.year)
+
+
+def working_day_after(day: date, number: int) -> date:
+    """Return the so-manieth working day after a day; a day itself is its own number 0."""
+    while number > 0:
+        day += timedelta(days=1)
+        number -= is_working_day(day)
+    return day
 
 
 class OrganizationEndedError(RuleBrokenError):

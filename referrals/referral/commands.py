@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from typing import Any, Final, cast
 from uuid import UUID
@@ -947,7 +948,10 @@ def strike_message(work: Work, message: Message, *, because: str) -> Message:
 )
 def settle_referral(work: Work, referral: Referral) -> Referral:
     """Write down what settlement says, as a step by the system."""
-    step = referral.write_settlement(_facts(work, referral), at=work.now)
+    facts = _facts(work, referral)
+    # A deadline acts when it is recorded: an answer that comes before that is an answer (decision 0013).
+    facts = replace(facts, expires_at=q.expires_at(work.session, referral, work.now))
+    step = referral.write_settlement(facts, at=work.now)
     if step is None:
         raise NothingDueError
     _put(work, referral, step)
@@ -958,7 +962,8 @@ def settle_referral(work: Work, referral: Referral) -> Referral:
 @job_kind("referral.settle_due", every=120)
 def settle_due(session: Session, _target: UUID | None, _behalf: UUID | None) -> None:
     """Record every settlement that is due: within five minutes of what brought it about."""
-    for referral_id in q.due_for_settlement(session, clock(session)):
+    now = clock(session)
+    for referral_id in [*q.due_for_settlement(session, now), *q.expired(session, now)]:
         try:
             execute(session, settle_referral, actor=system(), target=referral_id, data={})
         except NothingDueError:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, Final, Protocol, cast
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint
 from sqlalchemy import text as sql
@@ -21,6 +23,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from referrals.kernel.crypto import sealed, structure, text
 from referrals.kernel.errors import RuleBrokenError
 from referrals.kernel.orm import Identified, personal, public, related
+from referrals.organization.models import is_working_day, working_day_after
 
 # --- states (section 2) -----------------------------------------------------------------------------------------------
 
@@ -408,6 +411,141 @@ def _unshared(becomes: State, facts: Facts) -> Settled:
         return Settled(becomes, VERBS["hold_referral"], hold)
     cancel = CancelReason.AGREEMENT_ENDED if facts.consent else CancelReason.CONSENT_ENDED
     return Settled(becomes, VERBS["cancel_referral"], cancel)
+
+
+# --- clocks (section 4) -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """How many working days after sending there are to acknowledge, to answer, and until it expires."""
+
+    acknowledge: int
+    answer: int
+    expires: int
+
+
+#: By whole days from sending to release, at most so many; released up to 30 days ago counts as the first.
+LADDER: Final = (
+    (7, Allowed(1, 2, 3)),
+    (30, Allowed(2, 4, 6)),
+    (60, Allowed(2, 5, 8)),
+    (90, Allowed(3, 7, 10)),
+)
+_UNHURRIED: Final = Allowed(3, 10, 15)
+_LATELY: Final = -30
+#: The source's own clock while a question is out: to answer, until it expires; and when release is within 7 days.
+_TO_REPLY: Final = (2, 5)
+_TO_REPLY_SOON: Final = (1, 2)
+#: From the third question on, the recipient's clock is not stopped any more (R11).
+_FREE_QUESTIONS: Final = 2
+_CLOSING: Final = time(17)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTold:
+    """A release date as it was told at an instant; None: unknown."""
+
+    at: datetime
+    on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Until when whoever's move it is has to acknowledge and to answer, and when it expires."""
+
+    acknowledge_by: datetime | None
+    answer_by: datetime
+    expires_at: datetime
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether one of them has passed."""
+        return (self.acknowledge_by or self.answer_by) <= now
+
+
+class Moved(Protocol):
+    """What a clock needs of a step."""
+
+    to_state: Any
+    at: Any
+
+
+def allowed(days: int | None, *, urgent: bool) -> Allowed:
+    """Return the row of the table for so many days to release; None is unknown."""
+    if urgent:
+        return LADDER[0][1]
+    if days is None or days < _LATELY:
+        return _UNHURRIED
+    return next((found for most, found in LADDER if days <= most), _UNHURRIED)
+
+
+def deadlines(
+    steps: Sequence[Moved], releases: Sequence[ReleaseTold], *, urgent: bool, zone: ZoneInfo
+) -> Deadlines | None:
+    """Return the deadlines that run now (R10, R11); None where nobody's answer is waited for.
+
+    `releases` are what the recipient may know of the release, oldest first; `zone` is the recipient's. Each deadline
+    ends at 17:00 there, on a working day.
+    """
+    if not steps or steps[-1].to_state not in UNANSWERED:
+        return None
+    told = sorted(releases, key=lambda one: one.at)
+    if steps[-1].to_state == State.INFO_REQUESTED:
+        return _to_reply(steps[-1].at.astimezone(zone).date(), told, zone)
+    sent = next(step.at for step in steps if step.to_state == State.SENT)
+    stopped = _stopped(steps, zone)
+
+    def until(what: str) -> datetime:
+        return _closing(working_day_after(_last_day(sent, told, what, urgent=urgent, zone=zone), stopped), zone)
+
+    first = until("acknowledge") if steps[-1].to_state == State.SENT else None
+    return Deadlines(first, until("answer"), until("expires"))
+
+
+def _to_reply(asked_on: date, told: Sequence[ReleaseTold], zone: ZoneInfo) -> Deadlines:
+    days = _days(told[-1].on if told else None, asked_on)
+    soon = days is not None and _LATELY <= days <= LADDER[0][0]
+    answer, expires = (_closing(working_day_after(asked_on, n), zone) for n in (_TO_REPLY_SOON if soon else _TO_REPLY))
+    return Deadlines(None, answer, expires)
+
+
+def _last_day(sent: datetime, told: Sequence[ReleaseTold], what: str, *, urgent: bool, zone: ZoneInfo) -> date:
+    """Return the day a deadline falls on, told by told: an earlier release shortens it, but leaves a working day."""
+    sent_on = sent.astimezone(zone).date()
+    before = [one.on for one in told if one.at <= sent]
+
+    def by(release: date | None) -> date:
+        return working_day_after(sent_on, getattr(allowed(_days(release, sent_on), urgent=urgent), what))
+
+    last = by(before[-1] if before else None)
+    for one in told[len(before) :]:
+        wanted = by(one.on)
+        one_day_left = working_day_after(one.at.astimezone(zone).date(), 1)
+        last = wanted if wanted >= last else min(last, max(wanted, one_day_left))
+    return last
+
+
+def _stopped(steps: Sequence[Moved], zone: ZoneInfo) -> int:
+    """Return how many working days ended while questions were out (R11)."""
+    asked = [
+        (one.at.astimezone(zone), then.at.astimezone(zone))
+        for one, then in pairwise(steps)
+        if one.to_state == State.INFO_REQUESTED
+    ]
+    return sum(_ended_between(since, until, zone) for since, until in asked[:_FREE_QUESTIONS])
+
+
+def _ended_between(since: datetime, until: datetime, zone: ZoneInfo) -> int:
+    days = (since.date() + timedelta(days=n) for n in range((until.date() - since.date()).days + 1))
+    return sum(is_working_day(day) and since < _closing(day, zone) <= until for day in days)
+
+
+def _closing(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, _CLOSING, zone).astimezone(UTC)
+
+
+def _days(release: date | None, today: date) -> int | None:
+    return None if release is None else (release - today).days
 
 
 # --- rules that refuse ------------------------------------------------------------------------------------------------

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
@@ -41,7 +41,7 @@ from sqlalchemy.orm.interfaces import ORMOption
 from referrals.account import queries as accounts
 from referrals.consent import queries as consents
 from referrals.consent.models import Consent
-from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, asking_once, for_anybody
+from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, asking_once, for_anybody, system
 from referrals.kernel.crypto import column_of
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.look import (
@@ -77,10 +77,12 @@ from referrals.referral.models import (
     STATES,
     TAKEN_ON,
     TERMINAL,
+    UNANSWERED,
     UNDER_WAY,
     VERBS,
     Amendment,
     Course,
+    Deadlines,
     ErrorReport,
     Facts,
     LoopAnswer,
@@ -88,11 +90,14 @@ from referrals.referral.models import (
     Party,
     Referral,
     ReferralStep,
+    ReleaseTold,
     Settled,
     State,
+    deadlines,
     settle,
 )
 from referrals.release import queries as releases
+from referrals.release.models import AUTHORITATIVE, ReleaseDate
 
 __all__ = ["CATEGORIES", "STATES"]
 
@@ -472,6 +477,76 @@ def lapsed_drafts(session: Session, at: datetime, *, limit: int = 500) -> list[U
     return list(session.scalars(lapsed.order_by(Referral.touched_at).limit(limit)))
 
 
+# --- clocks (R10 to R12) ----------------------------------------------------------------------------------------------
+
+
+def deadlines_of(session: Session, row: Referral, covered: Coverage) -> Deadlines | None:
+    """Return the deadlines that run for one referral, the same for both sides.
+
+    A release date that the recipient may not know of shortens none: it could be read off the deadline.
+    """
+    if row.recorded not in UNANSWERED:
+        return None
+    asked = {"participant": row.participant_id, "recipient": row.recipient_id}
+    found = session.execute(_told_of_release(), asked).all()
+    releases = [ReleaseTold(at, released or expected) for _zone, at, released, expected in found if at is not None]
+    return deadlines(
+        row.steps,
+        releases if "release" in covered.there else [],
+        urgent=row.urgency == "urgent",
+        zone=ZoneInfo(found[0][0]),
+    )
+
+
+@cache
+def _told_of_release() -> Select[str, datetime | None, date | None, date | None]:
+    """Select the recipient's zone, and with it what the agency said about a release, oldest first."""
+    said = and_(
+        ReleaseDate.participant_id == bindparam("participant", type_=Uuid()), ReleaseDate.source.in_(AUTHORITATIVE)
+    )
+    when = (ReleaseDate.recorded_at, ReleaseDate.released_on, ReleaseDate.expected_on)
+    return (
+        select(Organization.time_zone, *when)
+        .outerjoin(ReleaseDate, said)
+        .where(Organization.id == bindparam("recipient", type_=Uuid()))
+        .order_by(ReleaseDate.recorded_at, ReleaseDate.id)
+    )
+
+
+def expires_at(session: Session, row: Referral, at: datetime) -> datetime | None:
+    """Return when a referral expires that nobody answers; None where nobody's answer is waited for."""
+    found = deadlines_of(session, row, coverage(session, row, at)) if row.recorded in UNANSWERED else None
+    return None if found is None else found.expires_at
+
+
+def unanswered(session: Session, at: datetime, *, page: int = 200) -> Iterator[Referral]:
+    """Give, page by page, the referrals that wait for an answer and were sent before the shortest deadline can end."""
+    after: UUID | None = None
+    while True:
+        waits = visible_to(system()).where(
+            Referral.open_for.is_not(None),
+            Referral.sent_at < at - timedelta(days=1),
+            recorded_state().in_([written(state) for state in sorted(UNANSWERED)]),
+        )
+        if after is not None:
+            waits = waits.where(Referral.id > after)
+        rows = session.scalars(waits.order_by(Referral.id).limit(page), execution_options=_AS_IT_IS).all()
+        yield from rows
+        if len(rows) < page:
+            return
+        after = rows[-1].id
+
+
+def expired(session: Session, at: datetime) -> list[UUID]:
+    """Return the referrals whose last deadline has passed without an answer (R12)."""
+    due = []
+    for row in unanswered(session, at):
+        until = expires_at(session, row, at)
+        if until is not None and until <= at:
+            due.append(row.id)
+    return due
+
+
 # --- what stands in the way of sending (R14, R15) ---------------------------------------------------------------------
 
 
@@ -541,9 +616,8 @@ def is_outcome_hidden(session: Session, referral: Referral, actor: Actor, at: da
     return not isinstance(comes_back, Basis)
 
 
-def sendable_categories(session: Session, referral: Referral, actor: Actor, at: datetime) -> tuple[str, ...]:
+def sendable_categories(referral: Referral, actor: Actor, covered: Coverage) -> tuple[str, ...]:
     """Return the categories that what the actor writes may have if the other side is to read it (R19)."""
-    covered = coverage(session, referral, at)
     open_ways = covered.there if referral.side_of(actor.organization_id) is Party.SOURCE else covered.back
     return tuple(name for name in CATEGORIES if name in open_ways)
 
@@ -684,9 +758,32 @@ class View(Standing):
     #: Categories of a message that the other side may read.
     sendable: tuple[str, ...]
     entries_left_out: bool = False
+    #: Which deadlines run, as of `at`; None where how it stands is not told, or nobody's answer is waited for.
+    deadlines: Deadlines | None = None
+    at: datetime | None = None
     #: What was changed after sending, oldest first.
     amendments: Sequence[Amended] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def acknowledge_by(self) -> datetime | None:
+        """Until when the program has to say that it arrived."""
+        return None if self.deadlines is None else self.deadlines.acknowledge_by
+
+    @property
+    def answer_by(self) -> datetime | None:
+        """Until when whoever's move it is has to answer."""
+        return None if self.deadlines is None else self.deadlines.answer_by
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it expires without an answer."""
+        return None if self.deadlines is None else self.deadlines.expires_at
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether a deadline of those has passed."""
+        return self.deadlines is not None and self.at is not None and self.deadlines.is_overdue(self.at)
 
     @property
     def is_held_by_people(self) -> bool:
@@ -748,14 +845,18 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
     titles = _titles(session, (row.source_id, row.recipient_id), (row.program_id,))
     told, left_out, who = _timeline(session, actor, row, titles, row.helper_ids)
     amended, kept_back = _amended(session, actor, row)
+    covered = coverage(session, row, at) if row.sent_at is not None else Coverage({}, {})
     now = _standing_of(actor, row, sight, stands, at, who)
+    moved_on = now.status != now.recorded  # by settlement: its clock does not run any more
     return View(
         **{one.name: getattr(now, one.name) for one in dataclass_fields(now)},
         it=sight,
         names=_names(session, actor, [(row, sight)], titles)[row.id],
         timeline=told,
         thread=thread(session, actor, row, titles),
-        sendable=sendable_categories(session, row, actor, at) if row.sent_at is not None else (),
+        sendable=sendable_categories(row, actor, covered),
+        deadlines=deadlines_of(session, row, covered) if now.status is not NOT_SHARED and not moved_on else None,
+        at=at,
         entries_left_out=left_out or kept_back,
         amendments=amended,
     )

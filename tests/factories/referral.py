@@ -18,7 +18,7 @@ from referrals.kernel.actor import Actor, Role, Side, system
 from referrals.kernel.command import Command, Work, execute
 from referrals.kernel.crypto import ring_of
 from referrals.kernel.orm import Identified, gathered, uuid7
-from referrals.kernel.record import commit, start_writing
+from referrals.kernel.record import clock, commit, start_writing
 from referrals.kernel.session import HouseSession
 from referrals.organization.models import Organization
 from referrals.partnership.models import Agreement
@@ -37,7 +37,7 @@ RETURNED = ("attendance", "needs")
 def planting(session: HouseSession) -> Iterator[Work]:
     """Write a test's ground rows at once, as one act of the service that leaves no event."""
     start_writing(session)
-    work = Work(session, system("cli"), "test.planted", datetime.now(UTC))
+    work = Work(session, system("cli"), "test.planted", clock(session))
     session.info["work"] = work
     yield work
     work.flushing = True
