@@ -292,13 +292,18 @@ class StrikeMessage(Takes):
     purpose="referral",
 )
 def draft_referral(work: Work, person: Person, *, program_id: UUID, replaces_id: UUID | None) -> Referral:
-    """Begin a referral of a participant to a program. Nothing leaves until it is sent."""
+    """Begin a referral of a participant to a program. Nothing leaves until it is sent.
+
+    One that tries an ended referral again (R12) begins with what was written there, but for the participant's yes: that
+    was to the old one.
+    """
     session = work.session
     faults: dict[str, list[str]] = {}
+    old = None if replaces_id is None else _replaceable(work, replaces_id, person.id)
     program = session.get(Program, program_id)
     if program is None or program.organization_id == work.actor.organization:
         faults["program_id"] = ["not_a_choice"]
-    if replaces_id is not None and not _may_replace(work, replaces_id, person.id):
+    if replaces_id is not None and old is None:
         faults["replaces_id"] = ["not_a_choice"]
     if faults or program is None:
         raise InvalidInputError(faults)
@@ -314,6 +319,7 @@ def draft_referral(work: Work, person: Person, *, program_id: UUID, replaces_id:
         replaces_id=replaces_id,
         step_count=0,
         version=1,
+        **({} if old is None else _taken_over(old, program)),
     )
     work.add(referral)
     return referral
@@ -1142,12 +1148,26 @@ def _content_faults(work: Work, referral: Referral, content: Mapping[str, Any]) 
     return faults
 
 
-def _may_replace(work: Work, replaces_id: UUID, participant_id: UUID) -> bool:
+def _replaceable(work: Work, replaces_id: UUID, participant_id: UUID) -> Referral | None:
+    """Return the referral of one's own side that has ended, as far as the actor may know, and can be tried again."""
     try:
         old = q.known(work.session, work.actor, replaces_id)
     except RefusedError:
-        return False
-    return old.participant_id == participant_id and old.recorded in TERMINAL
+        return None
+    ours = old.participant_id == participant_id and old.source_id == work.actor.organization
+    if not ours or old.recorded not in TERMINAL or old.sent_at is None:
+        return None
+    return None if q.is_outcome_hidden(work.session, old, work.actor, work.now) else old
+
+
+def _taken_over(old: Referral, program: Program) -> dict[str, Any]:
+    """Return what a new try begins with: nothing of one that should never have been, and no yes to another program."""
+    if old.recorded is State.ENTERED_IN_ERROR:
+        return {}
+    content = {name: getattr(old, name) for name in q.CONTENT if name not in {"asked_by", "agreed_on", "agreed_how"}}
+    if content["service"] not in (program.categories or ()):
+        content["service"] = None
+    return content
 
 
 def _free_reference(session: Session) -> str:

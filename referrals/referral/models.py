@@ -23,6 +23,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from referrals.kernel.crypto import sealed, structure, text
 from referrals.kernel.errors import RuleBrokenError
 from referrals.kernel.orm import Identified, personal, public, related
+from referrals.kernel.record import day_of
 from referrals.organization.models import is_working_day, working_day_after
 
 # --- states (section 2) -----------------------------------------------------------------------------------------------
@@ -491,7 +492,7 @@ def deadlines(
         return None
     told = sorted(releases, key=lambda one: one.at)
     if steps[-1].to_state == State.INFO_REQUESTED:
-        return _to_reply(steps[-1].at.astimezone(zone).date(), told, zone)
+        return _to_reply(day_of(steps[-1].at, zone), told, zone)
     sent = next(step.at for step in steps if step.to_state == State.SENT)
     stopped = _stopped(steps, zone)
 
@@ -511,7 +512,7 @@ def _to_reply(asked_on: date, told: Sequence[ReleaseTold], zone: ZoneInfo) -> De
 
 def _last_day(sent: datetime, told: Sequence[ReleaseTold], what: str, *, urgent: bool, zone: ZoneInfo) -> date:
     """Return the day a deadline falls on, told by told: an earlier release shortens it, but leaves a working day."""
-    sent_on = sent.astimezone(zone).date()
+    sent_on = day_of(sent, zone)
     before = [one.on for one in told if one.at <= sent]
 
     def by(release: date | None) -> date:
@@ -520,23 +521,20 @@ def _last_day(sent: datetime, told: Sequence[ReleaseTold], what: str, *, urgent:
     last = by(before[-1] if before else None)
     for one in told[len(before) :]:
         wanted = by(one.on)
-        one_day_left = working_day_after(one.at.astimezone(zone).date(), 1)
+        one_day_left = working_day_after(day_of(one.at, zone), 1)
         last = wanted if wanted >= last else min(last, max(wanted, one_day_left))
     return last
 
 
 def _stopped(steps: Sequence[Moved], zone: ZoneInfo) -> int:
     """Return how many working days ended while questions were out (R11)."""
-    asked = [
-        (one.at.astimezone(zone), then.at.astimezone(zone))
-        for one, then in pairwise(steps)
-        if one.to_state == State.INFO_REQUESTED
-    ]
+    asked = [(one.at, then.at) for one, then in pairwise(steps) if one.to_state == State.INFO_REQUESTED]
     return sum(_ended_between(since, until, zone) for since, until in asked[:_FREE_QUESTIONS])
 
 
 def _ended_between(since: datetime, until: datetime, zone: ZoneInfo) -> int:
-    days = (since.date() + timedelta(days=n) for n in range((until.date() - since.date()).days + 1))
+    first, last = day_of(since, zone), day_of(until, zone)
+    days = (first + timedelta(days=n) for n in range((last - first).days + 1))
     return sum(is_working_day(day) and since < _closing(day, zone) <= until for day in days)
 
 

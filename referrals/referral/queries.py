@@ -786,6 +786,11 @@ class View(Standing):
         return self.deadlines is not None and self.at is not None and self.deadlines.is_overdue(self.at)
 
     @property
+    def may_be_tried_again(self) -> bool:
+        """Whether it has ended, for its sender to know, so that a new referral may take its place (R2)."""
+        return self.side == Party.SOURCE and self.status in TERMINAL
+
+    @property
     def is_held_by_people(self) -> bool:
         """Whether it rests because one of the sides said so, and not because sharing ended."""
         steps = [entry for entry in self.timeline if entry.seq is not None]
@@ -1686,9 +1691,9 @@ def _partner_of(own: UUID, at: datetime) -> ColumnElement[bool]:
 
 
 def choosable_programs(
-    session: Session, actor: Actor, *, service: str | None = None, limit: int = 100
+    session: Session, actor: Actor, *, service: str | None = None, first: str | None = None, limit: int = 100
 ) -> list[tuple[Program, str, bool]]:
-    """Return the open programs of partners, those with room first.
+    """Return the open programs of partners: those that offer the `first` service before others, then those with room.
 
     Each comes with its organization's name and whether what is said about capacity is stale.
     """
@@ -1715,4 +1720,6 @@ def choosable_programs(
     )
     rows = session.execute(statement.limit(1000))
     offered = [(one, name, one.capacity_is_stale(at)) for one, name in rows]
+    if first is not None:
+        offered.sort(key=lambda row: first not in (row[0].categories or ()))
     return [row for row in offered if service is None or service in (row[0].categories or ())][:limit]

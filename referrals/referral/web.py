@@ -14,6 +14,7 @@ from marshmallow import fields
 
 from referrals.kernel.actor import Actor
 from referrals.kernel.door import Doors, Form, Shape, asking
+from referrals.kernel.errors import NotFoundError
 from referrals.kernel.look import NOT_SHARED
 from referrals.kernel.schema import Takes, code, uid, whole
 from referrals.kernel.web import place, say, sentence
@@ -290,6 +291,9 @@ def _around(view: q.View) -> dict[str, Any]:
         "status": _word("status", view.status),
         "status_kind": _KINDS.get(str(view.status), "neutral"),
         "next_words": _next_words(view),
+        "again_url": f"/participants/{view.it.participant_id}/referrals/new?replaces_id={view.it.id}"
+        if view.may_be_tried_again
+        else None,
         "entries": [_told(entry) for entry in view.timeline],
         "content": _content(view),
         "other": str(told),
@@ -431,8 +435,19 @@ def _referral_url(row: Any) -> str:
     return f"/referrals/{getattr(row, 'referral_id', None) or row.id}"
 
 
+def _tried_before(target: UUID) -> q.View | None:
+    """Return the ended referral that is to be tried again, which the address or the form sent before names."""
+    session, actor = asking()
+    try:
+        view = q.referral(session, actor, UUID(request.values.get("replaces_id", "")))
+    except (ValueError, NotFoundError):
+        return None
+    return view if view.it.participant_id == target and view.may_be_tried_again else None
+
+
 def _choosing(target: UUID) -> Mapping[str, Any]:
     session, actor = asking()
+    old = _tried_before(target)
     who = q.banner(session, actor, target, persons.participant(session, actor, target))
     return {
         "banner": {
@@ -444,9 +459,10 @@ def _choosing(target: UUID) -> Mapping[str, Any]:
         },
         "offers": [
             {"program": one, "organization": name, "stale": stale}
-            for one, name, stale in q.choosable_programs(session, actor)
+            for one, name, stale in q.choosable_programs(session, actor, first=None if old is None else old.it.service)
         ],
         "participant_id": target,
+        "old": old,
     }
 
 

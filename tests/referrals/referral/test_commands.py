@@ -37,7 +37,7 @@ from referrals.program.models import Program
 from referrals.referral import commands as c
 from referrals.referral import queries as q
 from referrals.referral.models import Amendment, Referral, ReferralStep, State, fold
-from tests.factories.referral import FULL, ZONE, World, a_consent, a_world, planting, tomorrow
+from tests.factories.referral import FULL, RETURNED, ZONE, World, a_consent, a_world, planting, tomorrow
 
 
 @pytest.fixture
@@ -100,6 +100,61 @@ def test_bad_words_are_refused_by_field(world: World, content: dict[str, Any], f
     with pytest.raises(InvalidInputError) as refused:
         world.draft(**content)
     assert refused.value.fields == fault
+
+
+# --- trying again (R2, R12) -------------------------------------------------------------------------------------------
+
+
+def again(world: World, replaces_id: UUID, *, actor: Actor | None = None) -> Referral:
+    words = {"program_id": str(world.program_id), "replaces_id": str(replaces_id)}
+    made: Referral = world.act(c.draft_referral, actor or world.case_manager, world.person_id, **words)
+    return made
+
+
+def test_a_new_try_begins_with_what_was_written_but_for_the_participants_yes(world: World) -> None:
+    old = reach(world, State.DECLINED)
+    made = world.row(again(world, old).id)
+    assert made.replaces_id == old
+    assert (made.recorded, made.consent_ids, made.capacity_shown, made.sent_at) == (State.DRAFT, None, None, None)
+    asked_anew = {"asked_by", "agreed_on", "agreed_how"}
+    begun = {name: getattr(made, name) for name in q.CONTENT}
+    before = world.row(old)
+    assert {name for name in q.CONTENT if begun[name] != getattr(before, name)} == asked_anew
+    assert [begun[name] for name in sorted(asked_anew)] == [None] * 3
+
+
+@pytest.mark.parametrize("start", [State.SENT, State.ACCEPTED, State.IN_PROGRESS])
+def test_what_has_not_ended_is_not_tried_again(world: World, start: State) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        again(world, reach(world, start))
+    assert refused.value.fields == {"replaces_id": ["not_a_choice"]}
+
+
+def test_nothing_is_taken_over_from_what_should_never_have_been(world: World) -> None:
+    made = world.row(again(world, reach(world, State.ENTERED_IN_ERROR)).id)
+    assert [name for name in q.CONTENT if getattr(made, name) is not None] == []
+
+
+def test_trying_again_does_not_tell_whether_it_has_ended(world: World) -> None:
+    """Two referrals, one declined, one accepted; the answers do not come back: both are refused alike."""
+    faults = []
+    for end in (State.DECLINED, State.ACCEPTED):
+        old = reach(world, end)
+        world.withdraw_consent(world.return_consent_id)
+        with pytest.raises(InvalidInputError) as refused:
+            again(world, old)
+        faults.append(refused.value.fields)
+        with planting(world.session):
+            made = a_consent(world.person_id, world.cbo_id, world.agency_id, world.case_manager.me, categories=RETURNED)
+            world.session.add(made)
+        world.return_consent_id = made.id
+    assert faults == [{"replaces_id": ["not_a_choice"]}] * 2
+
+
+def test_a_program_does_not_take_over_what_it_was_sent(world: World) -> None:
+    old = reach(world, State.DECLINED)
+    with pytest.raises((InvalidInputError, NotFoundError)):
+        again(world, old, actor=world.navigator)
 
 
 # --- a draft lapses (R16) ---------------------------------------------------------------------------------------------

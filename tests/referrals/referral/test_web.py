@@ -230,6 +230,26 @@ def test_what_was_sent_is_changed_by_the_page_and_by_json(world: World, browser:
     )
 
 
+def test_what_was_declined_is_tried_again_from_its_page(world: World, browser: Open) -> None:
+    referral_id = world.sent()
+    lee, ana = browser("case_manager"), browser("navigator")
+    assert "Try again" not in lee.page(f"/referrals/{referral_id}")
+    assert ana.post(f"/referrals/{referral_id}/refusal", {"reason": "no_capacity"}).status_code == 303
+    assert "Try again" not in ana.page(f"/referrals/{referral_id}")
+    again = f"/participants/{world.person_id}/referrals/new?replaces_id={referral_id}"
+    assert again in lee.page(f"/referrals/{referral_id}")
+    page = lee.page(again)
+    assert "A new try of referral" in page
+    assert f'name="replaces_id" value="{referral_id}"' in page
+    for nonsense in ("x", str(uuid7())):
+        assert "A new try" not in lee.page(f"/participants/{world.person_id}/referrals/new?replaces_id={nonsense}")
+    words = {"program_id": str(world.program_id), "replaces_id": str(referral_id)}
+    made = lee.post(f"/participants/{world.person_id}/referrals/new", words)
+    assert made.status_code == 303
+    draft = lee.page(made.headers["Location"])
+    assert "Needs a bed from the first night on." in draft
+
+
 def test_every_page_of_an_open_referral_opens(world: World, browser: Open) -> None:
     draft_id, referral_id = world.draft(), world.started()
     lee, ana = browser("case_manager"), browser("navigator")
