@@ -60,6 +60,7 @@ class Day:
     waiting: Sequence[referrals.Card] = ()
     waiting_count: int = 0
     drafts: Sequence[referrals.Card] = ()
+    errors: Sequence[referrals.Card] = ()
     witness: Sequence[Sight[Consent]] = ()
     rules: Sequence[PartnerRule] = ()
     capacity: Sequence[Program] = ()
@@ -71,7 +72,7 @@ class Day:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing waits on this person."""
-        return not (self.needs or self.witness or self.rules or self.stale or self.locked)
+        return not (self.needs or self.errors or self.witness or self.rules or self.stale or self.locked)
 
 
 def today(session: Session, actor: Actor) -> Day:
@@ -82,6 +83,7 @@ def today(session: Session, actor: Actor) -> Day:
         day.needs, day.needs_count = found.us, found.us_count
         day.waiting, day.waiting_count = found.them, found.them_count
         day.drafts = found.drafts
+        day.errors = referrals.errors_to_confirm(session, actor, limit=SHOWN)
         day.witness = consents.waiting_for_witness(session, actor)
         day.rules = partnerships.rules_to_keep(session, actor, clock(session))
     if p.plans_releases(actor):

@@ -41,6 +41,7 @@ class DayShape(Shape):
     needs_count = fields.Integer()
     waiting_count = fields.Integer()
     drafts_count = fields.Integer()
+    errors_count = fields.Integer()
     witness_count = fields.Integer()
     rules_count = fields.Integer()
     stale_count = fields.Integer()
@@ -76,6 +77,7 @@ def home() -> Mapping[str, Any]:
         "needs_count": day.needs_count,
         "waiting_count": day.waiting_count,
         "drafts_count": len(day.drafts),
+        "errors_count": len(day.errors),
         "witness_count": len(day.witness),
         "rules_count": len(day.rules),
         "stale_count": len(day.stale),

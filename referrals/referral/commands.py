@@ -901,14 +901,19 @@ def post_message(work: Work, referral: Referral, *, audience: str, category: str
     if referral.is_done:
         raise ReferralDoneError
     if audience == "both":
-        covered = q.coverage(work.session, referral, work.now, lock=True)
-        ours = referral.side_of(work.actor.organization) is Party.SOURCE
-        way = covered.there if ours else covered.back
-        if category not in way:
-            raise InvalidInputError({"category": ["not_covered"]})
-        work.rests_on("consent", way[category].id, way[category].revision)
-        work.to = _other_side(work, referral)
+        _let_across(work, referral, category)
     return _put_message(work, referral, audience=audience, category=category, words=message)
+
+
+def _let_across(work: Work, referral: Referral, category: str) -> None:
+    """Refuse words that the other side may not read now; put on record on which consent they cross."""
+    covered = q.coverage(work.session, referral, work.now, lock=True)
+    ours = referral.side_of(work.actor.organization) is Party.SOURCE
+    way = covered.there if ours else covered.back
+    if category not in way:
+        raise InvalidInputError({"category": ["not_covered"]})
+    work.rests_on("consent", way[category].id, way[category].revision)
+    work.to = _other_side(work, referral)
 
 
 def _put_message(work: Work, referral: Referral, *, audience: str, category: str, words: str) -> Message:
@@ -924,6 +929,31 @@ def _put_message(work: Work, referral: Referral, *, audience: str, category: str
     )
     work.add(posted)
     return posted
+
+
+@command(
+    records="referral.message_widened",
+    on=Message,
+    takes=Nothing,
+    within=q.messages_visible_to,
+    allow=[[p.wrote_it]],
+    purpose="referral",
+)
+def widen_message(work: Work, message: Message) -> Message:
+    """Let the other side read one's own message, too. Nothing takes that back (R19).
+
+    Raises:
+        NotFoundError, ReferralDoneError: as for a new message.
+        InvalidInputError: no consent lets its category cross now.
+    """
+    referral = q.known(work.session, work.actor, message.referral_id)
+    _facts(work, referral)
+    if referral.is_done:
+        raise ReferralDoneError
+    message.widen(at=work.now)
+    _let_across(work, referral, message.category)
+    work.record(message, ["audience", "widened_at"])
+    return message
 
 
 @command(

@@ -591,6 +591,12 @@ class ErrorNotReportedError(RuleBrokenError):
     code = "referral_error_not_reported"
 
 
+class MessageSharedError(RuleBrokenError):
+    """Both sides can read the message already."""
+
+    code = "message_shared"
+
+
 class MessageStruckError(RuleBrokenError):
     """The message was struck before."""
 
@@ -685,7 +691,10 @@ class LoopAnswer(Identified):
 
 
 class Message(Identified):
-    """A message of the referral's one thread. Never edited; its author may strike it, and it stays, struck (R19)."""
+    """A message of the referral's one thread. Never edited (R19).
+
+    Its author may strike it, and it stays, struck; or show the other side, once, what was for one's own.
+    """
 
     __tablename__ = "message"
     __participant__ = "participant_id"
@@ -700,9 +709,24 @@ class Message(Identified):
     words = sealed(text)
     at: Mapped[datetime] = public()
     by: Mapped[UUID] = public()
+    #: When its author let the other side read it.
+    widened_at: Mapped[datetime | None] = public()
     struck_at: Mapped[datetime | None] = public()
     struck_by: Mapped[UUID | None] = public()
     struck_because = sealed(text, nullable=True)
+
+    def widen(self, *, at: datetime) -> None:
+        """Let both sides read what was for one's own.
+
+        Raises:
+            MessageSharedError: they can already.
+            MessageStruckError: it was struck: what is taken back is not spread.
+        """
+        if self.audience == "both":
+            raise MessageSharedError
+        if self.struck_at is not None:
+            raise MessageStruckError
+        self.audience, self.widened_at = "both", at
 
     def strike(self, *, at: datetime, by: UUID, because: str) -> None:
         """Strike it out, once."""

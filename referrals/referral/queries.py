@@ -1008,6 +1008,20 @@ def _before_sending(session: Session, row: Referral) -> dict[str, Any]:
     }
 
 
+def similar_open(session: Session, actor: Actor, view: View) -> list[Card]:
+    """Return the open referrals of one's own side that ask the same service for the participant elsewhere (R17)."""
+    if view.it.service is None:
+        return []
+    asked = _lines(
+        within_sight(actor),
+        Referral.participant_id == view.it.participant_id,
+        Referral.source_id == actor.organization,
+        Referral.open_for.is_not(None),
+        Referral.service == view.it.service,
+    )
+    return _read(session, actor, asked.order_by(Referral.id).limit(5))
+
+
 def drafts(session: Session, actor: Actor, *, limit: int = 100) -> list[Card]:
     """Return one's own drafts, newest first."""
     mine = _lines(*_own_drafts(actor))
@@ -1018,6 +1032,20 @@ def by_reference(session: Session, actor: Actor, reference: str) -> list[Card]:
     """Return the referral with this reference, if the actor may know of it: one, or none."""
     known = _lines(within_sight(actor), Referral.reference == reference, still_readable(actor))
     return _read(session, actor, known)
+
+
+def errors_to_confirm(session: Session, actor: Actor, *, limit: int = 20) -> list[Card]:
+    """Return what somebody else reported as entered in error, for a supervisor of the source, oldest first (R7)."""
+    if not actor.works_as(Role.SUPERVISOR):
+        return []
+    reported = select(ErrorReport.referral_id).where(ErrorReport.by != actor.me)  # few ever are
+    waits = _lines(
+        within_sight(actor),
+        Referral.source_id == actor.organization,
+        Referral.id.in_(reported),
+        recorded_state() != written(State.ENTERED_IN_ERROR),
+    )
+    return _read(session, actor, waits.order_by(Referral.id).limit(limit))
 
 
 def listed(

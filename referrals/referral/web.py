@@ -530,6 +530,7 @@ def _checking(target: UUID) -> Mapping[str, Any]:
             sentence(f"field.{name}"): [sentence(one) for one in codes] for name, codes in view.extra["faults"].items()
         },
         "participant_id": view.it.participant_id,
+        "similar": q.similar_open(session, actor, view),
         "program": view.extra["program"],
         "stale": view.extra["stale"],
         "recipient": view.extra["recipient"].name,
@@ -751,6 +752,16 @@ def _striking(target: UUID) -> Mapping[str, Any]:
     return _around(about) | {"message": said, "banner": _banner(about), "target": target}
 
 
+doors.act(
+    "/messages/<uuid:target>/widening",
+    c.widen_message,
+    page="referral/widen.html",
+    context=_striking,
+    then=lambda row: f"/referrals/{row.referral_id}",
+    shape=MessageShape,
+    show=_said,
+    done="message_widened",
+)
 doors.act(
     "/messages/<uuid:target>/striking",
     c.strike_message,
@@ -1029,6 +1040,7 @@ say(
         ),
         "loop_not_yours": _l("This acknowledgment is not your side's to give."),
         "loop_closed": _l("How it ended was acknowledged before."),
+        "message_shared": _l("Both sides can read this message already."),
         "message_struck": _l("This message was struck out before."),
         "referral_done": _l(
             "This referral has ended, and how it ended was acknowledged. Nothing more is written to it."
@@ -1080,6 +1092,7 @@ say(
         "referral_cancelled": _l("The referral was canceled."),
         "loop_closed_now": _l("Acknowledged. This referral is done."),
         "outcome_disputed": _l("The outcome is disputed. It stays open, and both sides can see why."),
+        "message_widened": _l("The other side can read your message now."),
         "message_posted": _l("Your message was posted."),
         "message_struck_out": _l("The message was struck out."),
     }

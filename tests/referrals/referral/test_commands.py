@@ -1148,6 +1148,44 @@ def test_only_its_author_strikes_a_message_and_once(world: World) -> None:
     assert again.value.code == "message_struck"
 
 
+def test_its_author_lets_the_other_side_read_a_message_once_if_that_may_cross(world: World) -> None:
+    referral_id = world.sent()
+    said = {
+        category: world.act(
+            c.post_message, world.navigator, referral_id, audience="own_side", category=category, message="Calm."
+        ).id
+        for category in ("attendance", "health")
+    }
+    for who, refusal in ((world.other_navigator, NotPermittedError), (world.case_manager, NotFoundError)):
+        with pytest.raises(refusal):
+            world.act(c.widen_message, who, said["attendance"])
+    with pytest.raises(InvalidInputError) as refused:
+        world.act(c.widen_message, world.navigator, said["health"])
+    assert refused.value.fields == {"category": ["not_covered"]}
+    world.act(c.widen_message, world.navigator, said["attendance"])
+    with looking(world.session):
+        (read,) = q.referral(world.session, world.case_manager, referral_id).thread
+    assert (read.words, read.audience, read.is_new) == ("Calm.", "both", True)
+    with pytest.raises(RuleBrokenError) as again:
+        world.act(c.widen_message, world.navigator, said["attendance"])
+    assert again.value.code == "message_shared"
+    world.act(c.strike_message, world.navigator, said["health"], because="No.")
+    with pytest.raises(RuleBrokenError) as struck:
+        world.act(c.widen_message, world.navigator, said["health"])
+    assert struck.value.code == "message_struck"
+
+
+def test_nothing_is_widened_after_sharing_ended(world: World) -> None:
+    referral_id = world.accepted()
+    words = {"audience": "own_side", "category": "needs", "message": "Careful."}
+    said = world.act(c.post_message, world.case_manager, referral_id, **words)
+    world.withdraw_consent()
+    with pytest.raises(InvalidInputError):
+        world.act(c.widen_message, world.case_manager, said.id)
+    with looking(world.session):
+        assert q.referral(world.session, world.navigator, referral_id).thread == []
+
+
 def test_an_own_sides_message_is_nobody_elses_to_know_of(world: World) -> None:
     referral_id = world.sent()
     words = {"audience": "own_side", "category": "needs", "message": "Careful."}

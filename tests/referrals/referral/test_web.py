@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from referrals.kernel.orm import uuid7
+from referrals.program.models import Program
 from referrals.referral import commands as c
 from referrals.referral.models import Referral
 from tests.factories.referral import FULL, World, planting, tomorrow
@@ -230,6 +231,30 @@ def test_what_was_sent_is_changed_by_the_page_and_by_json(world: World, browser:
     )
 
 
+def test_who_asks_the_same_elsewhere_is_told_before_sending_and_may_send_all_the_same(
+    world: World, browser: Open
+) -> None:
+    first = world.sent()
+    with planting(world.session):
+        offer = Program(
+            organization_id=world.cbo_id,
+            name="Second Door",
+            added_at=datetime(2026, 1, 5, tzinfo=UTC),
+            categories=["housing", "mentoring"],
+            capacity_code="capacity",
+        )
+        world.session.add(offer)
+    lee = browser("case_manager")
+    words = "The same service is asked for elsewhere"
+    same = world.draft(program_id=offer.id)
+    page = lee.page(f"/referrals/{same}/sending")
+    assert words in page
+    assert f'href="/referrals/{first}"' in page
+    other = world.draft(program_id=offer.id, service="mentoring")
+    assert words not in lee.page(f"/referrals/{other}/sending")
+    assert lee.post(f"/referrals/{same}/sending").status_code == 303
+
+
 def test_what_was_declined_is_tried_again_from_its_page(world: World, browser: Open) -> None:
     referral_id = world.sent()
     lee, ana = browser("case_manager"), browser("navigator")
@@ -267,6 +292,13 @@ def test_every_page_of_an_open_referral_opens(world: World, browser: Open) -> No
     )
     assert "Monday." in ana.page(f"/messages/{said.id}/striking")
     assert browser("stranger").get(f"/messages/{said.id}/striking").status_code == 404
+    own = world.act(
+        c.post_message, world.navigator, referral_id, audience="own_side", category="attendance", message="Calm."
+    )
+    assert f"/messages/{own.id}/widening" in ana.page(f"/referrals/{referral_id}")
+    assert "Calm." in ana.page(f"/messages/{own.id}/widening")
+    assert ana.post(f"/messages/{own.id}/widening").status_code == 303
+    assert "Calm." in lee.page(f"/referrals/{referral_id}")
 
 
 def test_a_loser_reads_who_answered_and_when_at_both_doors(world: World, browser: Open) -> None:
@@ -350,6 +382,24 @@ def test_nothing_personal_stands_in_a_url(world: World, browser: Open, who: str)
     links = [part.split('"')[0] for part in page.split('href="')[1:]]
     assert links
     assert not [link for link in links if "Maria" in link or "V48213" in link or "N%C3%BA%C3%B1ez" in link]
+
+
+def test_a_reported_error_waits_on_the_senders_supervisor_until_somebody_confirms_it(
+    world: World, browser: Open
+) -> None:
+    referral_id = world.sent()
+    words = "Referrals reported as entered in error"
+    pat = browser("agency_supervisor")
+    assert words not in pat.page("/home")
+    world.act(c.report_error, world.agency_supervisor, referral_id, reason="wrong_person")
+    assert words not in pat.page("/home"), "one's own report is another's to confirm"
+    world.act(c.report_error, world.navigator, referral_id, reason="wrong_person")
+    assert f"/referrals/{referral_id}/error" in pat.page("/home")
+    assert pat.read("/home").get_json()["errors_count"] == 1
+    for who in ("case_manager", "navigator", "cbo_supervisor", "stranger"):
+        assert words not in browser(who).page("/home")
+    world.act(c.confirm_error, world.agency_supervisor, referral_id)
+    assert words not in pat.page("/home")
 
 
 def test_old_capacity_is_confirmed_by_one_tap_from_home(world: World, browser: Open) -> None:
