@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from referrals.account import policy as p
 from referrals.account import queries as q
 from referrals.account.models import (
     USE_STEP,
+    AccountKeptError,
     AuditorAloneError,
     CodeRefusedError,
     FactorNotPendingError,
@@ -37,11 +38,12 @@ from referrals.account.models import (
     require_fitting,
 )
 from referrals.kernel import crypto
-from referrals.kernel.actor import Actor, Role, Side, Source, nobody
+from referrals.kernel.actor import Actor, Role, Side, Source, nobody, system
 from referrals.kernel.command import Work, command, execute
-from referrals.kernel.errors import InvalidInputError, RefusedError
-from referrals.kernel.record import clock, commit, start_writing
-from referrals.kernel.schema import Line, Nothing, Takes, code, codes, line, secret, text, yes_no
+from referrals.kernel.errors import InvalidInputError, RefusedError, RuleBrokenError
+from referrals.kernel.job import job_kind
+from referrals.kernel.record import clock, commit, day_of, start_writing
+from referrals.kernel.schema import Line, Nothing, Takes, code, codes, day, line, secret, text, yes_no
 from referrals.organization.models import Installation, Organization
 from referrals.organization.queries import installation as the_one
 from referrals.organization.queries import own as own_organization
@@ -675,10 +677,76 @@ def disable_user(work: Work, user: User, *, because: str) -> User:
     Raises:
         UserDisabledError: it is disabled.
     """
+    if work.actor.source.channel == "job" and user.reason_to_disable(work.now) is None:
+        raise AccountKeptError
     user.disable(at=work.now, by=work.actor.user_id, because=because)
     work.record(user, ["disabled_at", "disabled_by", "disabled_because"])
     _end_sign_ins(work, user.id, "disabled")
     return user
+
+
+@command(
+    records="account.user_enabled",
+    on=User,
+    makes=User,
+    takes=Nothing,
+    within=q.visible_to,
+    allow=[[p.administers_them], [p.operates]],
+    purpose="administration",
+)
+def enable_user(work: Work, user: User) -> User:
+    """Let a disabled account be used again: its one-time code stands in `shown_code`, shown once, good for a day.
+
+    Raises:
+        NotDisabledError, LastDayPassedError: the rule that says no.
+        FreshSignInNeededError: the administrator's second factor is more than ten minutes old.
+    """
+    _require_fresh(work)
+    user.organization.require_in_force()
+    user.enable(work.now)
+    work.record(
+        user,
+        [
+            *("disabled_at", "disabled_by", "disabled_because", "enabled_at"),
+            *("password_hash", "one_time_until", "one_time_used_at"),
+        ],
+    )
+    return user
+
+
+class SetLastDay(Takes):
+    """The last day on which the account opens; nothing: no end is known."""
+
+    ends_on = day(required=False)
+
+
+@command(
+    records="account.last_day_set",
+    on=User,
+    makes=User,
+    takes=SetLastDay,
+    within=q.visible_to,
+    allow=[[p.administers_them], [p.operates]],
+    purpose="administration",
+)
+def set_last_day(work: Work, user: User, *, ends_on: date | None) -> User:
+    """Say when an account ends: a contract's last day, a student's (S-804). From the next day on it opens nothing."""
+    _require_fresh(work)
+    if ends_on is not None and ends_on < day_of(work.now, user.organization.time_zone):
+        raise InvalidInputError({"ends_on": ["in_past"]})
+    user.ends_on = ends_on
+    work.record(user, ["ends_on"])
+    return user
+
+
+@job_kind("account.disable_due", every=3600)
+def disable_due(session: Session, _target: UUID | None, _behalf: UUID | None) -> None:
+    """Disable the accounts that nobody uses, and those past their last day (S-804)."""
+    for user_id, why in q.to_disable(session, clock(session)):
+        try:
+            execute(session, disable_user, actor=system(), target=user_id, data={"because": why})
+        except RuleBrokenError:
+            continue  # an administrator was faster, or the person has just signed in
 
 
 @command(

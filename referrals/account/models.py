@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,7 @@ from referrals.kernel import crypto
 from referrals.kernel.actor import Role, Side
 from referrals.kernel.errors import RefusedError, RuleBrokenError
 from referrals.kernel.orm import Base, Identified, personal, public, related, uuid7
+from referrals.kernel.record import day_of
 from referrals.organization.models import Organization
 
 #: Five wrong sign-ins within a quarter of an hour lock the account (S-101).
@@ -34,6 +35,11 @@ ATTEMPTS: Final = 5
 ATTEMPTS_WITHIN: Final = timedelta(minutes=15)
 #: A one-time code opens an account for a day (S-108).
 CODE_LASTS: Final = timedelta(hours=24)
+#: An account that nobody signed in to for so long is disabled (S-804; CJIS AC-2(3)).
+IDLE_AFTER: Final = timedelta(days=90)
+#: Why the service disables an account.
+BECAUSE_IDLE: Final = "Nobody signed in for 90 days"
+BECAUSE_ENDED: Final = "The last day of the account has passed"
 #: A sign-in counts as fresh for ten minutes (S-113).
 FRESH: Final = timedelta(minutes=10)
 #: How exactly the last use of a sign-in is kept.
@@ -102,6 +108,24 @@ class UserDisabledError(RuleBrokenError):
     """The account is disabled."""
 
     code = "user_disabled"
+
+
+class NotDisabledError(RuleBrokenError):
+    """The account is not disabled."""
+
+    code = "not_disabled"
+
+
+class LastDayPassedError(RuleBrokenError):
+    """The account's last day has passed: it takes another before anybody signs in."""
+
+    code = "last_day_passed"
+
+
+class AccountKeptError(RuleBrokenError):
+    """The account is in use and its last day has not passed, so the service leaves it alone."""
+
+    code = "account_kept"
 
 
 class NotLockedError(RuleBrokenError):
@@ -307,6 +331,11 @@ def _is_number(typed: str, start: int, end: int) -> bool:
 # --- users and roles -------------------------------------------------------------------------------------------------
 
 
+def is_past_last_day(ends_on: date | None, at: datetime, zone: str) -> bool:
+    """Whether the last day is over where the organization is."""
+    return ends_on is not None and day_of(at, zone) > ends_on
+
+
 class User(Identified):
     """One person's account. The name is never used again; the row stays when the person leaves."""
 
@@ -334,6 +363,10 @@ class User(Identified):
     disabled_at: Mapped[datetime | None] = public()
     disabled_by: Mapped[UUID | None] = public()
     disabled_because: Mapped[str | None] = personal(String(400))
+    #: When an administrator last let a disabled account be used again.
+    enabled_at: Mapped[datetime | None] = public()
+    #: The last day on which it opens, where its organization is; None: no end is known.
+    ends_on: Mapped[date | None] = public()
 
     organization: Mapped[Organization] = related("Organization")
     grants: Mapped[list[RoleGrant]] = related("RoleGrant", order_by="RoleGrant.granted_at")
@@ -364,6 +397,8 @@ class User(Identified):
     def may_sign_in(self, at: datetime) -> bool:
         """Whether the right password opens the account now."""
         if self.disabled_at is not None or self.locked_at is not None or self.organization.ended_at is not None:
+            return False
+        if is_past_last_day(self.ends_on, at, self.organization.time_zone):
             return False
         return self.one_time_until is None or (self.one_time_used_at is None and at < self.one_time_until)
 
@@ -398,6 +433,28 @@ class User(Identified):
         """End the account. Its row, its name and what it did stay."""
         self.require_enabled()
         self.disabled_at, self.disabled_by, self.disabled_because = at, by, because
+
+    def reason_to_disable(self, at: datetime) -> str | None:
+        """Return why the service ends it now (S-804); None where it does not. Needs `organization` loaded."""
+        if is_past_last_day(self.ends_on, at, self.organization.time_zone):
+            return BECAUSE_ENDED
+        used = max(one for one in (self.added_at, self.last_signed_in_at, self.enabled_at) if one is not None)
+        return BECAUSE_IDLE if at - used >= IDLE_AFTER else None
+
+    def enable(self, at: datetime) -> None:
+        """Let it be used again, by a new one-time code; its second factor stays. Needs `organization` loaded.
+
+        Raises:
+            NotDisabledError: it is in use.
+            LastDayPassedError: it would end at once.
+        """
+        if self.disabled_at is None:
+            raise NotDisabledError
+        if is_past_last_day(self.ends_on, at, self.organization.time_zone):
+            raise LastDayPassedError
+        self.disabled_at = self.disabled_by = self.disabled_because = None
+        self.enabled_at = at
+        self.begin_code(at)
 
     def require_enabled(self) -> None:
         """Refuse when the account is disabled."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Final, cast
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, and_, bindparam, exists, func, select
+from sqlalchemy import Select, Uuid, and_, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from referrals.account.models import (
     ATTEMPTS_WITHIN,
     ENROLL,
     FULL,
+    IDLE_AFTER,
     NEW_PASSWORD,
     RECOVERY_CODES,
     ROLES,
@@ -29,6 +30,7 @@ from referrals.account.models import (
     SignInUse,
     User,
     is_over,
+    is_past_last_day,
     step_of,
     token_hash,
 )
@@ -36,7 +38,7 @@ from referrals.kernel.actor import Actor, Role, Side, Source
 from referrals.kernel.errors import NotFoundError, NotPermittedError
 from referrals.kernel.look import declare_look, refuse
 from referrals.kernel.orm import names_by_id, written
-from referrals.kernel.record import clock
+from referrals.kernel.record import clock, day_of
 from referrals.organization.models import Organization
 
 __all__ = ["ENROLL", "FULL", "NEW_PASSWORD", "RECOVERY_CODES", "ROLES", "SECOND_FACTOR"]
@@ -128,6 +130,20 @@ def colleagues(organization_id: UUID, *roles: Role) -> Select[User]:
         in_force = RoleGrant.ended_at.is_(None) & RoleGrant.role.in_([role.value for role in roles])
         statement = statement.where(exists().where(RoleGrant.user_id == User.id, in_force))
     return statement.options(selectinload(User.grants)).order_by(User.display_name, User.id)
+
+
+def to_disable(session: Session, at: datetime) -> list[tuple[UUID, str]]:
+    """Return the accounts that the service disables now, each with the reason (S-804)."""
+    used = func.coalesce(User.last_signed_in_at, User.added_at)
+    # Generous: no place on earth is a day ahead of UTC. The account itself knows its zone, and whether it was enabled.
+    likely = or_(used <= at - IDLE_AFTER, User.ends_on <= day_of(at + timedelta(days=1), "UTC"))
+    rows = session.scalars(
+        select(User)
+        .where(User.disabled_at.is_(None), likely)
+        .options(selectinload(User.organization))
+        .order_by(User.id)
+    )
+    return [(one.id, why) for one in rows if (why := one.reason_to_disable(at)) is not None]
 
 
 def is_colleague(session: Session, organization_id: UUID, user_id: UUID, roles: Iterable[Role]) -> bool:
@@ -344,6 +360,7 @@ _HOLDING: Final = (
         User.display_name,
         User.one_time_until,
         User.disabled_at,
+        User.ends_on,
         Organization.name.label("organization"),
         Organization.side,
         Organization.time_zone,
@@ -368,8 +385,9 @@ _HOLDING: Final = (
 def holder(session: Session, token: str, source: Source) -> Holder | None:
     """Return who holds this token now, in one statement; None when it opens nothing (any more).
 
-    Over are sign-ins that ended, were left idle or are half a day old, and those of disabled users and organizations
-    that take part no more. Until a sign-in is complete nobody has a role through it (S-103).
+    Over are sign-ins that ended, were left idle or are half a day old, those of users who are disabled or past their
+    last day, and those of organizations that take part no more. Until a sign-in is complete nobody has a role through
+    it (S-103).
     """
     at, bounds = clock(session), limits(session)
     rows = session.execute(_HOLDING, {"token_hash": token_hash(token)}).all()
@@ -379,6 +397,8 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
     if is_over(held.ended_at, held.started_at, held.used_at, at, bounds):
         return None
     if held.disabled_at is not None or held.left_at is not None:
+        return None
+    if is_past_last_day(held.ends_on, at, held.time_zone):
         return None
     step = step_of(
         is_given=held.second_factor_at is not None,

@@ -325,6 +325,7 @@ class PersonShape(Shape):
     last_signed_in_at = fields.AwareDateTime()
     locked_at = fields.AwareDateTime()
     disabled_at = fields.AwareDateTime()
+    ends_on = fields.Date()
 
 
 class OneselfShape(PersonShape):
@@ -734,6 +735,19 @@ def json_reset_password(target: UUID) -> ResponseReturnValue:
     return _json(_with_code(run(c.reset_password, target, json_words())))
 
 
+@doors.pages.post("/organization/people/<uuid:target>/enabling", endpoint="enable_user")
+def take_enable_user(target: UUID) -> ResponseReturnValue:
+    """Let a disabled account be used again, and show its one-time code once."""
+    made = run(c.enable_user, target, _form(c.enable_user))
+    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=False)
+
+
+@doors.api.post("/organization/people/<uuid:target>/enabling", endpoint="enable_user")
+def json_enable_user(target: UUID) -> ResponseReturnValue:
+    """Let a disabled account be used again; the answer tells the one-time code, once."""
+    return _json(_with_code(run(c.enable_user, target, json_words())))
+
+
 def _with_code(made: Any) -> dict[str, Any]:
     code = made.shown_code
     told = NewCodeShape().told(q.user(db.session(), made.id))
@@ -742,6 +756,13 @@ def _with_code(made: Any) -> dict[str, Any]:
 
 _open("/organization/people", "add_user", "Add an account to one's organization.", c.add_user, NewCodeShape)
 _open("/organization/people/<uuid:target>/reset", "reset_password", "Start a reset.", c.reset_password, NewCodeShape)
+_open(
+    "/organization/people/<uuid:target>/enabling",
+    "enable_user",
+    "Let a disabled account be used again.",
+    c.enable_user,
+    NewCodeShape,
+)
 
 
 def _page_of(user_id: UUID) -> str:
@@ -785,6 +806,23 @@ doors.act(
     shape=PersonShape,
     show=_read_again,
     done="user_is_disabled",
+)
+
+
+def _last_day(target: UUID) -> Mapping[str, Any]:
+    around = _around(target)
+    return {**around, "values": {"ends_on": around["it"].ends_on or ""}}
+
+
+doors.act(
+    "/organization/people/<uuid:target>/last-day",
+    c.set_last_day,
+    page="account/last_day.html",
+    context=_last_day,
+    then=lambda user: _page_of(user.id),
+    shape=PersonShape,
+    show=_read_again,
+    done="last_day_set",
 )
 doors.act(
     "/organization/people/<uuid:target>/unlocking",
@@ -838,6 +876,10 @@ say(
         "present_password_refused": _l("This is not your present password."),
         "fresh_sign_in_needed": _l("Enter a code once more before you go on. This protects what you are about to do."),
         "sign_in_over": _l("This sign-in has already ended."),
+        "not_disabled": _l("This account is not disabled."),
+        "last_day_passed": _l("The account's last day has passed. Set another last day, or none, first."),
+        "account_kept": _l("This account is in use."),
+        "last_day_set": _l("Saved. The account opens nothing after its last day."),
         "user_disabled": _l("This account is disabled."),
         "not_locked": _l("This account is not locked."),
         "role_not_of_side": _l("This role does not exist on your organization's side."),

@@ -63,7 +63,7 @@ def test_a_draft_saves_itself_while_it_is_typed(visitor: Callable[..., Any]) -> 
     strengths = "What are they good at, what do they bring?"
     first, second = (Mouse(visitor().come_back("maria")) for _ in range(2))
     first.page.clock.install()
-    first.go_to("Participants")
+    first.visitor.go("/participants")
     first.follow("Marcus O'Brien", exact=True)
     first.follow("Refer", exact=True)
     first.choose("Which program?", "Homeward: supported housing")

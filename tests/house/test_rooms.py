@@ -59,7 +59,7 @@ UNAUDITED: Final = {
 LAST_WORDS: Final = frozenset(
     """
     accepted acknowledged added amended answered asked assigned audited cancelled changed closed completed confirmed
-    counted declined deleted disabled discarded disclosed disputed drafted ended enrolled given granted held
+    counted declined deleted disabled discarded disclosed disputed drafted enabled ended enrolled given granted held
     identified imported installed joined listed locked made moved named noted opened posted previewed proposed
     queried read recorded reencrypted refused released removed renewed reported requested reset resumed retired
     reviewed revoked saved searched seen sent set settled shown signed started struck suggested superseded

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Engine, select, text
@@ -756,6 +757,8 @@ def test_s202_s205_only_an_administrator_of_that_organization_manages_people_and
         (commands.disable_user, {"because": "left"}),
         (commands.unlock_user, {}),
         (commands.reset_password, {}),
+        (commands.enable_user, {}),
+        (commands.set_last_day, {}),
     ]
     for what, words in acts:
         with pytest.raises(NotFoundError):
@@ -816,6 +819,100 @@ def test_roles_by_the_rules_of_side_and_of_the_auditor(house: Session, agency: U
     run(house, commands.disable_user, system("cli"), casey.id, because="left")
     with pytest.raises(models.UserDisabledError):
         run(house, commands.grant_role, system("cli"), casey.id, role="supervisor")
+
+
+# --- leaving (S-804) --------------------------------------------------------------------------------------------------
+
+
+def disabled_because(house: Session, user_id: UUID) -> str | None:
+    house.rollback()
+    house.expunge_all()
+    return queries.user(house, user_id).disabled_because
+
+
+@pytest.mark.usefixtures("engine")
+def test_s804_an_account_that_nobody_uses_for_90_days_is_disabled_and_not_sooner(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    casey, nobody_yet = people.a_member(house, agency, Role.CASE_MANAGER), people.a_user(house, agency, Role.SUPERVISOR)
+    accounts = (casey.user_id, nobody_yet.id)
+    now.pass_by(days=89, hours=23)
+    commands.disable_due(house, None, None)
+    assert [disabled_because(house, one) for one in accounts] == [None, None]
+    now.pass_by(hours=2)
+    commands.disable_due(house, None, None)
+    assert [disabled_because(house, one) for one in accounts] == [models.BECAUSE_IDLE] * 2
+    assert not opens(house, casey.token)
+    refuse_sign_in(house, casey.sign_in_name, casey.password)
+    commands.disable_due(house, None, None)
+
+
+@pytest.mark.usefixtures("engine")
+def test_s804_an_account_opens_on_its_last_day_and_not_on_the_next_even_before_the_worker_came(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    there = now().astimezone(ZoneInfo("America/Los_Angeles"))
+    today = there.date()
+    now.pass_by(seconds=(there.replace(hour=23, minute=58, second=0) - there).total_seconds())
+    casey, ada = people.a_member(house, agency, Role.CASE_MANAGER), people.a_member(house, agency, Role.ADMINISTRATOR)
+    with pytest.raises(InvalidInputError) as refusal:
+        run(
+            house,
+            commands.set_last_day,
+            ada.actor(house),
+            casey.user_id,
+            ends_on=(today - timedelta(days=1)).isoformat(),
+        )
+    assert refusal.value.fields == {"ends_on": ["in_past"]}
+    run(house, commands.set_last_day, ada.actor(house), casey.user_id, ends_on=today.isoformat())
+    assert opens(house, casey.token)
+    commands.disable_due(house, None, None)
+    assert disabled_because(house, casey.user_id) is None
+    now.pass_by(minutes=3)
+    assert opens(house, ada.token)
+    assert not opens(house, casey.token)
+    refuse_sign_in(house, casey.sign_in_name, casey.password)
+    commands.disable_due(house, None, None)
+    assert disabled_because(house, casey.user_id) == models.BECAUSE_ENDED
+
+
+def test_s804_whoever_comes_back_gets_a_code_and_is_not_disabled_again_at_once(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    now.pass_by(days=91)
+    commands.disable_due(house, None, None)
+    back = run(house, commands.enable_user, system("cli"), casey.user_id)
+    assert back.shown_code
+    commands.disable_due(house, None, None)
+    assert disabled_because(house, casey.user_id) is None
+    assert people.try_sign_in(house, casey.sign_in_name, back.shown_code).token
+    with pytest.raises(models.NotDisabledError):
+        run(house, commands.enable_user, system("cli"), casey.user_id)
+
+
+def test_s804_nobody_comes_back_after_their_last_day(house: Session, agency: UUID, now: Moment) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    run(
+        house,
+        commands.set_last_day,
+        system("cli"),
+        casey.user_id,
+        ends_on=(now() + timedelta(days=2)).date().isoformat(),
+    )
+    now.pass_by(days=5)
+    commands.disable_due(house, None, None)
+    with pytest.raises(models.LastDayPassedError):
+        run(house, commands.enable_user, system("cli"), casey.user_id)
+    run(house, commands.set_last_day, system("cli"), casey.user_id)
+    assert run(house, commands.enable_user, system("cli"), casey.user_id).shown_code
+
+
+def test_s804_the_worker_disables_nobody_who_has_just_come_in(house: Session, agency: UUID) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    with pytest.raises(models.AccountKeptError):
+        run(house, commands.disable_user, system(), casey.user_id, because=models.BECAUSE_IDLE)
+    assert opens(house, casey.token)
 
 
 def test_nobody_of_an_organization_that_ended_signs_in_or_stays_in(house: Session, agency: UUID) -> None:

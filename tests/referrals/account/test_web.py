@@ -565,6 +565,13 @@ def test_an_administrator_gives_and_takes_roles_unlocks_resets_and_disables(
     assert "Left the office" in browser.get(at).text
     with pytest.raises(commands.SignInRefusedError):
         people.try_sign_in(house, casey.sign_in_name, one_time[1])
+    last = {"ends_on-year": "2199", "ends_on-month": "1", "ends_on-day": "31"}
+    assert browser.post(f"{at}/last-day", **last).location == at
+    assert "January 31, 2199" in browser.get(at).text
+    assert browser.post(f"{at}/last-day", **last | {"ends_on-year": "1999"}).status_code == 422
+    back = re.search(r"<code class=\"tg-code\">([0-9A-Z-]{19})</code>", browser.post(f"{at}/enabling", page=at).text)
+    assert back is not None
+    assert people.try_sign_in(house, casey.sign_in_name, back[1]).token
 
 
 def test_s202_others_do_not_see_the_people_of_an_organization(
