@@ -162,6 +162,18 @@ def unlock(sign_in_name: str) -> None:
     click.echo(f"{sign_in_name} is unlocked.")
 
 
+@main.command("enable")
+@click.argument("sign_in_name")
+def enable(sign_in_name: str) -> None:
+    """Let a disabled account be used again (when no administrator can: they left, or nobody signed in for 90 days)."""
+    with opened() as (_, _engine, session):
+        person = account_queries.by_name(session, sign_in_name)
+        if person is None:
+            raise click.ClickException(f"There is no account named {sign_in_name}.")
+        code = execute(session, accounts.enable_user, actor=system("cli"), target=person.id, data={}).shown_code
+    click.echo(f"One-time code for {sign_in_name} (24 hours, shown once): {code}")
+
+
 @main.command("worker")
 @click.option("--once", is_flag=True, help="Run what is due, then end.")
 def worker(once: bool) -> None:  # click hands flags over by name

@@ -148,7 +148,23 @@ def test_the_worker_runs_what_is_due_and_ends(installed: Run) -> None:
     assert installed("worker", "--once").exit_code == 0
 
 
-def test_unlocking_nobody_says_so(installed: Run) -> None:
-    told = installed("unlock", "nobody")
+@pytest.mark.parametrize("command", ["unlock", "enable"])
+def test_unlocking_or_enabling_nobody_says_so(installed: Run, command: str) -> None:
+    told = installed(command, "nobody")
     assert told.exit_code != 0
     assert "no account named nobody" in told.output
+
+
+def test_an_operator_lets_the_last_administrator_back_in(installed: Run, place: dict[str, str]) -> None:
+    assert installed("setup", "--agency", "Test County", "--name", "Ann Admin", "--sign-in-name", "ann").exit_code == 0
+    in_use = installed("enable", "ann")
+    assert in_use.exit_code != 0
+    assert "not_disabled" in in_use.output
+    with engine_of(place).begin() as connection:
+        connection.execute(
+            text("UPDATE user SET disabled_at = '2026-01-01 00:00:00.000000', disabled_because = 'idle'")
+        )
+    told = installed("enable", "ann")
+    assert told.exit_code == 0
+    assert re.search(r"shown once\): (\S+)", told.output) is not None
+    assert installed("enable", "ann").exit_code != 0
