@@ -1018,6 +1018,7 @@ def similar_open(session: Session, actor: Actor, view: View) -> list[Card]:
         Referral.source_id == actor.organization,
         Referral.open_for.is_not(None),
         Referral.service == view.it.service,
+        Referral.program_id != view.it.program_id,  # a second one to the same program is refused, with a link
     )
     return _read(session, actor, asked.order_by(Referral.id).limit(5))
 

@@ -250,6 +250,7 @@ def test_who_asks_the_same_elsewhere_is_told_before_sending_and_may_send_all_the
     page = lee.page(f"/referrals/{same}/sending")
     assert words in page
     assert f'href="/referrals/{first}"' in page
+    assert words not in lee.page(f"/referrals/{world.draft()}/sending"), "a second one to the same program is refused"
     other = world.draft(program_id=offer.id, service="mentoring")
     assert words not in lee.page(f"/referrals/{other}/sending")
     assert lee.post(f"/referrals/{same}/sending").status_code == 303
