@@ -821,7 +821,11 @@ class Referral(Identified):
     __participant__ = "participant_id"
     __recorder__ = "source_id"
     __recorders__ = {"answer": "recipient_id"}  # noqa: RUF012  # the house's contract
-    __shows__ = {"goal_count": "needs", "answer": "attendance", "kept_until": None}  # noqa: RUF012  # the house's
+    __shows__ = {  # noqa: RUF012  # the house's contract
+        "goal_count": "needs",
+        "answer": "attendance",
+        "kept_until": None,
+    }
     __table_args__ = (
         Index(None, "source_id", "done_at", "id"),
         Index(None, "recipient_id", "done_at", "id"),
