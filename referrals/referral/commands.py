@@ -759,10 +759,14 @@ def confirm_error(work: Work, referral: Referral) -> Referral:
     facts = _check_state(work, referral, VERBS["confirm_error"])
     if not referral.was_reported_by_another(work.actor.me):
         raise ErrorNotReportedError
-    of_others = select(ErrorReport.reason).where(
-        ErrorReport.referral_id == referral.id, ErrorReport.by != work.actor.me
+    # The step goes under the sender's own category, so it repeats no reason that the program gave: that one stays with
+    # its report, which crosses only where answers do.
+    of_own_side = select(ErrorReport.reason).where(
+        ErrorReport.referral_id == referral.id,
+        ErrorReport.by != work.actor.me,
+        ErrorReport.side == str(Party.SOURCE),
     )
-    reason = work.session.scalars(of_others.order_by(ErrorReport.at.desc()).limit(1)).one()
+    reason = work.session.scalars(of_own_side.order_by(ErrorReport.at.desc()).limit(1)).first()
     return _step(work, referral, VERBS["confirm_error"], reason=reason, facts=facts)
 
 

@@ -774,7 +774,7 @@ def test_an_error_takes_two_people(world: World) -> None:
     assert state(world, referral_id) == "sent"
     world.act(c.confirm_error, world.agency_supervisor, referral_id)
     row = world.row(referral_id)
-    assert (row.recorded, row.steps[-1].reason, row.loop_owed_by) == (State.ENTERED_IN_ERROR, "wrong_person", None)
+    assert (row.recorded, row.steps[-1].reason, row.loop_owed_by) == (State.ENTERED_IN_ERROR, None, None)
     assert row.done_at == row.steps[-1].at
     assert row.open_for is None
 
@@ -794,6 +794,18 @@ def test_what_has_ended_and_was_acknowledged_can_still_have_been_an_error(world:
     world.act(c.report_error, world.case_manager, referral_id, reason="entered_twice")
     world.act(c.confirm_error, world.agency_supervisor, referral_id)
     assert state(world, referral_id) == "entered_in_error"
+    assert world.row(referral_id).steps[-1].reason == "entered_twice"
+
+
+def test_confirming_an_error_does_not_tell_the_sender_a_reason_that_was_not_shared(world: World) -> None:
+    referral_id = world.accepted()
+    world.act(c.report_error, world.navigator, referral_id, reason="wrong_person")
+    world.withdraw_consent(world.return_consent_id)
+    world.act(c.confirm_error, world.agency_supervisor, referral_id)
+    with looking(world.session):
+        view = q.referral(world.session, world.agency_supervisor, referral_id)
+    assert [one.what for one in view.timeline if one.what in {"report_error", "confirm_error"}] == ["confirm_error"]
+    assert "wrong_person" not in {one.why for one in view.timeline}
 
 
 def test_a_discarded_draft_is_no_error_to_report(world: World) -> None:
