@@ -13,13 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Date,
     DateTime,
     Dialect,
     Engine,
@@ -163,9 +164,9 @@ class Gathered(TypeDecorator[frozenset[Any]]):
 def gathered(column: InstrumentedAttribute[Any], *conditions: ColumnElement[bool]) -> ColumnElement[frozenset[Any]]:
     """Return the ids or codes in a column of the rows that meet the conditions, as one value beside what is selected.
 
-    Codes hold no space.
+    Days can be gathered, too. Codes hold no space.
     """
-    made = UUID if isinstance(column.type, Uuid) else str
+    made = UUID if isinstance(column.type, Uuid) else date.fromisoformat if isinstance(column.type, Date) else str
     together = func.aggregate_strings(cast(column, Text), " ")
     return type_coerce(select(together).where(*conditions).scalar_subquery(), Gathered(made))
 

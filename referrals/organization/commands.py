@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from marshmallow import ValidationError, fields, validate
 
 from referrals.kernel.actor import Side
 from referrals.kernel.command import Work, command
-from referrals.kernel.schema import Line, Nothing, Takes, code, line, text, whole, yes_no
+from referrals.kernel.errors import InvalidInputError
+from referrals.kernel.record import day_of
+from referrals.kernel.schema import Line, Nothing, Takes, code, day, line, text, whole, yes_no
 from referrals.organization import policy as p
 from referrals.organization import queries as q
 from referrals.organization.models import (
@@ -20,11 +23,13 @@ from referrals.organization.models import (
     PART2,
     SECURITY,
     ZONES,
+    ClosingDay,
     Facility,
     Installation,
     Location,
     Organization,
     Room,
+    is_working_day,
 )
 
 
@@ -453,6 +458,76 @@ def end_room(work: Work, room: Room) -> Room:
     room.end(at=work.now)
     work.record(room, ["ended_at"])
     return room
+
+
+#: How far ahead a closing day may lie, and how many may: a calendar, not a way of never having to answer.
+FARTHEST: Final = timedelta(days=366)
+MOST_CLOSING_DAYS: Final = 30
+
+
+class AddClosingDay(Takes):
+    """A working day on which nobody is there to answer, and why."""
+
+    closed_on = day()
+    because = line(200)
+
+
+@command(
+    records="organization.closing_day_added",
+    on=Organization,
+    takes=AddClosingDay,
+    within=q.own,
+    allow=[[p.administers_it]],
+    makes=ClosingDay,
+    purpose="administration",
+)
+def add_closing_day(work: Work, organization: Organization, *, closed_on: date, because: str) -> ClosingDay:
+    """Say that an organization is closed on a working day: from tomorrow on, so that no deadline moves on its last day.
+
+    Raises:
+        InvalidInputError: the day is not ahead, too far ahead, no working day, announced before, or one too many.
+    """
+    organization.require_in_force()
+    today = day_of(work.now, organization.time_zone)
+    ahead = {one.closed_on for one in q.closing_days(work.session, organization.id, today)}
+    if closed_on <= today:
+        fault = "not_ahead"
+    elif closed_on > today + FARTHEST:
+        fault = "too_far_ahead"
+    elif not is_working_day(closed_on):
+        fault = "no_working_day"
+    elif closed_on in ahead:
+        fault = "announced_before"
+    elif len(ahead) >= MOST_CLOSING_DAYS:
+        fault = "too_many_closing_days"
+    else:
+        closing = ClosingDay(
+            organization_id=organization.id,
+            closed_on=closed_on,
+            because=because,
+            added_at=work.now,
+            added_by=work.actor.user_id,
+        )
+        work.add(closing)
+        return closing
+    raise InvalidInputError({"closed_on": [fault]})
+
+
+@command(
+    records="organization.closing_day_withdrawn",
+    on=ClosingDay,
+    takes=Nothing,
+    within=q.own_closing_days,
+    allow=[[p.administers_it]],
+    makes=ClosingDay,
+    purpose="administration",
+)
+def withdraw_closing_day(work: Work, closing: ClosingDay) -> ClosingDay:
+    """Be open on a day after all, as long as it lies ahead."""
+    today = day_of(work.now, closing.organization.time_zone)
+    closing.withdraw(today=today, at=work.now, by=work.actor.me)
+    work.record(closing, ["withdrawn_at", "withdrawn_by"])
+    return closing
 
 
 class LocationWords(AddressWords):

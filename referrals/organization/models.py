@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Any, Final
@@ -77,17 +78,29 @@ def _nth(year: int, month: int, weekday: int, number: int) -> date:
     return first + timedelta(days=(weekday - first.weekday()) % 7 + 7 * (number - 1))
 
 
-def is_working_day(day: date) -> bool:
-    """Whether offices are open: Monday to Friday, but for public holidays."""
-    return day.weekday() < _SATURDAY and day not in holidays(day.year)
+def is_working_day(day: date, closed: AbstractSet[date] = frozenset()) -> bool:
+    """Whether an office is open: Monday to Friday, but for public holidays and its own closing days."""
+    return day.weekday() < _SATURDAY and day not in holidays(day.year) and day not in closed
 
 
-def working_day_after(day: date, number: int) -> date:
+def working_day_after(day: date, number: int, closed: AbstractSet[date] = frozenset()) -> date:
     """Return the so-manieth working day after a day; a day itself is its own number 0."""
     while number > 0:
         day += timedelta(days=1)
-        number -= is_working_day(day)
+        number -= is_working_day(day, closed)
     return day
+
+
+class ClosingDayPassedError(RuleBrokenError):
+    """The day has come: what was promised for it was counted with it, so it stays."""
+
+    code = "closing_day_passed"
+
+
+class ClosingDayWithdrawnError(RuleBrokenError):
+    """The organization is open on that day already."""
+
+    code = "closing_day_withdrawn"
 
 
 class OrganizationEndedError(RuleBrokenError):
@@ -296,6 +309,35 @@ class Room(Identified):
         if self.ended_at is not None:
             raise PlaceEndedError
         self.ended_at = at
+
+
+class ClosingDay(Identified):
+    """A working day on which an organization answers nobody. Announced ahead, so that both sides count alike (R10)."""
+
+    __tablename__ = "closing_day"
+
+    organization_id: Mapped[UUID] = public(ForeignKey("organization.id"), index=True)
+    closed_on: Mapped[date] = public()
+    because: Mapped[str] = personal()
+    added_at: Mapped[datetime] = public()
+    added_by: Mapped[UUID | None] = public()
+    withdrawn_at: Mapped[datetime | None] = public()
+    withdrawn_by: Mapped[UUID | None] = public()
+
+    organization: Mapped[Organization] = related("Organization")
+
+    def withdraw(self, *, today: date, at: datetime, by: UUID) -> None:
+        """Be open on that day after all.
+
+        Raises:
+            ClosingDayWithdrawnError: it was withdrawn before.
+            ClosingDayPassedError: it is not ahead any more, `today` being the day at the organization.
+        """
+        if self.withdrawn_at is not None:
+            raise ClosingDayWithdrawnError
+        if self.closed_on <= today:
+            raise ClosingDayPassedError
+        self.withdrawn_at, self.withdrawn_by = at, by
 
 
 class Location(Identified):

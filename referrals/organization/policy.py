@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from referrals.kernel.actor import Actor, Role
-from referrals.organization.models import Facility, Installation, Location, Organization, Room
+from referrals.organization.models import ClosingDay, Facility, Installation, Location, Organization, Room
 
-Place = Organization | Facility | Room | Location
+Place = Organization | Facility | Room | Location | ClosingDay
 
 
 def operates(actor: Actor, _thing: Installation | Place) -> bool:

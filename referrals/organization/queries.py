@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from uuid import UUID
 
-from sqlalchemy import Select, false, or_, select, true
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import ColumnElement, Select, false, or_, select, true
+from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
 
 from referrals.kernel.actor import Actor, Role, Side
 from referrals.kernel.errors import NotFoundError
-from referrals.kernel.orm import names_by_id
+from referrals.kernel.orm import gathered, names_by_id
 from referrals.organization.models import (
     AGES,
     GENDERS,
@@ -18,6 +19,7 @@ from referrals.organization.models import (
     PART2,
     SECURITY,
     ZONES,
+    ClosingDay,
     Facility,
     Installation,
     Location,
@@ -69,6 +71,12 @@ def own_rooms(actor: Actor) -> Select[Room]:
     """Select the rooms in the facilities of the actor's own organization."""
     held = select(Facility.id).where(Facility.organization_id == actor.organization_id, Facility.id == Room.facility_id)
     return select(Room).where(held.exists()).options(selectinload(Room.facility))
+
+
+def own_closing_days(actor: Actor) -> Select[ClosingDay]:
+    """Select the closing days of the actor's own organization."""
+    announced = select(ClosingDay).where(ClosingDay.organization_id == actor.organization_id)
+    return announced.options(selectinload(ClosingDay.organization))
 
 
 def own_locations(actor: Actor) -> Select[Location]:
@@ -174,6 +182,21 @@ def rooms(session: Session, facility_id: UUID) -> Sequence[Room]:
     """Return the rooms in use of a facility, by name."""
     statement = select(Room).where(Room.facility_id == facility_id, Room.ended_at.is_(None))
     return session.scalars(statement.order_by(Room.name, Room.id)).all()
+
+
+def closing_days(session: Session, organization_id: UUID, since: date) -> Sequence[ClosingDay]:
+    """Return the days from `since` on, in order, on which an organization said that it is closed."""
+    statement = select(ClosingDay).where(
+        ClosingDay.organization_id == organization_id, ClosingDay.withdrawn_at.is_(None), ClosingDay.closed_on >= since
+    )
+    return session.scalars(statement.order_by(ClosingDay.closed_on, ClosingDay.id)).all()
+
+
+def closed_days(organization_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]) -> ColumnElement[frozenset[date]]:
+    """Give the closing days of an organization beside what is selected, those that were and those to come."""
+    return gathered(
+        ClosingDay.closed_on, ClosingDay.organization_id == organization_id, ClosingDay.withdrawn_at.is_(None)
+    )
 
 
 def locations(organization_id: UUID) -> Select[Location]:

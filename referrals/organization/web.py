@@ -13,6 +13,7 @@ from referrals.kernel.command import Command
 from referrals.kernel.door import Doors, Shape, asking
 from referrals.kernel.errors import NotFoundError, NotPermittedError
 from referrals.kernel.look import refuse
+from referrals.kernel.record import clock, day_of
 from referrals.kernel.schema import Takes, code, uid
 from referrals.kernel.web import current_actor, place, say, sentence
 from referrals.organization import commands as c
@@ -99,6 +100,17 @@ class LocationShape(Shape):
     access = fields.String()
     source = fields.String()
     ended_at = fields.AwareDateTime()
+
+
+class ClosingDayShape(Shape):
+    """A working day on which an organization is closed."""
+
+    id = fields.UUID()
+    organization_id = fields.UUID()
+    closed_on = fields.Date()
+    because = fields.String()
+    added_at = fields.AwareDateTime()
+    withdrawn_at = fields.AwareDateTime()
 
 
 class After(Takes):
@@ -333,6 +345,49 @@ def _ending(what: Command[Any, Any], target: UUID, kind: str, back: str) -> dict
     return {"it": thing, "kind": kind, "back": f"{back}{there}"}
 
 
+# --- closing days -----------------------------------------------------------------------------------------------------
+
+
+@doors.get(
+    "/organizations/<uuid:target>/closing-days",
+    page="organization/closing_days.html",
+    shape=ClosingDayShape,
+    many=True,
+)
+def closing_days(target: UUID) -> Mapping[str, Any]:
+    """The days ahead on which one organization is closed."""
+    session, _actor = asking()
+    owner = q.organization(session, target)
+    today = day_of(clock(session), owner.time_zone)
+    return {
+        "rows": q.closing_days(session, owner.id, today),
+        "next": None,
+        "owner": owner,
+        "may_change": may(c.add_closing_day, owner) and owner.ended_at is None,
+        "today": today,
+    }
+
+
+doors.act(
+    "/organizations/<uuid:target>/closing-days/new",
+    c.add_closing_day,
+    page="organization/closing_day_form.html",
+    context=lambda target: {"owner": one_of(c.add_closing_day, target)},
+    then=lambda row: f"/organizations/{row.organization_id}/closing-days",
+    shape=ClosingDayShape,
+    done="closing_day_added",
+    api_rule="/organizations/<uuid:target>/closing-days",
+)
+doors.act(
+    "/closing-days/<uuid:target>/withdrawal",
+    c.withdraw_closing_day,
+    page="organization/closing_day_withdraw.html",
+    context=lambda target: {"it": one_of(c.withdraw_closing_day, target)},
+    then=lambda row: f"/organizations/{row.organization_id}/closing-days",
+    shape=ClosingDayShape,
+    done="closing_day_withdrawn_now",
+)
+
 # --- locations -------------------------------------------------------------------------------------------------------
 
 
@@ -402,6 +457,15 @@ say(
         "location_added": _l("The location was added."),
         "location_changed": _l("The location was changed."),
         "place_ended_now": _l("It is no longer in use. What happened there keeps its name."),
+        "closing_day_added": _l("The closing day is on record. Nobody's deadline ends on it."),
+        "closing_day_withdrawn_now": _l("You are open on that day."),
+        "closing_day_withdrawn": _l("This closing day was withdrawn already."),
+        "closing_day_passed": _l("This day has come, so it stays: deadlines were counted with it."),
+        "not_ahead": _l("Choose a day from tomorrow on: no deadline moves on the day it ends."),
+        "too_far_ahead": _l("Choose a day within the next year."),
+        "no_working_day": _l("That is a weekend or a public holiday: you are closed then anyway."),
+        "announced_before": _l("You have announced that day already."),
+        "too_many_closing_days": _l("You have announced 30 days, the most there can be. Withdraw one first."),
         "already_installed": _l("This service already has its first agency. Add further organizations instead."),
         "wrong_side": _l("Agencies have facilities; community organizations have locations."),
         "organization_ended": _l("This organization no longer takes part."),

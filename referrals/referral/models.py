@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -481,61 +482,77 @@ def allowed(days: int | None, *, urgent: bool) -> Allowed:
 
 
 def deadlines(
-    steps: Sequence[Moved], releases: Sequence[ReleaseTold], *, urgent: bool, zone: ZoneInfo
+    steps: Sequence[Moved],
+    releases: Sequence[ReleaseTold],
+    *,
+    urgent: bool,
+    zone: ZoneInfo,
+    closed: AbstractSet[date] = frozenset(),
 ) -> Deadlines | None:
     """Return the deadlines that run now (R10, R11); None where nobody's answer is waited for.
 
-    `releases` are what the recipient may know of the release, oldest first; `zone` is the recipient's. Each deadline
-    ends at 17:00 there, on a working day.
+    `releases` are what the recipient may know of the release, oldest first; `zone` and the days on which it is `closed`
+    are the recipient's. Each deadline ends at 17:00 there, on a working day.
     """
     if not steps or steps[-1].to_state not in UNANSWERED:
         return None
     told = sorted(releases, key=lambda one: one.at)
     if steps[-1].to_state == State.INFO_REQUESTED:
-        return _to_reply(day_of(steps[-1].at, zone), told, zone)
+        return _to_reply(day_of(steps[-1].at, zone), told, zone, closed)
     sent = next(step.at for step in steps if step.to_state == State.SENT)
-    stopped = _stopped(steps, zone)
+    stopped = _stopped(steps, zone, closed)
 
     def until(what: str) -> datetime:
-        return _closing(working_day_after(_last_day(sent, told, what, urgent=urgent, zone=zone), stopped), zone)
+        last = _last_day(sent, told, what, urgent=urgent, zone=zone, closed=closed)
+        return _closing(working_day_after(last, stopped, closed), zone)
 
     first = until("acknowledge") if steps[-1].to_state == State.SENT else None
     return Deadlines(first, until("answer"), until("expires"))
 
 
-def _to_reply(asked_on: date, told: Sequence[ReleaseTold], zone: ZoneInfo) -> Deadlines:
+def _to_reply(asked_on: date, told: Sequence[ReleaseTold], zone: ZoneInfo, closed: AbstractSet[date]) -> Deadlines:
     days = _days(told[-1].on if told else None, asked_on)
     soon = days is not None and _LATELY <= days <= LADDER[0][0]
-    answer, expires = (_closing(working_day_after(asked_on, n), zone) for n in (_TO_REPLY_SOON if soon else _TO_REPLY))
+    answer, expires = (
+        _closing(working_day_after(asked_on, n, closed), zone) for n in (_TO_REPLY_SOON if soon else _TO_REPLY)
+    )
     return Deadlines(None, answer, expires)
 
 
-def _last_day(sent: datetime, told: Sequence[ReleaseTold], what: str, *, urgent: bool, zone: ZoneInfo) -> date:
+def _last_day(
+    sent: datetime,
+    told: Sequence[ReleaseTold],
+    what: str,
+    *,
+    urgent: bool,
+    zone: ZoneInfo,
+    closed: AbstractSet[date],
+) -> date:
     """Return the day a deadline falls on, told by told: an earlier release shortens it, but leaves a working day."""
     sent_on = day_of(sent, zone)
     before = [one.on for one in told if one.at <= sent]
 
     def by(release: date | None) -> date:
-        return working_day_after(sent_on, getattr(allowed(_days(release, sent_on), urgent=urgent), what))
+        return working_day_after(sent_on, getattr(allowed(_days(release, sent_on), urgent=urgent), what), closed)
 
     last = by(before[-1] if before else None)
     for one in told[len(before) :]:
         wanted = by(one.on)
-        one_day_left = working_day_after(day_of(one.at, zone), 1)
+        one_day_left = working_day_after(day_of(one.at, zone), 1, closed)
         last = wanted if wanted >= last else min(last, max(wanted, one_day_left))
     return last
 
 
-def _stopped(steps: Sequence[Moved], zone: ZoneInfo) -> int:
+def _stopped(steps: Sequence[Moved], zone: ZoneInfo, closed: AbstractSet[date]) -> int:
     """Return how many working days ended while questions were out (R11)."""
     asked = [(one.at, then.at) for one, then in pairwise(steps) if one.to_state == State.INFO_REQUESTED]
-    return sum(_ended_between(since, until, zone) for since, until in asked[:_FREE_QUESTIONS])
+    return sum(_ended_between(since, until, zone, closed) for since, until in asked[:_FREE_QUESTIONS])
 
 
-def _ended_between(since: datetime, until: datetime, zone: ZoneInfo) -> int:
+def _ended_between(since: datetime, until: datetime, zone: ZoneInfo, closed: AbstractSet[date]) -> int:
     first, last = day_of(since, zone), day_of(until, zone)
     days = (first + timedelta(days=n) for n in range((last - first).days + 1))
-    return sum(is_working_day(day) and since < _closing(day, zone) <= until for day in days)
+    return sum(is_working_day(day, closed) and since < _closing(day, zone) <= until for day in days)
 
 
 def _closing(day: date, zone: ZoneInfo) -> datetime:

@@ -61,6 +61,7 @@ from referrals.kernel.look import (
 )
 from referrals.kernel.orm import CATEGORIES, Instant, gathered, unindexed, written
 from referrals.kernel.record import clock, day_of
+from referrals.organization import queries as organizations
 from referrals.organization.models import ZONES, Organization
 from referrals.partnership import queries as partnerships
 from referrals.partnership.models import Agreement, active_at
@@ -489,24 +490,26 @@ def deadlines_of(session: Session, row: Referral, covered: Coverage) -> Deadline
         return None
     asked = {"participant": row.participant_id, "recipient": row.recipient_id}
     found = session.execute(_told_of_release(), asked).all()
-    releases = [ReleaseTold(at, released or expected) for _zone, at, released, expected in found if at is not None]
+    zone, closed = found[0][:2]
+    releases = [ReleaseTold(at, released or expected) for _zone, _closed, at, released, expected in found if at]
     return deadlines(
         row.steps,
         releases if "release" in covered.there else [],
         urgent=row.urgency == "urgent",
-        zone=ZoneInfo(found[0][0]),
+        zone=ZoneInfo(zone),
+        closed=closed,
     )
 
 
 @cache
-def _told_of_release() -> Select[str, datetime | None, date | None, date | None]:
-    """Select the recipient's zone, and with it what the agency said about a release, oldest first."""
+def _told_of_release() -> Select[str, frozenset[date], datetime | None, date | None, date | None]:
+    """Select the recipient's zone and closing days, and with them what was said about a release, oldest first."""
     said = and_(
         ReleaseDate.participant_id == bindparam("participant", type_=Uuid()), ReleaseDate.source.in_(AUTHORITATIVE)
     )
     when = (ReleaseDate.recorded_at, ReleaseDate.released_on, ReleaseDate.expected_on)
     return (
-        select(Organization.time_zone, *when)
+        select(Organization.time_zone, organizations.closed_days(Organization.id), *when)
         .outerjoin(ReleaseDate, said)
         .where(Organization.id == bindparam("recipient", type_=Uuid()))
         .order_by(ReleaseDate.recorded_at, ReleaseDate.id)

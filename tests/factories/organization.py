@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from referrals.kernel.actor import Actor, Role, Side, system
 from referrals.kernel.command import execute
 from referrals.kernel.orm import uuid7
 from referrals.organization import commands, queries
-from referrals.organization.models import Facility, Location, Organization, Room
+from referrals.organization.models import ClosingDay, Facility, Location, Organization, Room, working_day_after
 
 CALIFORNIA = "America/Los_Angeles"
 
@@ -88,6 +89,22 @@ def a_room(session: Session, agency: Organization, facility: Facility, name: str
         actor=someone(agency, Role.ADMINISTRATOR),
         target=facility.id,
         data={"name": name, "seats": 4},
+    )
+
+
+def a_working_day(ahead: int) -> str:
+    """Return the working day that lies about so many days ahead of today, as it is typed."""
+    return working_day_after(datetime.now(UTC).date() + timedelta(days=ahead), 1).isoformat()
+
+
+def a_closing_day(session: Session, organization: Organization) -> ClosingDay:
+    """Let an administrator announce a closing day some weeks ahead."""
+    return execute(
+        session,
+        commands.add_closing_day,
+        actor=someone(organization, Role.ADMINISTRATOR),
+        target=organization.id,
+        data={"closed_on": a_working_day(60), "because": "Staff training"},
     )
 
 

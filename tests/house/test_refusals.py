@@ -49,6 +49,7 @@ EVERYBODY_READS: Final = {
     "organization_api.locations": "where partners work is known to all who take part",
     "organization_api.location": "where partners work is known to all who take part",
     "organization_api.rooms": "where partners work is known to all who take part",
+    "organization_api.closing_days": "when a partner answers nobody is known to all who wait for it",
     "program_api.show": "what is offered is a directory",
     "program_api.program": "what is offered is a directory",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from referrals.kernel.errors import (
     NotFoundError,
     NotPermittedError,
     PreconditionNeededError,
+    RuleBrokenError,
 )
 from referrals.kernel.session import HouseSession
 from referrals.organization import commands as c
@@ -28,13 +30,16 @@ from referrals.organization.models import (
     OrganizationEndedError,
     PlaceEndedError,
     WrongSideError,
+    working_day_after,
 )
 from tests.factories.organization import (
     CALIFORNIA,
+    a_closing_day,
     a_community_organization,
     a_facility,
     a_location,
     a_room,
+    a_working_day,
     an_agency,
     last_event,
     someone,
@@ -322,6 +327,8 @@ PLACES: list[tuple[Command[Any, Any], dict[str, Any], str]] = [
     (c.end_facility, {}, "facility"),
     (c.add_room, {"name": "Room 4", "seats": 6}, "facility"),
     (c.end_room, {}, "room"),
+    (c.add_closing_day, {"closed_on": a_working_day(30), "because": "Staff training"}, "agency"),
+    (c.withdraw_closing_day, {}, "closing_day"),
     (c.add_location, {"name": "Annex"}, "community"),
     (c.change_location, {"name": "Annex"}, "location"),
     (c.end_location, {}, "location"),
@@ -339,6 +346,7 @@ def test_strangers_find_nothing_others_may_not_and_the_administrator_may(
         "community": community,
         "facility": facility,
         "room": a_room(session, agency, facility),
+        "closing_day": a_closing_day(session, agency),
         "location": a_location(session, community),
     }
     owner = community if on in {"community", "location"} else agency
@@ -374,6 +382,72 @@ def test_a_facility_is_described_anew_and_two_editors_do_not_overwrite_each_othe
     assert event["fields"] == ["facility.capacity", "facility.kind", "facility.version"]
     with pytest.raises(ChangedMeanwhileError):
         execute(session, c.change_facility, actor=actor, target=facility.id, data=said, expect=1)
+
+
+@pytest.mark.parametrize(
+    ("on", "fault"),
+    [
+        ("2026-03-03", "not_ahead"),  # today there, though the next day in UTC
+        ("2025-03-05", "not_ahead"),
+        ("2027-03-05", "too_far_ahead"),
+        ("2026-03-07", "no_working_day"),
+        ("2026-05-25", "no_working_day"),  # Memorial Day
+        ("2026-03-10", "announced_before"),
+    ],
+)
+def test_a_closing_day_is_a_working_day_ahead(session: HouseSession, on: str, fault: str) -> None:
+    session.info["clock"] = lambda: datetime(2026, 3, 4, 2, 30, tzinfo=UTC)
+    agency = an_agency(session)
+    warden = someone(agency, Role.ADMINISTRATOR)
+    execute(
+        session, c.add_closing_day, actor=warden, target=agency.id, data={"closed_on": "2026-03-10", "because": "Move"}
+    )
+    with pytest.raises(InvalidInputError) as refused:
+        execute(session, c.add_closing_day, actor=warden, target=agency.id, data={"closed_on": on, "because": "Move"})
+    assert refused.value.fields == {"closed_on": [fault]}
+    found = q.closing_days(session, agency.id, date(2026, 3, 3))
+    assert [(one.closed_on, one.because) for one in found] == [(date(2026, 3, 10), "Move")]
+
+
+def test_there_are_at_most_thirty_closing_days_ahead(session: HouseSession) -> None:
+    session.info["clock"] = lambda: datetime(2026, 3, 4, 17, tzinfo=UTC)
+    agency = an_agency(session)
+    warden = someone(agency, Role.ADMINISTRATOR)
+
+    def close(on: date) -> None:
+        words = {"closed_on": on.isoformat(), "because": "Inventory"}
+        execute(session, c.add_closing_day, actor=warden, target=agency.id, data=words)
+
+    for number in range(1, 31):
+        close(working_day_after(date(2026, 3, 4), number))
+    with pytest.raises(InvalidInputError) as refused:
+        close(working_day_after(date(2026, 3, 4), 31))
+    assert refused.value.fields == {"closed_on": ["too_many_closing_days"]}
+    session.info["clock"] = lambda: datetime(2026, 3, 6, 17, tzinfo=UTC)  # the first of them is over
+    close(working_day_after(date(2026, 3, 4), 31))
+
+
+def test_a_closing_day_is_taken_back_only_while_it_lies_ahead(session: HouseSession) -> None:
+    session.info["clock"] = lambda: datetime(2026, 3, 4, 17, tzinfo=UTC)
+    agency = an_agency(session)
+    warden = someone(agency, Role.ADMINISTRATOR)
+    days = [
+        execute(session, c.add_closing_day, actor=warden, target=agency.id, data={"closed_on": on, "because": "Move"})
+        for on in ("2026-03-05", "2026-03-10")
+    ]
+    session.info["clock"] = lambda: datetime(2026, 3, 5, 17, tzinfo=UTC)
+    with pytest.raises(RuleBrokenError) as passed:
+        execute(session, c.withdraw_closing_day, actor=warden, target=days[0].id, data={})
+    assert passed.value.code == "closing_day_passed"
+    gone = execute(session, c.withdraw_closing_day, actor=warden, target=days[1].id, data={})
+    assert (gone.withdrawn_at, gone.withdrawn_by) == (datetime(2026, 3, 5, 17, tzinfo=UTC), warden.user_id)
+    with pytest.raises(RuleBrokenError) as twice:
+        execute(session, c.withdraw_closing_day, actor=warden, target=days[1].id, data={})
+    assert twice.value.code == "closing_day_withdrawn"
+    assert [one.closed_on for one in q.closing_days(session, agency.id, date(2026, 1, 1))] == [date(2026, 3, 5)]
+    execute(
+        session, c.add_closing_day, actor=warden, target=agency.id, data={"closed_on": "2026-03-10", "because": "Again"}
+    )
 
 
 def test_places_that_ended_change_no_more_and_are_listed_no_more(session: HouseSession) -> None:

@@ -12,10 +12,12 @@ from referrals.kernel.actor import Role
 from referrals.kernel.session import HouseSession
 from referrals.organization.models import Organization
 from tests.factories.organization import (
+    a_closing_day,
     a_community_organization,
     a_facility,
     a_location,
     a_room,
+    a_working_day,
     an_agency,
     last_event,
 )
@@ -38,6 +40,7 @@ READINGS = [
     "/organizations/{agency}",
     "/organizations/{agency}/facilities",
     "/facilities/{facility}",
+    "/organizations/{agency}/closing-days",
     "/organizations/{community}",
     "/organizations/{community}/locations",
     "/locations/{location}",
@@ -49,6 +52,8 @@ FORMS: list[tuple[str, str, dict[str, Any]]] = [
     ("/facilities/{facility}/description", "agency", {"name": "Pine Ridge", "kind": "jail"}),
     ("/facilities/{facility}/rooms/new", "agency", {"name": "Room 4", "seats": "6"}),
     ("/rooms/{room}/ending", "agency", {}),
+    ("/organizations/{agency}/closing-days/new", "agency", {"closed_on": a_working_day(30), "because": "Inventory"}),
+    ("/closing-days/{closing_day}/withdrawal", "agency", {}),
     ("/facilities/{facility}/ending", "agency", {}),
     ("/organizations/{community}/locations/new", "community", {"name": "Annex", "state": "CA"}),
     ("/locations/{location}/description", "community", {"name": "Main office", "postal_code": "94601"}),
@@ -64,6 +69,7 @@ def ids(session: HouseSession, agency: Organization, community: Organization) ->
         "community": community.id,
         "facility": facility.id,
         "room": a_room(session, agency, facility).id,
+        "closing_day": a_closing_day(session, agency).id,
         "location": a_location(session, community).id,
     }
 

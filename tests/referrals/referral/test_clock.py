@@ -71,6 +71,47 @@ def test_counting_working_days_goes_on_from_where_it_was(day: date, number: int)
     assert number == 0 or is_working_day(end)
 
 
+CLOSED = st.frozensets(st.dates(date(2025, 12, 1), date(2026, 12, 31)), max_size=30)
+
+
+@given(st.dates(date(2026, 1, 1), date(2026, 12, 31)), st.integers(0, 20), CLOSED)
+def test_a_closing_day_counts_as_little_as_a_sunday(day: date, number: int, closed: frozenset[date]) -> None:
+    end = working_day_after(day, number, closed)
+    assert end >= working_day_after(day, number)
+    between = [day + timedelta(days=n) for n in range(1, (end - day).days + 1)]
+    working = [one for one in between if is_working_day(one)]
+    assert len(working) == number + len(closed.intersection(working))
+    assert number == 0 or (end not in closed and is_working_day(end))
+
+
+@given(
+    st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 1)),  # noqa: DTZ001  # given its zone below
+    CLOSED,
+    st.integers(0, 200),
+    st.booleans(),
+)
+def test_closing_days_only_ever_lengthen_and_no_deadline_ends_on_one(
+    sent: datetime, closed: frozenset[date], release_in: int, urgent: bool
+) -> None:
+    sent = sent.replace(tzinfo=LA)
+    release = ReleaseTold(sent - timedelta(days=1), sent.date() + timedelta(days=release_in))
+    for state in ("sent", "info_requested"):
+        steps = [Moved("sent", sent)] + ([Moved(state, sent + timedelta(hours=1))] if state != "sent" else [])
+        plain = deadlines(steps, [release], urgent=urgent, zone=LA)
+        kept = deadlines(steps, [release], urgent=urgent, zone=LA, closed=closed)
+        assert plain is not None
+        assert kept is not None
+        for before, after in (
+            (plain.acknowledge_by, kept.acknowledge_by),
+            (plain.answer_by, kept.answer_by),
+            (plain.expires_at, kept.expires_at),
+        ):
+            assert (before is None) is (after is None)
+            if before is not None and after is not None:
+                assert before <= after
+                assert after.astimezone(LA).date() not in closed
+
+
 # --- the table --------------------------------------------------------------------------------------------------------
 
 

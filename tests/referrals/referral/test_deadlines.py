@@ -11,16 +11,20 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select
 
-from referrals.kernel.actor import system
+from referrals.kernel.actor import Role, system
+from referrals.kernel.command import execute
 from referrals.kernel.errors import NotFoundError, NotPermittedError
 from referrals.kernel.look import NOT_SHARED, looking
 from referrals.kernel.session import HouseSession
+from referrals.organization.commands import add_closing_day, withdraw_closing_day
+from referrals.organization.models import Organization
 from referrals.person.models import Assignment
 from referrals.program.models import IntakeMember, Program
 from referrals.referral import commands as c
 from referrals.referral import queries as q
 from referrals.referral.models import Deadlines, State
 from referrals.release.models import ReleaseDate
+from tests.factories.organization import someone
 from tests.factories.referral import LONG_AGO, ZONE, World, a_world, planting, tomorrow
 
 
@@ -243,3 +247,26 @@ def test_the_page_and_json_say_until_when(session: HouseSession, browser: Callab
     told = ana.read(f"/referrals/{referral_id}").get_json()
     assert (told["answer_by"], told["expires_at"]) == (None, None)
     assert "To be answered by" not in ana.page(f"/referrals/{referral_id}")
+
+
+def test_closing_days_of_the_program_move_its_deadlines_for_both_sides_and_for_the_worker(world: World) -> None:
+    referral_id = world.sent()  # Monday; nothing is known of a release: 3, 10 and 15 working days
+    administrator = someone(world.session.get_one(Organization, world.cbo_id), Role.ADMINISTRATOR)
+    for on in ("2026-03-05", "2026-03-23"):
+        words = {"closed_on": on, "because": "Staff training"}
+        execute(world.session, add_closing_day, actor=administrator, target=world.cbo_id, data=words)
+    withdrawn = execute(
+        world.session,
+        add_closing_day,
+        actor=administrator,
+        target=world.cbo_id,
+        data={"closed_on": "2026-03-04", "because": "A mistake"},
+    )
+    execute(world.session, withdraw_closing_day, actor=administrator, target=withdrawn.id, data={})
+    expected = Deadlines(five("2026-03-06"), five("2026-03-17"), five("2026-03-25"))
+    for actor in (world.navigator, world.case_manager):
+        with looking(world.session):
+            assert q.referral(world.session, actor, referral_id).deadlines == expected
+    it_is(world, "2026-03-25", 16, 59)
+    assert q.expired(world.session, there("2026-03-25", 16, 59)) == []
+    assert q.expired(world.session, five("2026-03-25")) == [referral_id]
