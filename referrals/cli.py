@@ -148,6 +148,7 @@ def setup(agency: str, zone: str, name: str, sign_in_name: str) -> None:
             session, system("cli"), agency=agency, time_zone=zone, display_name=name, sign_in_name=sign_in_name
         )
     click.echo(f"One-time code for {sign_in_name} (24 hours, shown once): {code}")
+    click.echo("They sign in with it, then find under Getting started what the agency needs before its first referral.")
 
 
 @main.command("unlock")

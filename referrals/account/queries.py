@@ -118,6 +118,11 @@ def by_name(session: Session, sign_in_name: str) -> User | None:
     return session.scalars(statement).one_or_none()
 
 
+def nobody_has_an_account(session: Session) -> bool:
+    """Whether the service has yet to be set up: there is no account at all."""
+    return session.scalars(select(User.id).limit(1)).one_or_none() is None
+
+
 def names(session: Session, ids: Iterable[UUID | None]) -> dict[UUID, str]:
     """Return the display names of these users, in one query."""
     return names_by_id(session, User, ids, named_by="display_name")

@@ -178,7 +178,7 @@ def sign_in_form() -> ResponseReturnValue:
     """Show the system-use notice and ask for name and password."""
     if current_user.is_authenticated:
         return _onward(cast("SignedIn", current_user).step)
-    return _ask("account/sign_in.html", left="left" in request.args)
+    return _ask("account/sign_in.html", left="left" in request.args, is_new=q.nobody_has_an_account(db.session()))
 
 
 @doors.pages.post("/sign-in", endpoint="sign_in")

@@ -5,26 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from referrals.account import queries as accounts
-from referrals.account.models import User
+from referrals.account.models import RoleGrant, User
 from referrals.consent import queries as consents
 from referrals.consent.models import Consent
 from referrals.home import policy as p
-from referrals.kernel.actor import Actor
+from referrals.kernel.actor import Actor, Role, Side
+from referrals.kernel.errors import NotFoundError
 from referrals.kernel.look import NOT_SHARED, Sight
 from referrals.kernel.record import clock, day_of
+from referrals.organization.models import Facility, Location, Organization
 from referrals.partnership import queries as partnerships
-from referrals.partnership.models import PartnerRule
+from referrals.partnership.models import Agreement, PartnerRule, active_at
 from referrals.person import queries as persons
 from referrals.person.models import Person
 from referrals.program import queries as programs
-from referrals.program.models import Program
+from referrals.program.models import STALE_AFTER, IntakeMember, Program
 from referrals.referral import queries as referrals
 from referrals.referral.models import REFERENCE_SIGNS
 from referrals.referral.queries import COUNTED_AT_MOST
@@ -149,3 +152,85 @@ def search(session: Session, actor: Actor, words: str) -> Found:
             found_people, whole_words = answer.rows, answer.whole_words
     offered, _ = programs.page(session, programs.Wanted(search=words), limit=10)
     return Found(found_people, found_referrals, offered, whole_words)
+
+
+# --- the first run ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStep:
+    """One thing an organization needs before its first referral: whether it is there, and where it is done."""
+
+    code: str
+    is_done: bool
+    url: str
+
+
+def first_steps(session: Session, actor: Actor) -> list[FirstStep]:
+    """Return what is this person's to set up, in the order in which it is best done. One statement.
+
+    Raises:
+        NotFoundError: nothing of it is theirs.
+    """
+    if not p.sets_something_up(actor) or actor.organization_id is None:
+        raise NotFoundError
+    asked = _first_steps(actor, actor.organization_id, clock(session))
+    done = session.execute(select(*(is_done.label(code) for code, _, is_done in asked))).one()
+    return [FirstStep(code, bool(one), url) for (code, url, _), one in zip(asked, done, strict=True)]
+
+
+def _first_steps(actor: Actor, own: UUID, at: datetime) -> list[tuple[str, str, ColumnElement[bool]]]:
+    serves = actor.side is Side.COMMUNITY
+    offered = Program.organization_id == own, Program.closed_at.is_(None)
+    asked: list[tuple[str, str, ColumnElement[bool]]] = []
+    if p.runs_an_organization(actor):
+        there = Location.organization_id == own, Location.ended_at.is_(None)
+        held = Facility.organization_id == own, Facility.ended_at.is_(None)
+        said = exists().where(Organization.id == own, Organization.part2_program != "unknown")
+        daily = (Role.NAVIGATOR,) if serves else (Role.CASE_MANAGER, Role.SUPERVISING_OFFICER)
+        asked = [
+            ("part2_answered", f"/organizations/{own}/part2-program", said),
+            ("locations_added", f"/organizations/{own}/locations", exists().where(*there))
+            if serves
+            else ("facilities_added", f"/organizations/{own}/facilities", exists().where(*held)),
+            ("second_administrator", _PEOPLE, _work_here(own, Role.ADMINISTRATOR, least=2)),
+            ("supervisor_added", _PEOPLE, _work_here(own, Role.SUPERVISOR)),
+            ("workers_added", _PEOPLE, _work_here(own, *daily)),
+            ("auditor_added", _PEOPLE, _work_here(own, Role.AUDITOR)),
+        ]
+    if p.leads_an_organization(actor):
+        party = or_(Agreement.agency_id == own, Agreement.community_id == own)
+        asked.append(("agreement_signed", "/partnerships", exists().where(party, active_at(at))))
+        if serves:
+            answered = exists().where(IntakeMember.program_id == Program.id, IntakeMember.ended_at.is_(None))
+            asked.append(("program_added", "/programs/new", exists().where(*offered)))
+            asked.append(("intake_named", f"/programs?organization_id={own}", exists().where(*offered, answered)))
+    if p.offers_programs(actor):
+        mine = exists().where(
+            IntakeMember.program_id == Program.id, IntakeMember.user_id == actor.me, IntakeMember.ended_at.is_(None)
+        )
+        whose = () if p.leads_an_organization(actor) else (mine,)
+        fresh = exists().where(*offered, *whose, Program.capacity_at > at - STALE_AFTER)
+        programs_here = f"/programs?organization_id={own}"
+        if not p.leads_an_organization(actor):
+            asked.append(("on_an_intake_list", programs_here, exists().where(*offered, mine)))
+        asked.append(("capacity_said", programs_here, fresh))
+    return asked
+
+
+_PEOPLE: Final = "/organization/people"
+
+
+def _work_here(organization_id: UUID, *roles: Role, least: int = 1) -> ColumnElement[bool]:
+    """Say that so many people of an organization can work in one of these roles now."""
+    able = (
+        select(func.count(User.id.distinct()))
+        .join(RoleGrant, RoleGrant.user_id == User.id)
+        .where(
+            User.organization_id == organization_id,
+            User.disabled_at.is_(None),
+            RoleGrant.ended_at.is_(None),
+            RoleGrant.role.in_([role.value for role in roles]),
+        )
+    )
+    return able.scalar_subquery() >= least

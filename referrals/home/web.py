@@ -14,7 +14,7 @@ from referrals.home import policy as p
 from referrals.home import queries as q
 from referrals.kernel.door import Doors, Form, Shape, asking
 from referrals.kernel.schema import Takes, line
-from referrals.kernel.web import current_actor, place
+from referrals.kernel.web import current_actor, place, say
 
 doors = Doors("home")
 
@@ -56,6 +56,14 @@ class HitShape(Shape):
     name = fields.String()
 
 
+class FirstStepShape(Shape):
+    """One thing an organization needs before its first referral."""
+
+    code = fields.String()
+    is_done = fields.Boolean()
+    url = fields.String()
+
+
 class SearchWords(Takes):
     """A name, an agency number, a referral's reference, or a word about a program."""
 
@@ -91,9 +99,19 @@ def home() -> Mapping[str, Any]:
         "works": p.works_with_participants(actor),
         "plans": p.plans_releases(actor),
         "answers": p.answers_for_programs(actor),
+        "offers": p.offers_programs(actor),
         "runs": p.runs_an_organization(actor),
         "audits": p.reads_the_log(actor),
     }
+
+
+@doors.get("/getting-started", page="home/getting_started.html", shape=FirstStepShape, many=True)
+def getting_started() -> Mapping[str, Any]:
+    """What is mine to set up before the first referral, and where."""
+    session, actor = asking()
+    steps = q.first_steps(session, actor)
+    following = next((one for one in steps if not one.is_done), None)
+    return {"rows": steps, "next": None, "done": sum(one.is_done for one in steps), "following": following}
 
 
 @doors.search("/search", page="home/search.html", shape=HitShape, takes=SearchWords)
@@ -105,3 +123,33 @@ def search(*, words: str) -> Mapping[str, Any]:
     hits += [{"kind": "referral", "id": one.id, "name": one.reference} for one in found.referrals]
     hits += [{"kind": "program", "id": one.id, "name": one.name} for one in found.programs]
     return {"rows": hits, "found": found, "words": words}
+
+
+say(
+    {
+        "first.part2_answered": _l("Say whether you run a substance use treatment program"),
+        "first_why.part2_answered": _l("Until somebody says no, referrals to you need a special consent."),
+        "first.facilities_added": _l("Add your facilities"),
+        "first_why.facilities_added": _l("One by one, or all of them from a file."),
+        "first.locations_added": _l("Add the places where you work"),
+        "first_why.locations_added": _l("Participants and partners see where to go."),
+        "first.second_administrator": _l("Bring in a second administrator"),
+        "first_why.second_administrator": _l("Somebody has to let you back in, and powerful roles take two people."),
+        "first.supervisor_added": _l("Bring in a supervisor"),
+        "first_why.supervisor_added": _l("Supervisors sign agreements with partners and see to what is late."),
+        "first.workers_added": _l("Bring in the people who work with participants"),
+        "first_why.workers_added": _l("Each gets a one-time code from you and chooses their own password."),
+        "first.auditor_added": _l("Bring in an auditor"),
+        "first_why.auditor_added": _l("Auditors read who looked at what. They see no participant's record."),
+        "first.agreement_signed": _l("Sign an agreement with a partner"),
+        "first_why.agreement_signed": _l("Nothing is shared with an organization without one that both sides signed."),
+        "first.program_added": _l("Add a program"),
+        "first_why.program_added": _l("Referrals are made to a program: what you offer, for whom and where."),
+        "first.intake_named": _l("Name who answers referrals"),
+        "first_why.intake_named": _l("Each program has a list of people who answer for it."),
+        "first.on_an_intake_list": _l("Be named on a program's list"),
+        "first_why.on_an_intake_list": _l("Ask your supervisor. Then its referrals come to your home page."),
+        "first.capacity_said": _l("Say how much room a program has"),
+        "first_why.capacity_said": _l("Senders see it before they choose you. Confirm it every two weeks."),
+    }
+)

@@ -155,6 +155,20 @@ def shown(answer: TestResponse) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
 
 
+# --- before anybody can sign in ---------------------------------------------------------------------------------------
+
+
+def test_whoever_runs_the_service_is_told_how_to_begin_until_somebody_can_sign_in(
+    browser: Browser, house: HouseSession, agency: UUID
+) -> None:
+    page = browser.get("/sign-in").text
+    assert "throughgate setup" in page
+    people.a_member(house, agency, Role.ADMINISTRATOR)
+    later = browser.get("/sign-in").text
+    assert "throughgate setup" not in later
+    assert 'name="password"' in later
+
+
 # --- the way in ------------------------------------------------------------------------------------------------------
 
 
