@@ -29,6 +29,9 @@ from referrals.account.models import (
     RecoveryCode,
     RoleGrant,
     RoleNotOfSideError,
+    RulesAcknowledgment,
+    RulesChangedError,
+    RulesKnownError,
     SecondFactor,
     SignIn,
     SignInRefusedError,
@@ -55,6 +58,7 @@ __all__ = [
     "FactorNotPendingError",
     "FreshSignInNeededError",
     "PasswordRefusedError",
+    "RulesKnownError",
     "SignInRefusedError",
 ]
 
@@ -470,6 +474,48 @@ def renew_recovery_codes(work: Work, user: User, *, code: str) -> SignIn:
     return acting
 
 
+# --- the rules of behavior --------------------------------------------------------------------------------------------
+
+
+class AcknowledgeRules(Takes):
+    """That the rules were read, and in which wording."""
+
+    wording = line(20)
+    agreed = yes_no(required=True)
+
+
+@command(
+    records="account.rules_acknowledged",
+    on=User,
+    makes=RulesAcknowledgment,
+    takes=AcknowledgeRules,
+    within=q.oneself,
+    allow=[[p.is_oneself]],
+    purpose="administration",
+)
+def acknowledge_rules(work: Work, user: User, *, wording: str, agreed: bool) -> RulesAcknowledgment:
+    """Say that one read the rules of behavior and will keep them; after it a sign-in is complete (S-803).
+
+    Raises:
+        InvalidInputError: it was not said.
+        CodeRefusedError: the second factor or a password of one's own is still missing.
+        RulesChangedError: the wording read is not the one in force. RulesKnownError: this was said, and still counts.
+    """
+    if not agreed:
+        raise InvalidInputError({"agreed": ["agree_first"]})
+    acting = _acting_sign_in(work)
+    if acting.second_factor_at is None or user.must_change_password:
+        raise CodeRefusedError
+    if wording != q.WORDING:
+        raise RulesChangedError
+    last = q.last_acknowledgment(work.session, user.id)
+    if last is not None and last.wording == wording and m.rules_count(last.at, acting.started_at):
+        raise RulesKnownError
+    made = RulesAcknowledgment(user_id=user.id, wording=wording, at=work.now)
+    work.add(made)
+    return made
+
+
 # --- leaving ---------------------------------------------------------------------------------------------------------
 
 
@@ -811,7 +857,7 @@ def keep_alive(session: Session, sign_in_id: UUID, at: datetime) -> None:
 
 
 def first_sign_in(session: Session, sign_in_name: str, one_time: str, password: str, source: Source) -> SignIn:
-    """Walk an account through its first day as its person would: code, password, authenticator. For the demo and tests.
+    """Walk an account through its first day: code, password, authenticator, rules. For the demo and tests.
 
     Returns the complete sign-in, with its token and recovery codes.
     """
@@ -829,4 +875,7 @@ def first_sign_in(session: Session, sign_in_name: str, one_time: str, password: 
     if factor is None:
         raise LookupError(sign_in_id)
     shown = factor.code_of(int(clock(session).timestamp()) // 30)
-    return execute(session, enroll_factor, actor=oneself(), target=factor.id, data={"code": shown})
+    complete = execute(session, enroll_factor, actor=oneself(), target=factor.id, data={"code": shown})
+    read = {"wording": q.WORDING, "agreed": True}
+    execute(session, acknowledge_rules, actor=oneself(), target=user_id, data=read)
+    return complete

@@ -40,6 +40,10 @@ IDLE_AFTER: Final = timedelta(days=90)
 #: Why the service disables an account.
 BECAUSE_IDLE: Final = "Nobody signed in for 90 days"
 BECAUSE_ENDED: Final = "The last day of the account has passed"
+#: Which wording of the rules of behavior is in force. Whoever acknowledged another one is asked again (S-803).
+WORDING: Final = "2026-11"
+#: For how long an acknowledgment counts: whoever signs in later reads the rules again (S-803; CJIS PL-4).
+RULES_LAST: Final = timedelta(days=365)
 #: A sign-in counts as fresh for ten minutes (S-113).
 FRESH: Final = timedelta(minutes=10)
 #: How exactly the last use of a sign-in is kept.
@@ -67,7 +71,7 @@ ENDINGS: Final = (
 )
 
 #: What is still missing before a sign-in may do anything.
-SECOND_FACTOR, NEW_PASSWORD, ENROLL, FULL = "second_factor", "new_password", "enroll", "full"
+SECOND_FACTOR, NEW_PASSWORD, ENROLL, RULES, FULL = "second_factor", "new_password", "enroll", "rules", "full"
 
 
 class SignInRefusedError(RefusedError):
@@ -162,6 +166,18 @@ class FactorNotPendingError(RuleBrokenError):
     """The second factor was set up before, or replaced meanwhile."""
 
     code = "factor_not_pending"
+
+
+class RulesKnownError(RuleBrokenError):
+    """The rules of behavior in force were acknowledged, and that still counts."""
+
+    code = "rules_known"
+
+
+class RulesChangedError(RuleBrokenError):
+    """Another wording of the rules is in force than the one that was read."""
+
+    code = "rules_changed"
 
 
 # --- passwords and codes ---------------------------------------------------------------------------------------------
@@ -475,20 +491,36 @@ class User(Identified):
         initials = "".join(word[0] for word in re.split(r"[\W_]+", named) if word)
         return [self.sign_in_name, self.display_name, named, initials, self.organization.city or ""]
 
-    def step(self, sign_in: SignIn, *, has_factor: bool) -> str:
-        """Return what this sign-in still lacks: a code, a password of one's own, a second factor, or nothing."""
+    def step(self, sign_in: SignIn, *, has_factor: bool, acknowledged_at: datetime | None) -> str:
+        """Return what this sign-in still lacks: a code, a password of one's own, a second factor, the rules, nothing.
+
+        `acknowledged_at` is when the person last acknowledged the rules in force.
+        """
         return step_of(
-            is_given=sign_in.second_factor_at is not None, must_change=self.must_change_password, has_factor=has_factor
+            is_given=sign_in.second_factor_at is not None,
+            must_change=self.must_change_password,
+            has_factor=has_factor,
+            knows_rules=rules_count(acknowledged_at, sign_in.started_at),
         )
 
 
-def step_of(*, is_given: bool, must_change: bool, has_factor: bool) -> str:
+def step_of(*, is_given: bool, must_change: bool, has_factor: bool, knows_rules: bool) -> str:
     """Return what a sign-in still lacks, as `User.step`, from what was read of its rows."""
     if has_factor and not is_given:
         return SECOND_FACTOR
     if must_change:
         return NEW_PASSWORD
-    return FULL if has_factor else ENROLL
+    if not has_factor:
+        return ENROLL
+    return FULL if knows_rules else RULES
+
+
+def rules_count(acknowledged_at: datetime | None, started_at: datetime) -> bool:
+    """Whether rules acknowledged then count for a sign-in that began at `started_at` (S-803).
+
+    The year is counted to the beginning of the sign-in, so that nobody is stopped in the middle of a form.
+    """
+    return acknowledged_at is not None and started_at < acknowledged_at + RULES_LAST
 
 
 def require_fitting(roles: Iterable[Role], side: Side) -> None:
@@ -529,6 +561,16 @@ class RoleGrant(Identified):
         if self.ended_at is not None:
             raise RoleEndedError
         self.ended_at, self.ended_by = at, by
+
+
+class RulesAcknowledgment(Identified):
+    """That somebody read the rules of behavior and will keep them: who, when, which wording. Never changed (S-803)."""
+
+    __tablename__ = "rules_acknowledgment"
+
+    user_id: Mapped[UUID] = public(ForeignKey("user.id"), index=True)
+    wording: Mapped[str] = public(String(20))
+    at: Mapped[datetime] = public()
 
 
 # --- second factors --------------------------------------------------------------------------------------------------

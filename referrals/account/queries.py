@@ -20,17 +20,21 @@ from referrals.account.models import (
     NEW_PASSWORD,
     RECOVERY_CODES,
     ROLES,
+    RULES,
     SECOND_FACTOR,
+    WORDING,
     FailedAttempt,
     Limits,
     RecoveryCode,
     RoleGrant,
+    RulesAcknowledgment,
     SecondFactor,
     SignIn,
     SignInUse,
     User,
     is_over,
     is_past_last_day,
+    rules_count,
     step_of,
     token_hash,
 )
@@ -41,7 +45,7 @@ from referrals.kernel.orm import names_by_id, written
 from referrals.kernel.record import clock, day_of
 from referrals.organization.models import Organization
 
-__all__ = ["ENROLL", "FULL", "NEW_PASSWORD", "RECOVERY_CODES", "ROLES", "SECOND_FACTOR"]
+__all__ = ["ENROLL", "FULL", "NEW_PASSWORD", "RECOVERY_CODES", "ROLES", "RULES", "SECOND_FACTOR", "WORDING"]
 
 #: A refused reading of an organization's accounts. Readings that succeed are about no participant and not recorded.
 PEOPLE = declare_look("account.people_viewed", "the accounts of an organization")
@@ -209,6 +213,12 @@ def recovery_codes(session: Session, user_id: UUID) -> list[RecoveryCode]:
     return list(session.scalars(statement.order_by(RecoveryCode.number)))
 
 
+def last_acknowledgment(session: Session, user_id: UUID) -> RulesAcknowledgment | None:
+    """Return when somebody last acknowledged rules of behavior, in whichever wording."""
+    statement = select(RulesAcknowledgment).where(RulesAcknowledgment.user_id == user_id)
+    return session.scalars(statement.order_by(RulesAcknowledgment.at.desc()).limit(1)).one_or_none()
+
+
 def failed_lately(session: Session, user: User, at: datetime) -> int:
     """Count the wrong sign-ins of the last quarter of an hour, since the last complete one (S-101)."""
     since = at - ATTEMPTS_WITHIN
@@ -373,6 +383,10 @@ _HOLDING: Final = (
             SecondFactor.ended_at.is_(None),
         )
         .label("has_factor"),
+        select(func.max(RulesAcknowledgment.at))
+        .where(RulesAcknowledgment.user_id == SignIn.user_id, RulesAcknowledgment.wording == bindparam("wording"))
+        .scalar_subquery()
+        .label("acknowledged_at"),
     )
     .join(SignInUse, SignInUse.sign_in_id == SignIn.id)
     .join(User, User.id == SignIn.user_id)
@@ -390,7 +404,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
     it (S-103).
     """
     at, bounds = clock(session), limits(session)
-    rows = session.execute(_HOLDING, {"token_hash": token_hash(token)}).all()
+    rows = session.execute(_HOLDING, {"token_hash": token_hash(token), "wording": WORDING}).all()
     if not rows:
         return None
     held = rows[0]
@@ -404,6 +418,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
         is_given=held.second_factor_at is not None,
         must_change=held.one_time_until is not None,
         has_factor=held.has_factor,
+        knows_rules=rules_count(held.acknowledged_at, held.started_at),
     )
     return Holder(
         actor=Actor(

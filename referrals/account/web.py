@@ -70,12 +70,16 @@ HALFWAY |= {
     "account.new_password": "a one-time code only opens this",
     "account.enroll_form": "without a second factor there is nothing else to do",
     "account.enroll": "without a second factor there is nothing else to do",
+    "account.rules_form": "the rules of behavior come before everything else",
+    "account.acknowledge_rules": "the rules of behavior come before everything else",
     "account.sign_out": "whoever came half the way may leave",
     "account_api.this_sign_in": "a program learns here what is still missing",
     "account_api.second_step": "the second factor completes the sign-in",
     "account_api.new_password": "a one-time code only opens this",
     "account_api.pending_authenticator": "without a second factor there is nothing else to do",
     "account_api.enroll": "without a second factor there is nothing else to do",
+    "account_api.rules": "the rules of behavior come before everything else",
+    "account_api.acknowledge_rules": "the rules of behavior come before everything else",
     "account_api.sign_out": "whoever came half the way may leave",
 }
 place("/organization/people", _l("People"), 80, lambda actor: actor.works_as(Role.ADMINISTRATOR))
@@ -86,6 +90,7 @@ _PAGES = {
     q.SECOND_FACTOR: "/sign-in/second-step",
     q.NEW_PASSWORD: "/sign-in/new-password",
     q.ENROLL: "/sign-in/enroll",
+    q.RULES: "/sign-in/rules",
 }
 #: What a program sets on a request that nobody asked for, so that polling does not keep a sign-in alive (S-109).
 _BACKGROUND = "X-Background"
@@ -256,6 +261,34 @@ def take_enroll() -> ResponseReturnValue:
     return _take_first_code("account/enroll.html")
 
 
+@doors.pages.get("/sign-in/rules", endpoint="rules_form")
+def rules_form() -> ResponseReturnValue:
+    """Show the rules of behavior, and ask for the promise to keep them."""
+    step = cast("SignedIn", current_user).step
+    if step != q.RULES:
+        return _onward(step)
+    return _ask("account/acknowledge_rules.html", **_rules())
+
+
+@doors.pages.post("/sign-in/rules", endpoint="acknowledge_rules")
+def take_acknowledge_rules() -> ResponseReturnValue:
+    """Take the promise, and go on."""
+    try:
+        run(c.acknowledge_rules, current_actor().me, _form(c.acknowledge_rules))
+    except c.RulesKnownError:
+        return _onward(q.FULL)  # sent twice: it holds, so go on
+    except (InvalidInputError, RuleBrokenError) as fault:
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
+        return _ask("account/acknowledge_rules.html", form=_typed(faults, "wording"), status=fault.status, **_rules())
+    return _onward(_step_of(cast("SignedIn", current_user).token))
+
+
+def _rules() -> dict[str, Any]:
+    database, actor = asking()
+    last = q.last_acknowledgment(database, actor.me)
+    return {"wording": q.WORDING, "rules": RULES[q.WORDING], "acknowledged_at": last.at if last is not None else None}
+
+
 def _this_sign_in() -> UUID:
     sign_in_id = current_actor().sign_in_id
     if sign_in_id is None:
@@ -387,6 +420,14 @@ class StandingShape(Shape):
     recovery_codes = fields.List(fields.String())
 
 
+class RulesShape(Shape):
+    """The rules of behavior in force, and when the reader last acknowledged rules, in whichever wording."""
+
+    wording = fields.String()
+    rules = fields.List(fields.String())
+    acknowledged_at = fields.AwareDateTime(allow_none=True)
+
+
 class SetupShape(Shape):
     """What an authenticator app needs to be set up."""
 
@@ -401,10 +442,17 @@ def account() -> Mapping[str, Any]:
     return {
         "it": q.user(database, actor.me),
         "works_as": works_as,
+        "rules": q.last_acknowledgment(database, actor.me),
         "codes_left": len(q.recovery_codes(database, actor.me)),
         "ends_at": g.get("sign_in_ends_at"),
         "form": Form(),
     }
+
+
+@doors.get("/account/rules", page="account/rules.html", shape=RulesShape)
+def own_rules() -> Mapping[str, Any]:
+    """Read the rules of behavior again."""
+    return {"it": _rules()}
 
 
 @doors.get("/account/sign-ins", page="account/sign_ins.html", shape=SignInShape, many=True)
@@ -612,6 +660,19 @@ def json_enroll() -> ResponseReturnValue:
     return _json(_standing(made.token, codes))
 
 
+@doors.api.get("/sign-ins/current/rules", endpoint="rules")
+def json_rules() -> ResponseReturnValue:
+    """Read the rules of behavior in force."""
+    return _json(RulesShape().told(_rules()))
+
+
+@doors.api.post("/sign-ins/current/rules", endpoint="acknowledge_rules")
+def json_acknowledge_rules() -> ResponseReturnValue:
+    """Acknowledge the rules of behavior."""
+    run(c.acknowledge_rules, current_actor().me, json_words())
+    return _json(_standing(cast("SignedIn", current_user).token))
+
+
 @doors.api.post("/sign-ins/current/end", endpoint="sign_out")
 def json_sign_out() -> ResponseReturnValue:
     """Sign out, everywhere."""
@@ -652,6 +713,8 @@ _open(
     SetupShape,
 )
 _open("/sign-ins/current/authenticator", "enroll", "Give the authenticator's first code.", c.enroll_factor)
+_open("/sign-ins/current/rules", "rules", "Read the rules of behavior in force.", None, RulesShape)
+_open("/sign-ins/current/rules", "acknowledge_rules", "Acknowledge the rules of behavior.", c.acknowledge_rules)
 _open("/sign-ins/current/end", "sign_out", "Sign out, everywhere.", c.sign_out, EndedShape)
 _open("/account/authenticator", "start_factor", "Begin to replace one's authenticator.", c.start_factor, SetupShape)
 _open("/account/recovery-codes", "renew_recovery_codes", "Make new recovery codes.", c.renew_recovery_codes)
@@ -853,8 +916,34 @@ ROLE_NAMES: dict[str, Words] = {
     Role.AUDITOR.value: _l("Auditor and privacy officer"),
 }
 
+#: The rules of behavior, by wording. What somebody acknowledged stays here; a change is a new wording (S-803).
+RULES: dict[str, tuple[Words, ...]] = {
+    "2026-11": (
+        _l("Use Throughgate for your work only. Look only at people you work with."),
+        _l("Your account is yours alone. Nobody else may use it, your password or your codes."),
+        _l("When you walk away, sign out or lock your screen."),
+        _l(
+            "What you learn here stays with the people the participant agreed to. "
+            "Do not pass it on by e-mail, text message or social media."
+        ),
+        _l("Write what you saw, heard or did. Leave out guesses, and facts that nobody here needs."),
+        _l("Never enter criminal history from a state or national record system."),
+        _l("Print and export only what the task needs. Keep paper locked away, and shred it afterwards."),
+        _l(
+            "Tell your administrator at once if something goes wrong: a lost phone, a message to the wrong person, "
+            "a code that somebody else saw."
+        ),
+        _l("What you do here is recorded. Breaking these rules can cost you your account, and may be against the law."),
+    ),
+}
+
 say(
     {
+        "agree_first": _l("Say that you will keep these rules, or sign out."),
+        "required.agreed": _l("Say that you will keep these rules, or sign out."),
+        "required.wording": _l("The rules on this page are not complete. Load the page again."),
+        "rules_changed": _l("The rules changed while you were reading. Read the new ones below."),
+        "rules_known": _l("You acknowledged these rules before. You can go on."),
         "acknowledge_first": _l("Confirm that you read the notice."),
         "required.acknowledged": _l("Confirm that you read the notice."),
         "required.name": _l("Enter your sign-in name."),

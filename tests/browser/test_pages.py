@@ -34,6 +34,7 @@ NO_PAGES = {
     "/sign-in/second-step": "looked at while coming in, below",
     "/sign-in/new-password": "looked at while coming in, below",
     "/sign-in/enroll": "looked at while coming in, below",
+    "/sign-in/rules": "looked at while coming in, below",
     "/account/authenticator/new": "leads on unless an authenticator is being replaced",
     "/evidence/<uuid:target>": "hands out a file",
 }
@@ -371,6 +372,13 @@ def test_a_newcomer_comes_in(visitor: Callable[..., Any], service: Any, people: 
     assert hand.heading() == "Your recovery codes"
     found += faults_of(one, "recovery codes")
     hand.follow("I have kept them")
+    assert hand.heading() == "Rules for using Throughgate"
+    found += faults_of(one, "/sign-in/rules")
+    hand.press("Agree and continue")
+    assert one.page.title().startswith("Error: ")
+    found += faults_of(one, "/sign-in/rules, sent empty")
+    hand.tick("I have read these rules and will keep them")
+    hand.press("Agree and continue")
     assert hand.heading() == "Home"
     if width == PHONE:
         hand.unfold("Menu")

@@ -703,6 +703,69 @@ def test_s206_a_change_of_roles_bites_on_the_next_request(house: Session, agency
         run(house, commands.end_role, system("cli"), grant)
 
 
+# --- the rules of behavior --------------------------------------------------------------------------------------------
+
+
+def step_now(house: Session, token: str | None) -> str:
+    held = queries.holder(house, str(token), Source("page"))
+    house.rollback()
+    assert held is not None
+    assert held.step == "full" or held.actor.roles == frozenset()
+    return held.step
+
+
+READ = {"wording": models.WORDING, "agreed": True}
+
+
+@pytest.mark.usefixtures("engine")
+def test_s803_rules_are_asked_first_then_after_a_year_and_not_in_the_middle_of_a_sign_in(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    assert step_now(house, casey.token) == "full"
+    now.pass_by(days=364, hours=23, minutes=50)
+    within = people.sign_in_fully(house, casey)
+    now.pass_by(minutes=12)
+    assert step_now(house, within.token) == "full"
+    after = people.sign_in_fully(house, casey)
+    assert step_now(house, after.token) == "rules"
+    run(house, commands.acknowledge_rules, casey.actor(house, str(after.token)), casey.user_id, **READ)
+    assert step_now(house, after.token) == "full"
+    kept = house.scalars(select(models.RulesAcknowledgment).order_by(models.RulesAcknowledgment.at)).all()
+    assert [(one.user_id, one.wording) for one in kept] == [(casey.user_id, models.WORDING)] * 2
+    assert kept[1].at - kept[0].at > timedelta(days=365)
+
+
+@pytest.mark.usefixtures("engine")
+def test_s803_a_new_wording_is_asked_of_everybody_at_once(
+    house: Session, agency: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    monkeypatch.setattr(queries, "WORDING", "2199-01")  # as the next release would say
+    assert step_now(house, casey.token) == "rules"
+    actor = casey.actor(house)
+    with pytest.raises(models.RulesChangedError):
+        run(house, commands.acknowledge_rules, actor, casey.user_id, **READ)
+    run(house, commands.acknowledge_rules, actor, casey.user_id, **READ | {"wording": "2199-01"})
+    assert step_now(house, casey.token) == "full"
+    with pytest.raises(models.RulesKnownError):
+        run(house, commands.acknowledge_rules, actor, casey.user_id, **READ | {"wording": "2199-01"})
+
+
+def test_s803_rules_take_the_place_of_no_other_step_and_nobody_acknowledges_for_another(
+    house: Session, agency: UUID
+) -> None:
+    casey, ada = (people.a_member(house, agency, role) for role in (Role.CASE_MANAGER, Role.ADMINISTRATOR))
+    began = people.try_sign_in(house, casey.sign_in_name)
+    half = queries.actor_for(queries.user(house, casey.user_id), began, Source("page"), step=queries.SECOND_FACTOR)
+    with pytest.raises(models.CodeRefusedError):
+        run(house, commands.acknowledge_rules, half, casey.user_id, **READ)
+    with pytest.raises(NotFoundError):
+        run(house, commands.acknowledge_rules, ada.actor(house), casey.user_id, **READ)
+    with pytest.raises(InvalidInputError):
+        run(house, commands.acknowledge_rules, ada.actor(house), ada.user_id, **READ | {"agreed": False})
+
+
 # --- who may come in -------------------------------------------------------------------------------------------------
 
 
@@ -939,6 +1002,7 @@ def test_s601_each_act_of_coming_in_and_leaving_is_on_record_once_for_each_row(h
         "account.signed_in": ["second_factor", "sign_in", "user"],
         "account.password_changed": ["sign_in", "user"],
         "account.factor_enrolled": sorted(["recovery_code"] * 10 + ["second_factor", "sign_in", "user"]),
+        "account.rules_acknowledged": ["rules_acknowledgment"],
         "account.signed_out": ["sign_in"],
     }
     signed_in = next(one for one in told if one["action"] == "account.signed_in")

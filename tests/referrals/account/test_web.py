@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import zlib
@@ -17,7 +18,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.pool import NullPool
 from werkzeug.test import TestResponse
 
-from referrals.account import commands, queries
+from referrals.account import commands, queries, web
 from referrals.app import create_app
 from referrals.kernel.actor import Role, system
 from referrals.kernel.command import execute
@@ -308,8 +309,77 @@ def test_s108_the_first_day_through_the_pages(
     codes = re.findall(r"<code class=\"tg-code\">(\d+-[0-9A-Z-]{14})</code>", page.text)
     assert len(codes) == 10
     assert page.headers["Cache-Control"] == "no-store"
+    assert browser.get("/sign-in/enroll").location == "/sign-in/rules"
+    page = browser.get("/sign-in/rules")
+    assert "Nobody else may use it" in page.text
+    unread = browser.post("/sign-in/rules", wording=queries.WORDING)
+    assert unread.status_code == 422
+    assert "Say that you will keep these rules" in unread.text
+    assert browser.get("/account").location == "/sign-in/rules"
+    assert browser.post("/sign-in/rules", wording=queries.WORDING, agreed="true").location == "/home"
     assert browser.get("/account").status_code == 200
-    assert browser.get("/sign-in/enroll").location == "/home"
+    assert browser.get("/sign-in/rules").location == "/home"
+
+
+def test_s803_until_the_rules_are_acknowledged_every_other_address_leads_there(
+    app: Flask,
+    browser: Browser,
+    casey: people.Member,
+    code: Callable[[str], str],
+    moment: Moment,
+) -> None:
+    """The year is over at the first sign-in after it; what was asked for then is gone on to afterwards."""
+    moment.pass_by(days=365)
+    words = {"acknowledged": "true", "name": casey.sign_in_name, "password": casey.password}
+    browser.post("/sign-in", **words, next="/account/rules")
+    wanted = {"code": code(casey.sign_in_name), "next": "/account/rules"}
+    assert browser.post("/sign-in/second-step", **wanted).location == "/sign-in/rules?next=/account/rules"
+    token = (browser.get("/api/v1/sign-ins/current").json or {})["csrf_token"]
+    tried = 0
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint in OPEN or rule.endpoint in HALFWAY:
+            continue
+        path = re.sub(r"<[^>]+>", "1", re.sub(r"<uuid:[^>]+>", str(uuid4()), rule.rule))
+        for method in {"GET", "POST"} & (rule.methods or set()):
+            answer = browser.ask(method, path, headers={"X-CSRFToken": token})
+            tried += 1
+            if path.startswith("/api/"):
+                assert (answer.status_code, answer.json and answer.json["code"]) == (401, "sign_in_needed"), path
+            else:
+                assert (answer.status_code, answer.location) == (303, "/sign-in/rules"), path
+    assert tried > 100
+    page = browser.get("/sign-in/rules?next=/account/rules")
+    assert "You last agreed" in page.text
+    assert 'name="next" value="/account/rules"' in page.text
+    read = {"wording": queries.WORDING, "agreed": "true", "next": "/account/rules"}
+    assert browser.post("/sign-in/rules", **read).location == "/account/rules"
+    assert "You agreed to keep these rules" in browser.get("/account/rules").text
+    assert "Read the rules again" in browser.get("/account").text
+
+
+def test_s803_sent_twice_it_goes_on(browser: Browser, house: HouseSession, agency: UUID, moment: Moment) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    moment.pass_by(days=400)
+    began = people.sign_in_fully(house, casey)
+    assert began.token
+    browser.post("/sign-in", acknowledged="true", name=casey.sign_in_name, password=casey.password)
+    moment.pass_by(seconds=61)
+    browser.post("/sign-in/second-step", code=queries.demo_code(house, casey.sign_in_name, moment()))
+    house.rollback()
+    token = (browser.get("/api/v1/sign-ins/current").json or {})["csrf_token"]
+    words = {"csrf_token": token, "wording": queries.WORDING, "agreed": "true"}
+    both = [browser.ask("POST", "/sign-in/rules", data=words) for _ in range(2)]
+    assert [(one.status_code, one.location) for one in both] == [(303, "/home")] * 2
+
+
+#: SHA-256 of each wording. A changed rule is a new wording, for people to acknowledge anew; never a new digest here.
+WORDINGS = {"2026-11": "e39e63f52fdb266e4e2f1ab61570b7e310ddafe4a57289fb24a562842b342ec9"}
+
+
+def test_s803_what_people_acknowledged_is_never_rewritten() -> None:
+    said = {wording: "\n".join(str(rule) for rule in rules) for wording, rules in web.RULES.items()}
+    assert {wording: hashlib.sha256(text.encode()).hexdigest() for wording, text in said.items()} == WORDINGS
+    assert queries.WORDING in WORDINGS
 
 
 def test_s405_signing_out_ends_it_everywhere_and_clears_the_browser(
@@ -486,8 +556,23 @@ def test_s108_the_first_day_by_json(browser: Browser, house: HouseSession, agenc
     wanted = {"code": factor.code_of(int(moment().timestamp()) // 30)}
     house.rollback()
     body = browser.send("/api/v1/sign-ins/current/authenticator", wanted, body["csrf_token"]).json or {}
-    assert body["next"] == "full"
+    assert (body["next"], body["roles"]) == ("rules", [])
     assert len(body["recovery_codes"]) == 10
+    refused = browser.get("/api/v1/account")
+    assert refused.status_code == 401
+    rules = browser.get("/api/v1/sign-ins/current/rules").json or {}
+    assert rules["wording"] == queries.WORDING
+    assert len(rules["rules"]) > 5
+    assert rules["acknowledged_at"] is None
+    path = "/api/v1/sign-ins/current/rules"
+    unread = browser.send(path, {"wording": rules["wording"], "agreed": False}, body["csrf_token"])
+    assert (unread.json or {})["errors"][0]["field"] == "agreed"
+    other = browser.send(path, {"wording": "2020-01", "agreed": True}, body["csrf_token"])
+    assert (other.status_code, (other.json or {})["code"]) == (409, "rules_changed")
+    read = {"wording": rules["wording"], "agreed": True}
+    body = browser.send(path, read, body["csrf_token"]).json or {}
+    assert (body["next"], body["roles"]) == ("full", ["case_manager"])
+    assert (browser.send(path, read, body["csrf_token"]).json or {})["code"] == "rules_known"
     assert browser.get("/api/v1/sign-ins/current/authenticator").status_code == 409
 
 
