@@ -1,4 +1,4 @@
-"""Who acknowledged the rules of behavior, and in which wording (insert-only).
+"""Who acknowledged the rules of behavior (insert-only), and roles that wait for a second person.
 
 Revision ID: 0020
 """
@@ -28,11 +28,37 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name="fk_rules_acknowledgment_user_id_user"),
     )
     op.create_index("ix_rules_acknowledgment_user_id", "rules_acknowledgment", ["user_id"])
+    op.create_table(
+        "role_proposal",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("role", sa.String(30), nullable=False),
+        sa.Column("proposed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("proposed_by", sa.Uuid(), nullable=False),
+        sa.Column("settled_at", sa.DateTime(timezone=True)),
+        sa.Column("settled_by", sa.Uuid()),
+        sa.Column("outcome", sa.String(10)),
+        sa.Column("because", sa.String(400)),
+        sa.PrimaryKeyConstraint("id", name="pk_role_proposal"),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name="fk_role_proposal_user_id_user"),
+    )
+    op.create_index("ix_role_proposal_user_id", "role_proposal", ["user_id"])
+    waits = sa.text("settled_at IS NULL")
+    op.create_index(
+        "uq_role_proposal_waiting",
+        "role_proposal",
+        ["user_id", "role"],
+        unique=True,
+        sqlite_where=waits,
+        postgresql_where=waits,
+    )
     for statement in _guards(op.get_bind().dialect.name):
         op.execute(statement)
 
 
 def downgrade() -> None:
+    op.drop_table("role_proposal")
     op.drop_table("rules_acknowledgment")
 
 

@@ -29,6 +29,7 @@ from referrals.account.models import (
     RecoveryCode,
     RoleGrant,
     RoleNotOfSideError,
+    RoleProposal,
     RulesAcknowledgment,
     RulesChangedError,
     RulesKnownError,
@@ -615,6 +616,8 @@ def add_user(
 ) -> User:
     """Add an account. Its one-time code stands in `shown_code`: shown once, good for a day (S-108).
 
+    Roles that need a second person are proposed (S-802), unless it is the operator who makes the first accounts.
+
     Raises:
         InvalidInputError: the name or the address was ever used, or the roles do not fit.
         FreshSignInNeededError: the administrator's second factor is more than ten minutes old.
@@ -648,6 +651,9 @@ def add_user(
     user.begin_code(work.now)
     work.add(user)
     for role in wanted:
+        if work.actor.kind == "user" and role in m.POWERFUL:
+            work.add(RoleProposal(user_id=user.id, role=role.value, proposed_at=work.now, proposed_by=work.actor.me))
+            continue
         work.add(RoleGrant(user_id=user.id, role=role.value, granted_at=work.now, granted_by=work.actor.user_id))
     return user
 
@@ -672,12 +678,97 @@ def grant_role(work: Work, user: User, *, role: str) -> RoleGrant:
 
     Raises:
         RoleNotOfSideError, AuditorAloneError, RoleHeldError, UserDisabledError: the rule that says no.
+        SecondPersonNeededError: it is one of those that are proposed.
     """
     _require_fresh(work)
+    if work.actor.kind == "user" and Role(role) in m.POWERFUL:
+        raise m.SecondPersonNeededError
     made = user.grant(Role(role), at=work.now, by=work.actor.user_id)
     work.add(made)
     _end_sign_ins(work, user.id, "roles_changed")
     return made
+
+
+@command(
+    records="account.role_proposed",
+    on=User,
+    makes=RoleProposal,
+    takes=GrantRole,
+    within=q.visible_to,
+    allow=[[p.administers_them]],
+    purpose="administration",
+)
+def propose_role(work: Work, user: User, *, role: str) -> RoleProposal:
+    """Propose a role that needs a second person: it holds once another administrator confirms it (S-802).
+
+    Raises:
+        SecondPersonNotNeededError: it is given, not proposed. RoleProposedError: it waits already.
+        RoleNotOfSideError, AuditorAloneError, RoleHeldError, UserDisabledError: the rule that says no.
+    """
+    _require_fresh(work)
+    made = user.propose(Role(role), at=work.now, by=work.actor.me)
+    if any(one.role == role for one in q.waiting(work.session, user.organization_id, user.id)):
+        raise m.RoleProposedError
+    work.add(made)
+    return made
+
+
+@command(
+    records="account.role_confirmed",
+    on=RoleProposal,
+    makes=RoleGrant,
+    takes=Nothing,
+    within=q.visible_proposals,
+    allow=[[p.administers_them, p.has_not_proposed_it], [p.operates]],
+    purpose="administration",
+)
+def confirm_role(work: Work, proposal: RoleProposal) -> RoleGrant:
+    """Confirm a role that another administrator proposed; the user's sign-ins end, so that the next one carries it.
+
+    The operator confirms only where the organization has no other administrator (decision 0014).
+
+    Raises:
+        ProposalSettledError: it was confirmed or refused. SecondAdministratorError: an administrator can confirm it.
+        RoleNotOfSideError, AuditorAloneError, RoleHeldError, UserDisabledError: the rule that says no by now.
+    """
+    _require_fresh(work)
+    user = _user(work, proposal.user_id)
+    proposal.settle(m.CONFIRMED, at=work.now, by=work.actor.user_id)
+    if work.actor.kind != "user":
+        could = q.administrators(work.session, user.organization_id, work.now)
+        if could - {proposal.proposed_by, user.id}:
+            raise m.SecondAdministratorError
+    work.record(proposal, ["outcome", "settled_at", "settled_by"])
+    made = user.grant(Role(proposal.role), at=work.now, by=work.actor.user_id)
+    work.add(made)
+    _end_sign_ins(work, user.id, "roles_changed")
+    return made
+
+
+class RefuseRole(Takes):
+    """Why not, in a few words."""
+
+    because = line(400)
+
+
+@command(
+    records="account.role_refused",
+    on=RoleProposal,
+    makes=RoleProposal,
+    takes=RefuseRole,
+    within=q.visible_proposals,
+    allow=[[p.administers_them]],
+    purpose="administration",
+)
+def refuse_role(work: Work, proposal: RoleProposal, *, because: str) -> RoleProposal:
+    """Refuse a proposed role; whoever proposed it takes it back this way.
+
+    Raises:
+        ProposalSettledError: it was confirmed or refused.
+    """
+    proposal.settle(m.REFUSED, at=work.now, by=work.actor.user_id, because=because)
+    work.record(proposal, ["outcome", "settled_at", "settled_by", "because"])
+    return proposal
 
 
 @command(

@@ -64,6 +64,11 @@ ROLES: Final[dict[str, tuple[Role, ...]]] = {
     Side.COMMUNITY: (Role.NAVIGATOR, Role.SUPERVISOR, Role.ADMINISTRATOR, Role.AUDITOR),
 }
 
+#: Roles that one administrator alone cannot give: another one confirms them (S-802, S-205).
+POWERFUL: Final = frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR, Role.AUDITOR})
+#: How a proposed role ended.
+CONFIRMED, REFUSED = "confirmed", "refused"
+
 #: Why a sign-in ended before its time.
 ENDINGS: Final = (
     *("signed_out", "ended_by_user", "password_changed", "password_reset", "factor_changed", "roles_changed"),
@@ -160,6 +165,36 @@ class RoleEndedError(RuleBrokenError):
     """The grant has ended."""
 
     code = "role_ended"
+
+
+class SecondPersonNeededError(RuleBrokenError):
+    """One administrator alone cannot give this role: it is proposed, and another one confirms it."""
+
+    code = "second_person_needed"
+
+
+class SecondPersonNotNeededError(RuleBrokenError):
+    """This role needs no second person: it is given, not proposed."""
+
+    code = "second_person_not_needed"
+
+
+class RoleProposedError(RuleBrokenError):
+    """The role was proposed for this user, and waits."""
+
+    code = "role_proposed_before"
+
+
+class ProposalSettledError(RuleBrokenError):
+    """The proposed role was confirmed or refused."""
+
+    code = "proposal_settled"
+
+
+class SecondAdministratorError(RuleBrokenError):
+    """The organization has another administrator who can confirm, so the operator does not."""
+
+    code = "second_administrator"
 
 
 class FactorNotPendingError(RuleBrokenError):
@@ -485,6 +520,13 @@ class User(Identified):
         require_fitting({*self.roles, role}, Side(self.organization.side))
         return RoleGrant(user_id=self.id, role=role.value, granted_at=at, granted_by=by)
 
+    def propose(self, role: Role, *, at: datetime, by: UUID) -> RoleProposal:
+        """Return the proposal of a powerful role, or refuse. Needs `grants` and `organization` loaded."""
+        if role not in POWERFUL:
+            raise SecondPersonNotNeededError
+        self.grant(role, at=at, by=by)  # whatever speaks against it is said now, not when it is confirmed
+        return RoleProposal(user_id=self.id, role=role.value, proposed_at=at, proposed_by=by)
+
     def context_words(self) -> list[str]:
         """Return the names this person would think of when choosing a password. Needs `organization` loaded."""
         named = self.organization.name
@@ -561,6 +603,45 @@ class RoleGrant(Identified):
         if self.ended_at is not None:
             raise RoleEndedError
         self.ended_at, self.ended_by = at, by
+
+
+class RoleProposal(Identified):
+    """A powerful role that one administrator proposed, until another confirms or refuses it (S-802)."""
+
+    __tablename__ = "role_proposal"
+    __table_args__ = (
+        Index(
+            "uq_role_proposal_waiting",
+            "user_id",
+            "role",
+            unique=True,
+            sqlite_where=text("settled_at IS NULL"),
+            postgresql_where=text("settled_at IS NULL"),
+        ),
+    )
+
+    user_id: Mapped[UUID] = public(ForeignKey("user.id"), index=True)
+    role: Mapped[str] = public(String(30))
+    proposed_at: Mapped[datetime] = public()
+    proposed_by: Mapped[UUID] = public()
+    settled_at: Mapped[datetime | None] = public()
+    #: None with `settled_at`: the operator, for an organization without a second administrator.
+    settled_by: Mapped[UUID | None] = public()
+    outcome: Mapped[str | None] = public(String(10))
+    #: Why it was refused.
+    because: Mapped[str | None] = personal(String(400))
+
+    user: Mapped[User] = related("User")
+
+    def settle(self, outcome: str, *, at: datetime, by: UUID | None, because: str | None = None) -> None:
+        """End the waiting, once.
+
+        Raises:
+            ProposalSettledError: somebody was faster.
+        """
+        if self.settled_at is not None:
+            raise ProposalSettledError
+        self.outcome, self.settled_at, self.settled_by, self.because = outcome, at, by, because
 
 
 class RulesAcknowledgment(Identified):

@@ -14,10 +14,12 @@ from sqlalchemy.orm import Session, selectinload
 
 from referrals.account.models import (
     ATTEMPTS_WITHIN,
+    BECAUSE_ENDED,
     ENROLL,
     FULL,
     IDLE_AFTER,
     NEW_PASSWORD,
+    POWERFUL,
     RECOVERY_CODES,
     ROLES,
     RULES,
@@ -27,6 +29,7 @@ from referrals.account.models import (
     Limits,
     RecoveryCode,
     RoleGrant,
+    RoleProposal,
     RulesAcknowledgment,
     SecondFactor,
     SignIn,
@@ -45,7 +48,7 @@ from referrals.kernel.orm import names_by_id, written
 from referrals.kernel.record import clock, day_of
 from referrals.organization.models import Organization
 
-__all__ = ["ENROLL", "FULL", "NEW_PASSWORD", "RECOVERY_CODES", "ROLES", "RULES", "SECOND_FACTOR", "WORDING"]
+__all__ = ["ENROLL", "FULL", "NEW_PASSWORD", "POWERFUL", "RECOVERY_CODES", "ROLES", "RULES", "SECOND_FACTOR", "WORDING"]
 
 #: A refused reading of an organization's accounts. Readings that succeed are about no participant and not recorded.
 PEOPLE = declare_look("account.people_viewed", "the accounts of an organization")
@@ -81,6 +84,15 @@ def visible_grants(actor: Actor) -> Select[RoleGrant]:
     if actor.works_as(Role.OPERATOR):
         return statement
     theirs = exists().where(User.id == RoleGrant.user_id, User.organization_id == actor.organization_id)
+    return statement.where(theirs)
+
+
+def visible_proposals(actor: Actor) -> Select[RoleProposal]:
+    """Select the proposed roles of users the actor may know of, settled or not."""
+    statement = select(RoleProposal).options(selectinload(RoleProposal.user))
+    if actor.works_as(Role.OPERATOR):
+        return statement
+    theirs = exists().where(User.id == RoleProposal.user_id, User.organization_id == actor.organization_id)
     return statement.where(theirs)
 
 
@@ -317,6 +329,52 @@ def person_for(session: Session, actor: Actor, user_id: UUID) -> User:
         refuse(session, actor, PEOPLE, row_type="user", target=user_id, purpose="administration")
         raise NotFoundError
     return row
+
+
+def proposals_for(
+    session: Session, actor: Actor, *, after: UUID | None = None, limit: int = 50
+) -> tuple[list[RoleProposal], UUID | None]:
+    """Return a page of the roles that wait for a second person in the actor's organization, oldest first.
+
+    Raises:
+        NotPermittedError: the actor is no administrator; the refusal is on record (S-210).
+    """
+    _require_administrator(session, actor)
+    statement = visible_proposals(actor).where(RoleProposal.settled_at.is_(None)).order_by(RoleProposal.id)
+    if after is not None:
+        statement = statement.where(RoleProposal.id > after)
+    rows = list(session.scalars(statement.limit(limit + 1)))
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def proposal_for(session: Session, actor: Actor, proposal_id: UUID) -> RoleProposal:
+    """Return one proposed role of the actor's organization.
+
+    Raises:
+        NotPermittedError: the actor is no administrator. NotFoundError: there is none with this id, or it is elsewhere.
+    """
+    _require_administrator(session, actor)
+    row = session.scalars(visible_proposals(actor).where(RoleProposal.id == proposal_id)).one_or_none()
+    if row is None:
+        refuse(session, actor, PEOPLE, row_type="role_proposal", target=proposal_id, purpose="administration")
+        raise NotFoundError
+    return row
+
+
+def waiting(session: Session, organization_id: UUID, user_id: UUID | None = None) -> list[RoleProposal]:
+    """Return the roles that wait for a second person in an organization, or for one of its users; oldest first."""
+    about = exists().where(User.id == RoleProposal.user_id, User.organization_id == organization_id)
+    statement = select(RoleProposal).where(RoleProposal.settled_at.is_(None), about).order_by(RoleProposal.id)
+    return list(session.scalars(statement if user_id is None else statement.where(RoleProposal.user_id == user_id)))
+
+
+def administrators(session: Session, organization_id: UUID, at: datetime) -> set[UUID]:
+    """Return who administers an organization now.
+
+    Somebody who is locked counts: an administrator can unlock them. Disabled ones and those past their last day do not.
+    """
+    found = session.scalars(colleagues(organization_id, Role.ADMINISTRATOR).options(selectinload(User.organization)))
+    return {one.id for one in found if one.reason_to_disable(at) != BECAUSE_ENDED}
 
 
 def _require_administrator(session: Session, actor: Actor) -> None:

@@ -404,6 +404,18 @@ class GrantShape(Shape):
     ended_at = fields.AwareDateTime()
 
 
+class ProposalShape(Shape):
+    """A role that waits for a second person, or did."""
+
+    id = fields.UUID()
+    user_id = fields.UUID()
+    role = fields.String()
+    proposed_at = fields.AwareDateTime()
+    proposed_by = fields.UUID()
+    outcome = fields.String(allow_none=True)
+    settled_at = fields.AwareDateTime(allow_none=True)
+
+
 class StandingShape(Shape):
     """Who is signed in, what is still missing (`next`), and the token that unsafe requests carry in X-CSRFToken."""
 
@@ -734,7 +746,8 @@ def people(after: UUID | None) -> Mapping[str, Any]:
     """Read the accounts of one's organization."""
     database, actor = asking()
     rows, following = q.people_for(database, actor, after=after)
-    return {"rows": rows, "next": following, "works_as": works_as}
+    shown = {"rows": rows, "next": following, "works_as": works_as}
+    return shown | {"around": lambda: {"waiting": len(q.waiting(database, actor.organization))}}
 
 
 @doors.get("/organization/people/<uuid:target>", page="account/person.html", shape=PersonShape)
@@ -742,7 +755,8 @@ def person(target: UUID) -> Mapping[str, Any]:
     """Read one account of one's organization."""
     database, actor = asking()
     it = q.person_for(database, actor, target)
-    return {"it": it, "roles": ROLE_NAMES, "oneself": it.id == actor.user_id, "form": Form()}
+    shown = {"it": it, "roles": ROLE_NAMES, "oneself": it.id == actor.user_id, "form": Form()}
+    return shown | {"around": lambda: {"waiting": q.waiting(database, actor.organization, it.id)}}
 
 
 def works_as(user: Any) -> str:
@@ -750,9 +764,14 @@ def works_as(user: Any) -> str:
     return ", ".join(str(words) for role, words in ROLE_NAMES.items() if role in user.roles)
 
 
-def _own_side() -> list[tuple[str, Words]]:
+def _own_side() -> list[tuple[str, Words, Words]]:
     side = current_actor().side
-    return [(role.value, ROLE_NAMES[role.value]) for role in (q.ROLES[side] if side is not None else ())]
+    found = q.ROLES[side] if side is not None else ()
+    return [(role.value, ROLE_NAMES[role.value], _SECOND if role in q.POWERFUL else "") for role in found]
+
+
+#: Said beside the roles that one administrator alone cannot give.
+_SECOND: Words = _l("Holds once another administrator of your organization confirms it.")
 
 
 @doors.pages.get("/organization/people/new", endpoint="add_user_form")
@@ -773,7 +792,8 @@ def take_add_user() -> ResponseReturnValue:
         form = _typed(faults)
         form.values = {**form.values, "roles": request.form.getlist("roles")}
         return _ask("account/add_user.html", form=form, status=fault.status, roles=_own_side())
-    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=True)
+    waiting = q.waiting(db.session(), actor.organization, made.id)
+    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=True, waits=bool(waiting))
 
 
 @doors.api.post("/organization/people", endpoint="add_user")
@@ -789,7 +809,7 @@ def json_add_user() -> ResponseReturnValue:
 def take_reset_password(target: UUID) -> ResponseReturnValue:
     """Start a reset, and show the one-time code once."""
     made = run(c.reset_password, target, _form(c.reset_password))
-    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=False)
+    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=False, waits=False)
 
 
 @doors.api.post("/organization/people/<uuid:target>/reset", endpoint="reset_password")
@@ -802,7 +822,7 @@ def json_reset_password(target: UUID) -> ResponseReturnValue:
 def take_enable_user(target: UUID) -> ResponseReturnValue:
     """Let a disabled account be used again, and show its one-time code once."""
     made = run(c.enable_user, target, _form(c.enable_user))
-    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=False)
+    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=False, waits=False)
 
 
 @doors.api.post("/organization/people/<uuid:target>/enabling", endpoint="enable_user")
@@ -836,7 +856,13 @@ def _around(target: UUID) -> Mapping[str, Any]:
     database, actor = asking()
     it = q.person_for(database, actor, target)
     held = {role.value for role in it.roles}
-    return {"it": it, "roles": ROLE_NAMES, "options": [one for one in _own_side() if one[0] not in held]}
+    free = [(code, words) for code, words, _ in _own_side() if code not in held]
+    return {
+        "it": it,
+        "roles": ROLE_NAMES,
+        "options": [one for one in free if one[0] not in q.POWERFUL],
+        "powerful": [one for one in free if one[0] in q.POWERFUL],
+    }
 
 
 def _read_again(row: Any) -> Any:
@@ -851,6 +877,68 @@ doors.act(
     then=lambda grant: _page_of(grant.user_id),
     shape=GrantShape,
     done="role_granted",
+)
+doors.act(
+    "/organization/people/<uuid:target>/role-proposals",
+    c.propose_role,
+    page="account/propose_role.html",
+    context=_around,
+    then=lambda proposal: _page_of(proposal.user_id),
+    shape=ProposalShape,
+    done="role_proposed",
+)
+
+
+@doors.get(
+    "/organization/role-proposals",
+    page="account/role_proposals.html",
+    shape=ProposalShape,
+    takes=PeopleAsked,
+    many=True,
+)
+def role_proposals(after: UUID | None) -> Mapping[str, Any]:
+    """Read the roles that wait for a second person in one's organization."""
+    database, actor = asking()
+    rows, following = q.proposals_for(database, actor, after=after)
+
+    def around() -> dict[str, Any]:
+        return {
+            "names": q.names(database, {one.proposed_by for one in rows}),
+            "alone": len(q.administrators(database, actor.organization, clock(database))) < _TWO,
+            "me": actor.user_id,
+            "roles": ROLE_NAMES,
+            "form": Form(),
+        }
+
+    return {"rows": rows, "next": following, "around": around}
+
+
+#: It takes so many administrators to give a role that needs a second person.
+_TWO = 2
+
+
+def _refusing(target: UUID) -> Mapping[str, Any]:
+    database, actor = asking()
+    it = q.proposal_for(database, actor, target)
+    return {"it": it, "role": ROLE_NAMES[it.role], "own": it.proposed_by == actor.user_id}
+
+
+doors.act(
+    "/organization/role-proposals/<uuid:target>/confirmation",
+    c.confirm_role,
+    page=None,
+    then=lambda grant: _page_of(grant.user_id),
+    shape=GrantShape,
+    done="role_granted",
+)
+doors.act(
+    "/organization/role-proposals/<uuid:target>/refusal",
+    c.refuse_role,
+    page="account/refuse_role.html",
+    context=_refusing,
+    then=lambda _proposal: "/organization/role-proposals",
+    shape=ProposalShape,
+    done="role_refused",
 )
 doors.act(
     "/organization/roles/<uuid:target>/end",
@@ -901,7 +989,11 @@ doors.act(
 @doors.pages.errorhandler(FreshSignInNeededError)
 def ask_again(_refusal: FreshSignInNeededError) -> ResponseReturnValue:
     """Lead to the second step, and back to the page the act was asked from (S-113)."""
-    back = request.path if request.path.endswith(("/new", "/roles")) else "/organization/people"
+    back = "/organization/people"
+    if request.path.endswith(("/new", "/roles", "/role-proposals")):
+        back = request.path
+    elif request.path.startswith("/organization/role-proposals"):
+        back = "/organization/role-proposals"
     flash("fresh_sign_in_needed", "warning")
     return redirect(f"/sign-in/second-step?next={quote(back)}", 303)
 
@@ -974,6 +1066,15 @@ say(
         "role_not_of_side": _l("This role does not exist on your organization's side."),
         "auditor_alone": _l("An auditor holds no other role. Choose that one alone, or leave it out."),
         "role_held": _l("This person already has that role."),
+        "second_person_needed": _l(
+            "One administrator alone cannot give this role. Propose it, and another confirms it."
+        ),
+        "second_person_not_needed": _l("This role needs no second person. Give it on the person's page."),
+        "role_proposed_before": _l("This role was proposed before, and waits for another administrator."),
+        "proposal_settled": _l("Somebody has already confirmed or refused this role."),
+        "second_administrator": _l("Another administrator of the organization can confirm this role. Ask them."),
+        "role_proposed": _l("The role was proposed. It holds once another administrator confirms it."),
+        "role_refused": _l("The role was not given. Its proposal is closed."),
         "role_ended": _l("This role has already ended."),
         "factor_not_pending": _l("There is no authenticator waiting to be set up. Start again from your account page."),
         "password_too_short": _l("Use at least 15 characters. A few words that do not belong together work well."),

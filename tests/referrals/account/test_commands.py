@@ -582,7 +582,7 @@ def _change_factor(house: Session, casey: people.Member, _ada: people.Member) ->
 
 
 def _change_roles(house: Session, casey: people.Member, ada: people.Member) -> None:
-    run(house, commands.grant_role, ada.actor(house), casey.user_id, role="supervisor")
+    run(house, commands.grant_role, ada.actor(house), casey.user_id, role="supervising_officer")
 
 
 def _end_role(house: Session, casey: people.Member, ada: people.Member) -> None:
@@ -817,6 +817,7 @@ def test_s202_s205_only_an_administrator_of_that_organization_manages_people_and
     stranger = people.a_member(house, community, Role.ADMINISTRATOR)
     acts: list[tuple[Command[Any, Any], dict[str, Any]]] = [
         (commands.grant_role, {"role": "supervisor"}),
+        (commands.propose_role, {"role": "supervisor"}),
         (commands.disable_user, {"because": "left"}),
         (commands.unlock_user, {}),
         (commands.reset_password, {}),
@@ -855,7 +856,8 @@ def test_s113_what_gives_power_needs_a_fresh_second_factor(house: Session, agenc
     new = {"sign_in_name": "new.person", "display_name": "New Person", "roles": ["case_manager"]}
     acts: list[tuple[Command[Any, Any], UUID, dict[str, Any]]] = [
         (commands.add_user, agency, new),
-        (commands.grant_role, casey.user_id, {"role": "supervisor"}),
+        (commands.grant_role, casey.user_id, {"role": "supervising_officer"}),
+        (commands.propose_role, casey.user_id, {"role": "supervisor"}),
         (commands.end_role, queries.user(house, casey.user_id).grants[0].id, {}),
         (commands.unlock_user, casey.user_id, {}),
         (commands.reset_password, casey.user_id, {}),
@@ -865,7 +867,7 @@ def test_s113_what_gives_power_needs_a_fresh_second_factor(house: Session, agenc
             run(house, what, actor, target, **words)
     code = queries.demo_code(house, ada.sign_in_name, now())
     again = run(house, commands.confirm_second_factor, actor, cast("UUID", actor.sign_in_id), code=code)
-    run(house, commands.grant_role, ada.actor(house, again.token), casey.user_id, role="supervisor")
+    run(house, commands.grant_role, ada.actor(house, again.token), casey.user_id, role="supervising_officer")
 
 
 def test_roles_by_the_rules_of_side_and_of_the_auditor(house: Session, agency: UUID) -> None:
@@ -882,6 +884,176 @@ def test_roles_by_the_rules_of_side_and_of_the_auditor(house: Session, agency: U
     run(house, commands.disable_user, system("cli"), casey.id, because="left")
     with pytest.raises(models.UserDisabledError):
         run(house, commands.grant_role, system("cli"), casey.id, role="supervisor")
+
+
+# --- a second person for powerful roles (S-802) -----------------------------------------------------------------------
+
+
+def propose(house: Session, by: people.Member, user_id: UUID, role: str = "supervisor") -> UUID:
+    made = run(house, commands.propose_role, by.actor(house), user_id, role=role)
+    return cast("UUID", made.id)
+
+
+def roles_of(house: Session, user_id: UUID) -> set[str]:
+    house.rollback()
+    house.expunge_all()
+    return {role.value for role in queries.user(house, user_id).roles}
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("role", ["supervisor", "administrator", "auditor"])
+def test_s802_one_administrator_alone_gives_no_powerful_role_on_any_path(
+    house: Session, agency: UUID, role: str
+) -> None:
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    bo = people.a_member(house, agency, Role.ADMINISTRATOR)
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    run(house, commands.end_role, system("cli"), queries.user(house, casey.user_id).grants[0].id)
+    casey.token = str(people.sign_in_fully(house, casey).token)
+    with pytest.raises(models.SecondPersonNeededError):
+        run(house, commands.grant_role, ada.actor(house), casey.user_id, role=role)
+    proposal = propose(house, ada, casey.user_id, role)
+    with pytest.raises(NotPermittedError):
+        run(house, commands.confirm_role, ada.actor(house), proposal)
+    assert roles_of(house, casey.user_id) == set()
+    assert opens(house, casey.token)
+    new = {"sign_in_name": "new.person", "display_name": "New Person", "roles": [role]}
+    added = run(house, commands.add_user, ada.actor(house), agency, **new)
+    assert roles_of(house, added.id) == set()
+    assert [one.role for one in queries.waiting(house, agency, added.id)] == [role]
+    with pytest.raises(models.RoleProposedError):
+        propose(house, bo, casey.user_id, role)
+    run(house, commands.confirm_role, bo.actor(house), proposal)
+    assert roles_of(house, casey.user_id) == {role}
+    assert not opens(house, casey.token)
+    with pytest.raises(models.ProposalSettledError):
+        run(house, commands.confirm_role, bo.actor(house), proposal)
+    kept = house.get_one(models.RoleProposal, proposal)
+    assert (kept.outcome, kept.settled_by, kept.proposed_by) == ("confirmed", bo.user_id, ada.user_id)
+
+
+@pytest.mark.usefixtures("engine")
+def test_s802_s205_nobody_confirms_for_themselves_and_no_other_organization_does(
+    house: Session, agency: UUID, community: UUID
+) -> None:
+    ada, bo = (people.a_member(house, agency, Role.ADMINISTRATOR) for _ in range(2))
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    stranger = people.a_member(house, community, Role.ADMINISTRATOR)
+    about_bo = propose(house, ada, bo.user_id)
+    with pytest.raises(NotPermittedError):
+        propose(house, bo, bo.user_id)
+    for what, words in ((commands.confirm_role, {}), (commands.refuse_role, {"because": "no"})):
+        for one, refusal in ((bo, NotPermittedError), (casey, NotPermittedError), (stranger, NotFoundError)):
+            with pytest.raises(refusal):
+                run(house, what, one.actor(house), about_bo, **words)
+    with pytest.raises(NotPermittedError):
+        queries.proposals_for(house, casey.actor(house))
+    assert queries.proposals_for(house, stranger.actor(house)) == ([], None)
+    with pytest.raises(NotFoundError):
+        queries.proposal_for(house, stranger.actor(house), about_bo)
+    waiting, _ = queries.proposals_for(house, bo.actor(house))
+    assert [one.id for one in waiting] == [about_bo]
+
+
+@pytest.mark.usefixtures("engine")
+def test_s802_the_operator_confirms_only_where_no_second_administrator_is(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    bo = people.a_member(house, agency, Role.ADMINISTRATOR)
+    proposal = propose(house, ada, casey.user_id)
+    for _ in range(5):
+        refuse_sign_in(house, bo.sign_in_name)
+    with pytest.raises(models.SecondAdministratorError):  # locked, but an administrator unlocks them
+        run(house, commands.confirm_role, system("cli"), proposal)
+    today = now().astimezone(ZoneInfo("America/Los_Angeles")).date()
+    run(house, commands.set_last_day, ada.actor(house), bo.user_id, ends_on=today.isoformat())
+    with pytest.raises(models.SecondAdministratorError):
+        run(house, commands.confirm_role, system("cli"), proposal)
+    run(house, commands.disable_user, ada.actor(house), bo.user_id, because="left")
+    granted = run(house, commands.confirm_role, system("cli"), proposal)
+    assert granted.granted_by is None
+    assert roles_of(house, casey.user_id) == {"case_manager", "supervisor"}
+    lone = propose(house, ada, casey.user_id, "administrator")
+    run(house, commands.confirm_role, system("cli"), lone)  # the person it is about is no second administrator
+    assert roles_of(house, casey.user_id) == {"case_manager", "supervisor", "administrator"}
+
+
+@pytest.mark.usefixtures("engine")
+def test_s802_a_refused_or_withdrawn_proposal_gives_nothing_and_can_be_made_again(house: Session, agency: UUID) -> None:
+    ada, bo = (people.a_member(house, agency, Role.ADMINISTRATOR) for _ in range(2))
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    for who in (bo, ada):  # refused by another, taken back by whoever proposed it
+        proposal = propose(house, ada, casey.user_id)
+        run(house, commands.refuse_role, who.actor(house), proposal, because="Not before the training")
+        with pytest.raises(models.ProposalSettledError):
+            run(house, commands.confirm_role, bo.actor(house), proposal)
+        with pytest.raises(models.ProposalSettledError):
+            run(house, commands.refuse_role, bo.actor(house), proposal, because="once more")
+    assert roles_of(house, casey.user_id) == {"case_manager"}
+    told = [one["action"] for one in events(house) if one["code"] is None and ".role_" in one["action"]]
+    assert told == ["account.role_proposed", "account.role_refused"] * 2
+
+
+def test_s802_what_speaks_against_a_role_is_said_when_proposing_and_again_when_confirming(
+    house: Session, agency: UUID
+) -> None:
+    ada, bo = (people.a_member(house, agency, Role.ADMINISTRATOR) for _ in range(2))
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    for role, refused in (
+        ("case_manager", models.SecondPersonNotNeededError),
+        ("auditor", models.AuditorAloneError),
+    ):
+        with pytest.raises(refused):
+            propose(house, ada, casey.user_id, role)
+    proposal = propose(house, ada, casey.user_id)
+    run(house, commands.disable_user, ada.actor(house), casey.user_id, because="left")
+    with pytest.raises(models.UserDisabledError):
+        run(house, commands.confirm_role, bo.actor(house), proposal)
+    assert house.get_one(models.RoleProposal, proposal, populate_existing=True).settled_at is None
+
+
+def test_s802_s113_confirming_needs_a_fresh_second_factor(house: Session, agency: UUID, now: Moment) -> None:
+    ada, bo = (people.a_member(house, agency, Role.ADMINISTRATOR) for _ in range(2))
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    proposal = propose(house, ada, casey.user_id)
+    actor = bo.actor(house)
+    now.pass_by(minutes=10)
+    with pytest.raises(models.FreshSignInNeededError):
+        run(house, commands.confirm_role, actor, proposal)
+
+
+def test_s802_s211_of_several_answers_at_once_one_counts(
+    engine: Engine, house: Session, agency: UUID, open_on: Callable[[Engine], HouseSession]
+) -> None:
+    ada, bo, cleo = (people.a_member(house, agency, Role.ADMINISTRATOR) for _ in range(3))
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    proposal = propose(house, ada, casey.user_id)
+    actors = [bo.actor(house), cleo.actor(house)]
+    house.rollback()
+    ready, told = threading.Barrier(4), []
+
+    def answer(number: int) -> None:
+        with open_on(engine) as session:
+            ready.wait()
+            try:
+                if number < 2:
+                    run(session, commands.confirm_role, actors[number], proposal)
+                else:
+                    run(session, commands.refuse_role, actors[number - 2], proposal, because="no")
+                told.append("done")
+            except RefusedError as refusal:
+                told.append(refusal.code)
+
+    threads = [threading.Thread(target=answer, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(told) == ["done", *["proposal_settled"] * 3]
+    kept = house.get_one(models.RoleProposal, proposal, populate_existing=True)
+    assert (kept.outcome == "confirmed") == ("supervisor" in roles_of(house, casey.user_id))
 
 
 # --- leaving (S-804) --------------------------------------------------------------------------------------------------

@@ -631,9 +631,9 @@ def test_an_administrator_gives_and_takes_roles_unlocks_resets_and_disables(
     signed_in(browser, ada, code)
     at = f"/organization/people/{casey.user_id}"
     assert browser.post(f"{at}/roles", role="case_manager").status_code == 409
-    assert browser.post(f"{at}/roles", role="supervisor").location == at
+    assert browser.post(f"{at}/roles", role="supervising_officer").location == at
     page = browser.get(at)
-    assert "Supervisor" in page.text
+    assert "Supervising officer" in page.text
     ends = re.findall(r'action="(/organization/roles/[0-9a-f-]+/end)"', page.text)
     assert browser.post(ends[0], page=at).location == at
     assert "Case manager" not in shown(browser.get(at))
@@ -712,7 +712,9 @@ def test_people_by_json(browser: Browser, ada: people.Member, casey: people.Memb
     listed = browser.get("/api/v1/organization/people").json or {}
     assert {one["sign_in_name"] for one in listed["items"]} == {"nico.vale", casey.sign_in_name, ada.sign_in_name}
     at = f"/api/v1/organization/people/{casey.user_id}"
-    grant = browser.send(f"{at}/roles", {"role": "supervisor"}, token)
+    alone = browser.send(f"{at}/roles", {"role": "supervisor"}, token)
+    assert (alone.status_code, (alone.json or {})["code"]) == (409, "second_person_needed")
+    grant = browser.send(f"{at}/roles", {"role": "supervising_officer"}, token)
     assert grant.status_code == 201
     ended = browser.send(f"/api/v1/organization/roles/{(grant.json or {})['id']}/end", {}, token)
     assert (ended.json or {})["ended_at"]
@@ -721,3 +723,56 @@ def test_people_by_json(browser: Browser, ada: people.Member, casey: people.Memb
     disabled = browser.send(f"{at}/disabling", {"because": "Left"}, token).json or {}
     assert disabled["disabled_at"]
     assert browser.send(f"{at}/unlocking", {}, token).status_code == 409
+
+
+def test_s802_two_administrators_give_a_powerful_role_through_the_pages(
+    browser: Browser, house: HouseSession, agency: UUID, ada: people.Member, code: Callable[[str], str]
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER, name="Casey Morgan")
+    signed_in(browser, ada, code)
+    at = f"/organization/people/{casey.user_id}"
+    assert "No role waits for a second person" in browser.get("/organization/role-proposals").text
+    assert 'value="supervisor"' not in browser.get(f"{at}/roles").text
+    assert browser.post(f"{at}/role-proposals").status_code == 422
+    assert browser.post(f"{at}/role-proposals", role="supervisor").location == at
+    assert "Waiting for a second person : Supervisor" in shown(browser.get(at))
+    page = browser.get("/organization/role-proposals")
+    assert "You are the only administrator" in page.text
+    assert "You proposed it. Another administrator answers." in page.text
+    assert "Confirm role" not in page.text
+    bo = people.a_member(house, agency, Role.ADMINISTRATOR, name="Bo Reyes")
+    other = signed_in(Browser(browser.client.application), bo, code)
+    assert "Roles that wait for a second person : 1" in shown(other.get("/organization/people"))
+    page = other.get("/organization/role-proposals")
+    assert "by Ada Wells" in page.text
+    assert "You are the only administrator" not in page.text
+    answers = re.findall(r"/organization/role-proposals/[0-9a-f-]+/confirmation", page.text)
+    assert other.post(answers[0], page="/organization/role-proposals").location == at
+    assert "Supervisor, since" in shown(other.get(at))
+    assert "No role waits for a second person" in other.get("/organization/role-proposals").text
+
+
+def test_s802_a_powerful_role_is_refused_with_a_reason_and_adding_a_person_proposes_it(
+    browser: Browser, house: HouseSession, agency: UUID, ada: people.Member, code: Callable[[str], str]
+) -> None:
+    bo = people.a_member(house, agency, Role.ADMINISTRATOR, name="Bo Reyes")
+    signed_in(browser, ada, code)
+    words = {"display_name": "Nico Vale", "sign_in_name": "nico.vale", "roles": ["case_manager", "supervisor"]}
+    page = browser.post("/organization/people/new", **words)
+    assert "Not every role holds yet" in page.text
+    other = signed_in(Browser(browser.client.application), bo, code)
+    token = (other.get("/api/v1/sign-ins/current").json or {})["csrf_token"]
+    listed = (other.get("/api/v1/organization/role-proposals").json or {})["items"]
+    assert [(one["role"], one["proposed_by"]) for one in listed] == [("supervisor", str(ada.user_id))]
+    at = f"/organization/role-proposals/{listed[0]['id']}/refusal"
+    assert other.post(at, because="").status_code == 422
+    assert other.post(at, because="Not before the training").location == "/organization/role-proposals"
+    again = other.send(f"/api/v1{at}", {"because": "Once more"}, token)
+    assert (again.status_code, (again.json or {})["code"]) == (409, "proposal_settled")
+    nico = queries.by_name(house, "nico.vale")
+    assert nico is not None
+    assert nico.roles == {Role.CASE_MANAGER}
+    made = other.send(f"/api/v1/organization/people/{nico.id}/role-proposals", {"role": "supervisor"}, token)
+    assert (made.status_code, (made.json or {})["outcome"]) == (201, None)
+    own = f"/api/v1/organization/role-proposals/{(made.json or {})['id']}/confirmation"
+    assert other.send(own, {}, token).status_code == 403
