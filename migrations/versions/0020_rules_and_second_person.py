@@ -1,4 +1,4 @@
-"""Who acknowledged the rules of behavior (insert-only), and roles that wait for a second person.
+"""Who acknowledged the rules of behavior (insert-only), roles that wait for a second person, what changed on accounts.
 
 Revision ID: 0020
 """
@@ -53,11 +53,29 @@ def upgrade() -> None:
         sqlite_where=waits,
         postgresql_where=waits,
     )
+    op.create_table(
+        "account_change",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("what", sa.String(20), nullable=False),
+        sa.Column("role", sa.String(30)),
+        sa.Column("last_day", sa.Date()),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("by", sa.Uuid()),
+        sa.Column("automatic", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_account_change"),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name="fk_account_change_user_id_user"),
+    )
+    op.create_index("ix_account_change_user_id_at", "account_change", ["user_id", "at"])
+    op.add_column("user", sa.Column("changes_seen_at", sa.DateTime(timezone=True)))
     for statement in _guards(op.get_bind().dialect.name):
         op.execute(statement)
 
 
 def downgrade() -> None:
+    op.drop_column("user", "changes_seen_at")
+    op.drop_table("account_change")
     op.drop_table("role_proposal")
     op.drop_table("rules_acknowledgment")
 

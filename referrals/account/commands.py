@@ -19,6 +19,7 @@ from referrals.account import policy as p
 from referrals.account import queries as q
 from referrals.account.models import (
     USE_STEP,
+    AccountChange,
     AccountKeptError,
     AuditorAloneError,
     CodeRefusedError,
@@ -47,7 +48,7 @@ from referrals.kernel.command import Work, command, execute
 from referrals.kernel.errors import InvalidInputError, RefusedError, RuleBrokenError
 from referrals.kernel.job import job_kind
 from referrals.kernel.record import clock, commit, day_of, start_writing
-from referrals.kernel.schema import Line, Nothing, Takes, code, codes, day, line, secret, text, yes_no
+from referrals.kernel.schema import Line, Nothing, Takes, code, codes, day, line, secret, text, uid, yes_no
 from referrals.organization.models import Installation, Organization
 from referrals.organization.queries import installation as the_one
 from referrals.organization.queries import own as own_organization
@@ -144,7 +145,25 @@ def _count_failure(work: Work, user: User | None, factor: str) -> None:
     if user.locked_at is None and q.failed_lately(work.session, user, work.now) + 1 >= m.ATTEMPTS:
         user.lock(work.now)
         work.record(user, ["locked_at"])
+        _tell(work, user.id, "locked", automatic=True)
         work.action = "account.locked"
+
+
+def _tell(
+    work: Work,
+    user_id: UUID,
+    what: str,
+    *,
+    role: str | None = None,
+    last_day: date | None = None,
+    automatic: bool = False,
+) -> None:
+    """Keep what changed on an account, for its person to see (S-806)."""
+    automatic = automatic or work.actor.source.channel == "job"
+    by = None if automatic else work.actor.user_id
+    work.add(
+        AccountChange(user_id=user_id, what=what, role=role, last_day=last_day, at=work.now, by=by, automatic=automatic)
+    )
 
 
 def _end_sign_ins(work: Work, user_id: UUID, because: str, *, but: UUID | None = None) -> None:
@@ -373,6 +392,7 @@ def change_password(work: Work, user: User, *, present_password: str | None, new
         raise InvalidInputError({"new_password": faults})
     user.choose_password(_hashed(work.session, new_password), work.now)
     work.record(user, ["password_hash", "password_changed_at", "one_time_until", "one_time_used_at"])
+    _tell(work, user.id, "password_changed")
     if has_factor:
         user.last_signed_in_at = work.now
         work.record(user, ["last_signed_in_at"])
@@ -439,6 +459,10 @@ def enroll_factor(work: Work, factor: SecondFactor, *, code: str) -> SignIn:
     factor.confirm(step, work.now)
     work.record(factor, ["confirmed_at", "last_step"])
     acting.shown_codes = _make_recovery_codes(work, user.id)
+    _tell(work, user.id, "factor_added" if earlier is None else "factor_replaced")
+    if user.last_signed_in_at is None:  # the first day: nobody needs to be told what they are just doing
+        user.changes_seen_at = work.now
+        work.record(user, ["changes_seen_at"])
     user.last_signed_in_at = work.now
     work.record(user, ["last_signed_in_at"])
     _end_sign_ins(work, user.id, "factor_changed", but=acting.id)
@@ -468,6 +492,7 @@ def renew_recovery_codes(work: Work, user: User, *, code: str) -> SignIn:
     if user.is_locked or not _take_code(work, user, code):
         raise CodeRefusedError
     acting.shown_codes = _make_recovery_codes(work, user.id)
+    _tell(work, user.id, "codes_made")
     _end_sign_ins(work, user.id, "factor_changed", but=acting.id)
     acting.prove(work.now)
     work.record(acting, ["second_factor_at", "fresh_at"])
@@ -515,6 +540,39 @@ def acknowledge_rules(work: Work, user: User, *, wording: str, agreed: bool) -> 
     made = RulesAcknowledgment(user_id=user.id, wording=wording, at=work.now)
     work.add(made)
     return made
+
+
+# --- what changed on one's account ------------------------------------------------------------------------------------
+
+
+class SeeChanges(Takes):
+    """The newest change that was looked at."""
+
+    until = uid()
+
+
+@command(
+    records="account.changes_seen",
+    on=User,
+    makes=User,
+    takes=SeeChanges,
+    within=q.oneself,
+    allow=[[p.is_oneself]],
+    purpose="administration",
+)
+def see_changes(work: Work, user: User, *, until: UUID) -> User:
+    """Say that one looked at what changed on one's account, up to a change; what came later stays new (S-806).
+
+    Raises:
+        InvalidInputError: no such change of this account.
+    """
+    change = work.session.get(AccountChange, until)
+    if change is None or change.user_id != user.id:
+        raise InvalidInputError({"until": ["unknown_change"]})
+    if user.changes_seen_at is None or user.changes_seen_at < change.at:
+        user.changes_seen_at = change.at
+    work.record(user, ["changes_seen_at"])
+    return user
 
 
 # --- leaving ---------------------------------------------------------------------------------------------------------
@@ -685,6 +743,7 @@ def grant_role(work: Work, user: User, *, role: str) -> RoleGrant:
         raise m.SecondPersonNeededError
     made = user.grant(Role(role), at=work.now, by=work.actor.user_id)
     work.add(made)
+    _tell(work, user.id, "role_given", role=made.role)
     _end_sign_ins(work, user.id, "roles_changed")
     return made
 
@@ -741,6 +800,7 @@ def confirm_role(work: Work, proposal: RoleProposal) -> RoleGrant:
     work.record(proposal, ["outcome", "settled_at", "settled_by"])
     made = user.grant(Role(proposal.role), at=work.now, by=work.actor.user_id)
     work.add(made)
+    _tell(work, user.id, "role_given", role=made.role)
     _end_sign_ins(work, user.id, "roles_changed")
     return made
 
@@ -789,6 +849,7 @@ def end_role(work: Work, grant: RoleGrant) -> RoleGrant:
     _require_fresh(work)
     grant.end(at=work.now, by=work.actor.user_id)
     work.record(grant, ["ended_at", "ended_by"])
+    _tell(work, grant.user_id, "role_ended", role=grant.role)
     _end_sign_ins(work, grant.user_id, "roles_changed")
     return grant
 
@@ -818,6 +879,7 @@ def disable_user(work: Work, user: User, *, because: str) -> User:
         raise AccountKeptError
     user.disable(at=work.now, by=work.actor.user_id, because=because)
     work.record(user, ["disabled_at", "disabled_by", "disabled_because"])
+    _tell(work, user.id, "disabled")
     _end_sign_ins(work, user.id, "disabled")
     return user
 
@@ -848,6 +910,7 @@ def enable_user(work: Work, user: User) -> User:
             *("password_hash", "one_time_until", "one_time_used_at"),
         ],
     )
+    _tell(work, user.id, "enabled")
     return user
 
 
@@ -871,6 +934,8 @@ def set_last_day(work: Work, user: User, *, ends_on: date | None) -> User:
     _require_fresh(work)
     if ends_on is not None and ends_on < day_of(work.now, user.organization.time_zone):
         raise InvalidInputError({"ends_on": ["in_past"]})
+    if ends_on != user.ends_on:
+        _tell(work, user.id, "last_day_removed" if ends_on is None else "last_day_set", last_day=ends_on)
     user.ends_on = ends_on
     work.record(user, ["ends_on"])
     return user
@@ -904,6 +969,7 @@ def unlock_user(work: Work, user: User) -> User:
     _require_fresh(work)
     user.unlock(work.now)
     work.record(user, ["locked_at", "unlocked_at"])
+    _tell(work, user.id, "unlocked")
     return user
 
 
@@ -926,6 +992,7 @@ def reset_password(work: Work, user: User) -> User:
     user.require_enabled()
     user.begin_code(work.now)
     work.record(user, ["password_hash", "one_time_until", "one_time_used_at"])
+    _tell(work, user.id, "password_reset")
     _end_sign_ins(work, user.id, "password_reset")
     return user
 

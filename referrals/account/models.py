@@ -418,6 +418,8 @@ class User(Identified):
     enabled_at: Mapped[datetime | None] = public()
     #: The last day on which it opens, where its organization is; None: no end is known.
     ends_on: Mapped[date | None] = public()
+    #: Up to when its person has looked at what changed on it (S-806).
+    changes_seen_at: Mapped[datetime | None] = public()
 
     organization: Mapped[Organization] = related("Organization")
     grants: Mapped[list[RoleGrant]] = related("RoleGrant", order_by="RoleGrant.granted_at")
@@ -642,6 +644,28 @@ class RoleProposal(Identified):
         if self.settled_at is not None:
             raise ProposalSettledError
         self.outcome, self.settled_at, self.settled_by, self.because = outcome, at, by, because
+
+
+class AccountChange(Identified):
+    """What changed on somebody's account, when, by whom: told to them, so that they notice what was not they (S-806).
+
+    The other rows keep how things stand, not what happened: an unlocking leaves no name, a reset no trace. The log
+    keeps both, and only the room that reads the log does.
+    """
+
+    __tablename__ = "account_change"
+    __table_args__ = (Index("ix_account_change_user_id_at", "user_id", "at"),)
+
+    user_id: Mapped[UUID] = public(ForeignKey("user.id"))
+    #: `password_changed`, `password_reset`, `factor_added`, `factor_replaced`, `codes_made`, `locked`, `unlocked`,
+    #: `role_given`, `role_ended`, `disabled`, `enabled`, `last_day_set`, `last_day_removed`.
+    what: Mapped[str] = public(String(20))
+    role: Mapped[str | None] = public(String(30))
+    last_day: Mapped[date | None] = public()
+    at: Mapped[datetime] = public()
+    #: None: the operator, or the service itself where `automatic` says so.
+    by: Mapped[UUID | None] = public()
+    automatic: Mapped[bool] = public()
 
 
 class RulesAcknowledgment(Identified):

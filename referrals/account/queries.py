@@ -25,6 +25,7 @@ from referrals.account.models import (
     RULES,
     SECOND_FACTOR,
     WORDING,
+    AccountChange,
     FailedAttempt,
     Limits,
     RecoveryCode,
@@ -231,6 +232,17 @@ def last_acknowledgment(session: Session, user_id: UUID) -> RulesAcknowledgment 
     return session.scalars(statement.order_by(RulesAcknowledgment.at.desc()).limit(1)).one_or_none()
 
 
+#: How many of the newest changes of an account are told.
+CHANGES_TOLD: Final = 50
+
+
+def changes(session: Session, actor: Actor) -> list[AccountChange]:
+    """Return what changed on the actor's account, newest first, at most 50."""
+    statement = select(AccountChange).where(AccountChange.user_id == actor.me)
+    newest_first = statement.order_by(AccountChange.at.desc(), AccountChange.id.desc())
+    return list(session.scalars(newest_first.limit(CHANGES_TOLD)))
+
+
 def failed_lately(session: Session, user: User, at: datetime) -> int:
     """Count the wrong sign-ins of the last quarter of an hour, since the last complete one (S-101)."""
     since = at - ATTEMPTS_WITHIN
@@ -412,6 +424,8 @@ class Holder:
     used_at: datetime
     ends_at: datetime
     has_factor: bool
+    #: Whether something changed on the account before this sign-in that its person has not looked at (S-806).
+    has_news: bool
 
 
 #: Everything a request asks about whoever holds a token, in one statement that is built once: a row for each role.
@@ -445,6 +459,14 @@ _HOLDING: Final = (
         .where(RulesAcknowledgment.user_id == SignIn.user_id, RulesAcknowledgment.wording == bindparam("wording"))
         .scalar_subquery()
         .label("acknowledged_at"),
+        # Before this sign-in: what somebody does during it they have before their eyes.
+        exists()
+        .where(
+            AccountChange.user_id == SignIn.user_id,
+            AccountChange.at < SignIn.started_at,
+            AccountChange.at > func.coalesce(User.changes_seen_at, User.added_at),
+        )
+        .label("has_news"),
     )
     .join(SignInUse, SignInUse.sign_in_id == SignIn.id)
     .join(User, User.id == SignIn.user_id)
@@ -497,6 +519,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
         used_at=held.used_at,
         ends_at=min(held.started_at + bounds.whole, held.used_at + bounds.idle),
         has_factor=held.has_factor,
+        has_news=held.has_news,
     )
 
 

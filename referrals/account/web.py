@@ -107,6 +107,7 @@ def load_sign_in(token: str, source: Source) -> SignedIn | None:
         c.keep_alive(db.session(), held.actor.sign_in_id, at)
     g.zone = held.time_zone
     g.sign_in_ends_at = held.ends_at
+    g.news = held.has_news and held.step == q.FULL
     return SignedIn(token, held.actor, held.step, name=held.display_name, organization=held.organization)
 
 
@@ -440,6 +441,18 @@ class RulesShape(Shape):
     acknowledged_at = fields.AwareDateTime(allow_none=True)
 
 
+class ChangeShape(Shape):
+    """Something that changed on one's account; `by` is empty for the operator and for the service itself."""
+
+    id = fields.UUID()
+    what = fields.String()
+    role = fields.String(allow_none=True)
+    last_day = fields.Date(allow_none=True)
+    at = fields.AwareDateTime()
+    by = fields.UUID(allow_none=True)
+    automatic = fields.Boolean()
+
+
 class SetupShape(Shape):
     """What an authenticator app needs to be set up."""
 
@@ -455,6 +468,7 @@ def account() -> Mapping[str, Any]:
         "it": q.user(database, actor.me),
         "works_as": works_as,
         "rules": q.last_acknowledgment(database, actor.me),
+        "around": lambda: {"newest": q.changes(database, actor)[:3], "told": told_change},
         "codes_left": len(q.recovery_codes(database, actor.me)),
         "ends_at": g.get("sign_in_ends_at"),
         "form": Form(),
@@ -465,6 +479,45 @@ def account() -> Mapping[str, Any]:
 def own_rules() -> Mapping[str, Any]:
     """Read the rules of behavior again."""
     return {"it": _rules()}
+
+
+@doors.get("/account/changes", page="account/changes.html", shape=ChangeShape, many=True)
+def changes() -> Mapping[str, Any]:
+    """Read what changed on one's account."""
+    database, actor = asking()
+    rows = q.changes(database, actor)
+
+    def around() -> dict[str, Any]:
+        return {
+            "names": q.names(database, {one.by for one in rows}),
+            "seen_at": q.user(database, actor.me).changes_seen_at,
+            "told": told_change,
+            "me": actor.user_id,
+            "news": False,  # here it is
+            "form": Form(),
+        }
+
+    return {"rows": rows, "next": None, "around": around}
+
+
+def told_change(change: Any) -> str:
+    """Say what changed, in words."""
+    said = str(CHANGES[change.what])
+    if change.role is not None:
+        return f"{said}: {ROLE_NAMES[change.role]}"
+    return said
+
+
+doors.act(
+    "/account/changes/seen",
+    c.see_changes,
+    page=None,
+    then=lambda _user: "/account",
+    shape=OneselfShape,
+    show=lambda user: q.user(db.session(), user.id),
+    target=lambda _ids: current_actor().me,
+    done="changes_seen",
+)
 
 
 @doors.get("/account/sign-ins", page="account/sign_ins.html", shape=SignInShape, many=True)
@@ -1008,6 +1061,23 @@ ROLE_NAMES: dict[str, Words] = {
     Role.AUDITOR.value: _l("Auditor and privacy officer"),
 }
 
+#: What may change on an account.
+CHANGES: dict[str, Words] = {
+    "password_changed": _l("Password changed"),
+    "password_reset": _l("Password reset"),
+    "factor_added": _l("Authenticator app set up"),
+    "factor_replaced": _l("Authenticator app replaced"),
+    "codes_made": _l("New recovery codes made"),
+    "locked": _l("Account locked after five wrong sign-ins"),
+    "unlocked": _l("Account unlocked"),
+    "role_given": _l("Role given"),
+    "role_ended": _l("Role taken back"),
+    "disabled": _l("Account disabled"),
+    "enabled": _l("Account can be used again"),
+    "last_day_set": _l("Last day set"),
+    "last_day_removed": _l("Last day removed"),
+}
+
 #: The rules of behavior, by wording. What somebody acknowledged stays here; a change is a new wording (S-803).
 RULES: dict[str, tuple[Words, ...]] = {
     "2026-11": (
@@ -1031,6 +1101,9 @@ RULES: dict[str, tuple[Words, ...]] = {
 
 say(
     {
+        "unknown_change": _l("This is no change of your account. Load the page again."),
+        "required.until": _l("Load the page again, then say what you have seen."),
+        "changes_seen": _l("Thank you. We ask again when something else changes."),
         "agree_first": _l("Say that you will keep these rules, or sign out."),
         "required.agreed": _l("Say that you will keep these rules, or sign out."),
         "required.wording": _l("The rules on this page are not complete. Load the page again."),

@@ -577,6 +577,7 @@ def _everywhere() -> dict[str, Any]:
         "demo": installed.settings.is_development,
         "printed_at": datetime.now(UTC),
         "zone": getattr(g, "zone", "UTC"),
+        "news": bool(getattr(g, "news", False)),
     }
 
 

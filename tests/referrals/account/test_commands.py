@@ -766,6 +766,115 @@ def test_s803_rules_take_the_place_of_no_other_step_and_nobody_acknowledges_for_
         run(house, commands.acknowledge_rules, ada.actor(house), ada.user_id, **READ | {"agreed": False})
 
 
+# --- what changed on one's account (S-806) ----------------------------------------------------------------------------
+
+
+def told_to(house: Session, member: people.Member) -> list[tuple[str, UUID | None]]:
+    """What the account's person is told, oldest first, after their first day."""
+    house.rollback()
+    house.expunge_all()
+    rows = house.scalars(
+        select(models.AccountChange)
+        .where(models.AccountChange.user_id == member.user_id)
+        .order_by(models.AccountChange.at, models.AccountChange.id)
+    ).all()
+    assert [one.what for one in rows[:2]] == ["password_changed", "factor_added"]
+    return [(one.what, one.by) for one in rows[2:]]
+
+
+def has_news(house: Session, token: str | None) -> bool:
+    held = queries.holder(house, str(token), Source("page"))
+    house.rollback()
+    assert held is not None
+    return held.has_news
+
+
+@pytest.mark.usefixtures("engine")
+def test_s806_each_change_of_an_account_is_told_with_who_did_it(house: Session, agency: UUID, now: Moment) -> None:
+    ada, bo = (people.a_member(house, agency, Role.ADMINISTRATOR) for _ in range(2))
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    soon = (now() + timedelta(days=9)).date().isoformat()
+    run(house, commands.set_last_day, ada.actor(house), casey.user_id, ends_on=soon)
+    run(house, commands.set_last_day, ada.actor(house), casey.user_id, ends_on=soon)
+    run(house, commands.set_last_day, ada.actor(house), casey.user_id)
+    _change_factor(house, casey, ada)
+    now.pass_by(seconds=61)
+    token = str(people.sign_in_fully(house, casey).token)
+    now.pass_by(seconds=61)
+    code = queries.demo_code(house, casey.sign_in_name, now())
+    run(house, commands.renew_recovery_codes, casey.actor(house, token), casey.user_id, code=code)
+    run(house, commands.confirm_role, bo.actor(house), propose(house, ada, casey.user_id))
+    grant = next(one.id for one in queries.user(house, casey.user_id).grants if one.role == "supervisor")
+    run(house, commands.end_role, ada.actor(house), grant)
+    for _ in range(5):
+        refuse_sign_in(house, casey.sign_in_name)
+    run(house, commands.unlock_user, ada.actor(house), casey.user_id)
+    run(house, commands.reset_password, system("cli"), casey.user_id)
+    run(house, commands.disable_user, ada.actor(house), casey.user_id, because="left")
+    run(house, commands.enable_user, bo.actor(house), casey.user_id)
+    me, her, him = casey.user_id, ada.user_id, bo.user_id
+    assert told_to(house, casey) == [
+        ("last_day_set", her),
+        ("last_day_removed", her),
+        ("factor_replaced", me),
+        ("codes_made", me),
+        ("role_given", him),
+        ("role_ended", her),
+        ("locked", None),
+        ("unlocked", her),
+        ("password_reset", None),
+        ("disabled", her),
+        ("enabled", him),
+    ]
+    now.pass_by(days=91)
+    commands.disable_due(house, None, None)
+    assert told_to(house, casey)[-1] == ("disabled", None)
+    kinds = house.execute(select(models.AccountChange.what, models.AccountChange.automatic)).all()
+    assert {what for what, automatic in kinds if automatic} == {"locked", "disabled"}
+    assert ("password_reset", False) in [tuple(one) for one in kinds]
+
+
+@pytest.mark.usefixtures("engine")
+def test_s806_news_stands_from_the_next_sign_in_until_it_is_looked_at_and_the_first_day_is_none(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    now.pass_by(seconds=61)
+    token = people.sign_in_fully(house, casey).token
+    assert not has_news(house, token)
+    soon = [(now() + timedelta(days=ahead)).date().isoformat() for ahead in (8, 9)]
+    run(house, commands.set_last_day, ada.actor(house), casey.user_id, ends_on=soon[0])
+    assert not has_news(house, token)  # it began before
+    now.pass_by(seconds=61)
+    token = people.sign_in_fully(house, casey).token
+    assert has_news(house, token)
+    actor = casey.actor(house, str(token))
+    first = queries.changes(house, actor)[0].id
+    run(house, commands.set_last_day, ada.actor(house), casey.user_id, ends_on=soon[1])
+    run(house, commands.see_changes, actor, casey.user_id, until=str(first))
+    assert not has_news(house, token)
+    now.pass_by(seconds=61)
+    token = people.sign_in_fully(house, casey).token
+    assert has_news(house, token)  # what came after the one that was looked at is still new
+    actor = casey.actor(house, str(token))
+    newest = queries.changes(house, actor)[0].id
+    for until in (newest, first):  # an older page does not bring news back
+        run(house, commands.see_changes, actor, casey.user_id, until=str(until))
+        assert not has_news(house, token)
+
+
+def test_s806_nobody_sees_or_settles_the_changes_of_another(house: Session, agency: UUID) -> None:
+    ada, casey = (people.a_member(house, agency, role) for role in (Role.ADMINISTRATOR, Role.CASE_MANAGER))
+    theirs = queries.changes(house, casey.actor(house))[0].id
+    assert theirs not in {one.id for one in queries.changes(house, ada.actor(house))}
+    for until in (theirs, uuid4()):
+        with pytest.raises(InvalidInputError):
+            run(house, commands.see_changes, ada.actor(house), ada.user_id, until=str(until))
+    with pytest.raises(NotFoundError):
+        run(house, commands.see_changes, ada.actor(house), casey.user_id, until=str(theirs))
+
+
 # --- who may come in -------------------------------------------------------------------------------------------------
 
 
@@ -1172,8 +1281,10 @@ def test_s601_each_act_of_coming_in_and_leaving_is_on_record_once_for_each_row(h
     assert {action: sorted(types) for action, types in by_action.items()} == {
         "account.user_added": ["role_grant", "user"],
         "account.signed_in": ["second_factor", "sign_in", "user"],
-        "account.password_changed": ["sign_in", "user"],
-        "account.factor_enrolled": sorted(["recovery_code"] * 10 + ["second_factor", "sign_in", "user"]),
+        "account.password_changed": ["account_change", "sign_in", "user"],
+        "account.factor_enrolled": sorted(
+            ["account_change"] + ["recovery_code"] * 10 + ["second_factor", "sign_in", "user"]
+        ),
         "account.rules_acknowledged": ["rules_acknowledgment"],
         "account.signed_out": ["sign_in"],
     }
