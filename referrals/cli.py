@@ -175,6 +175,21 @@ def enable(sign_in_name: str) -> None:
     click.echo(f"One-time code for {sign_in_name} (24 hours, shown once): {code}")
 
 
+@main.command("confirm-role")
+@click.argument("sign_in_name")
+@click.argument("role")
+def confirm_role(sign_in_name: str, role: str) -> None:
+    """Confirm a role that an organization's only administrator proposed (where there is another, they confirm)."""
+    with opened() as (_, _engine, session):
+        person = account_queries.by_name(session, sign_in_name)
+        found = account_queries.waiting(session, person.organization_id, person.id) if person is not None else []
+        proposal = next((one for one in found if one.role == role), None)
+        if proposal is None:
+            raise click.ClickException(f"No role {role} waits for {sign_in_name}.")
+        execute(session, accounts.confirm_role, actor=system("cli"), target=proposal.id, data={})
+    click.echo(f"{sign_in_name} now works as {role}, from the next sign-in.")
+
+
 @main.command("worker")
 @click.option("--once", is_flag=True, help="Run what is due, then end.")
 def worker(once: bool) -> None:  # click hands flags over by name

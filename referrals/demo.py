@@ -186,6 +186,7 @@ class Seeding:
             sign_in = accounts.first_sign_in(self.session, person.name, user.shown_code, PASSWORD, source)
             known = account_queries.user(self.session, user.id)
             self.actors[person.name] = account_queries.actor_for(known, sign_in, source)
+        self.act(accounts.propose_role, self.actors["ortiz"].me, "lee", role=Role.SUPERVISOR.value)
 
     def _programs(self, harbor_id: UUID, location_id: UUID) -> tuple[Any, Any]:
         made = []

@@ -19,6 +19,7 @@ from referrals.account import policy as p
 from referrals.account import queries as q
 from referrals.account.models import (
     USE_STEP,
+    AccountChange,
     AccountKeptError,
     AuditorAloneError,
     CodeRefusedError,
@@ -29,6 +30,10 @@ from referrals.account.models import (
     RecoveryCode,
     RoleGrant,
     RoleNotOfSideError,
+    RoleProposal,
+    RulesAcknowledgment,
+    RulesChangedError,
+    RulesKnownError,
     SecondFactor,
     SignIn,
     SignInRefusedError,
@@ -43,7 +48,7 @@ from referrals.kernel.command import Work, command, execute
 from referrals.kernel.errors import InvalidInputError, RefusedError, RuleBrokenError
 from referrals.kernel.job import job_kind
 from referrals.kernel.record import clock, commit, day_of, start_writing
-from referrals.kernel.schema import Line, Nothing, Takes, code, codes, day, line, secret, text, yes_no
+from referrals.kernel.schema import Line, Nothing, Takes, code, codes, day, line, secret, text, uid, yes_no
 from referrals.organization.models import Installation, Organization
 from referrals.organization.queries import installation as the_one
 from referrals.organization.queries import own as own_organization
@@ -55,6 +60,7 @@ __all__ = [
     "FactorNotPendingError",
     "FreshSignInNeededError",
     "PasswordRefusedError",
+    "RulesKnownError",
     "SignInRefusedError",
 ]
 
@@ -139,7 +145,25 @@ def _count_failure(work: Work, user: User | None, factor: str) -> None:
     if user.locked_at is None and q.failed_lately(work.session, user, work.now) + 1 >= m.ATTEMPTS:
         user.lock(work.now)
         work.record(user, ["locked_at"])
+        _tell(work, user.id, "locked", automatic=True)
         work.action = "account.locked"
+
+
+def _tell(
+    work: Work,
+    user_id: UUID,
+    what: str,
+    *,
+    role: str | None = None,
+    last_day: date | None = None,
+    automatic: bool = False,
+) -> None:
+    """Keep what changed on an account, for its person to see (S-806)."""
+    automatic = automatic or work.actor.source.channel == "job"
+    by = None if automatic else work.actor.user_id
+    work.add(
+        AccountChange(user_id=user_id, what=what, role=role, last_day=last_day, at=work.now, by=by, automatic=automatic)
+    )
 
 
 def _end_sign_ins(work: Work, user_id: UUID, because: str, *, but: UUID | None = None) -> None:
@@ -368,6 +392,7 @@ def change_password(work: Work, user: User, *, present_password: str | None, new
         raise InvalidInputError({"new_password": faults})
     user.choose_password(_hashed(work.session, new_password), work.now)
     work.record(user, ["password_hash", "password_changed_at", "one_time_until", "one_time_used_at"])
+    _tell(work, user.id, "password_changed")
     if has_factor:
         user.last_signed_in_at = work.now
         work.record(user, ["last_signed_in_at"])
@@ -434,6 +459,10 @@ def enroll_factor(work: Work, factor: SecondFactor, *, code: str) -> SignIn:
     factor.confirm(step, work.now)
     work.record(factor, ["confirmed_at", "last_step"])
     acting.shown_codes = _make_recovery_codes(work, user.id)
+    _tell(work, user.id, "factor_added" if earlier is None else "factor_replaced")
+    if user.last_signed_in_at is None:  # the first day: nobody needs to be told what they are just doing
+        user.changes_seen_at = work.now
+        work.record(user, ["changes_seen_at"])
     user.last_signed_in_at = work.now
     work.record(user, ["last_signed_in_at"])
     _end_sign_ins(work, user.id, "factor_changed", but=acting.id)
@@ -463,11 +492,87 @@ def renew_recovery_codes(work: Work, user: User, *, code: str) -> SignIn:
     if user.is_locked or not _take_code(work, user, code):
         raise CodeRefusedError
     acting.shown_codes = _make_recovery_codes(work, user.id)
+    _tell(work, user.id, "codes_made")
     _end_sign_ins(work, user.id, "factor_changed", but=acting.id)
     acting.prove(work.now)
     work.record(acting, ["second_factor_at", "fresh_at"])
     _renew(work, acting)
     return acting
+
+
+# --- the rules of behavior --------------------------------------------------------------------------------------------
+
+
+class AcknowledgeRules(Takes):
+    """That the rules were read, and in which wording."""
+
+    wording = line(20)
+    agreed = yes_no(required=True)
+
+
+@command(
+    records="account.rules_acknowledged",
+    on=User,
+    makes=RulesAcknowledgment,
+    takes=AcknowledgeRules,
+    within=q.oneself,
+    allow=[[p.is_oneself]],
+    purpose="administration",
+)
+def acknowledge_rules(work: Work, user: User, *, wording: str, agreed: bool) -> RulesAcknowledgment:
+    """Say that one read the rules of behavior and will keep them; after it a sign-in is complete (S-803).
+
+    Raises:
+        InvalidInputError: it was not said.
+        CodeRefusedError: the second factor or a password of one's own is still missing.
+        RulesChangedError: the wording read is not the one in force. RulesKnownError: this was said, and still counts.
+    """
+    if not agreed:
+        raise InvalidInputError({"agreed": ["agree_first"]})
+    acting = _acting_sign_in(work)
+    if acting.second_factor_at is None or user.must_change_password:
+        raise CodeRefusedError
+    if wording != q.WORDING:
+        raise RulesChangedError
+    last = q.last_acknowledgment(work.session, user.id)
+    if last is not None and last.wording == wording and m.rules_count(last.at, acting.started_at):
+        raise RulesKnownError
+    made = RulesAcknowledgment(user_id=user.id, wording=wording, at=work.now)
+    work.add(made)
+    return made
+
+
+# --- what changed on one's account ------------------------------------------------------------------------------------
+
+
+class SeeChanges(Takes):
+    """The newest change that was looked at."""
+
+    until = uid()
+
+
+@command(
+    records="account.changes_seen",
+    on=User,
+    makes=User,
+    takes=SeeChanges,
+    within=q.oneself,
+    allow=[[p.is_oneself]],
+    purpose="administration",
+)
+def see_changes(work: Work, user: User, *, until: UUID) -> User:
+    """Say that one looked at what changed on one's account, up to a change; what came later stays new (S-806).
+
+    Raises:
+        InvalidInputError: no such change of this account.
+    """
+    change = work.session.get(AccountChange, until)
+    if change is None or change.user_id != user.id:
+        raise InvalidInputError({"until": ["unknown_change"]})
+    if user.changes_seen_at is None or user.changes_seen_at < change.at:
+        user.changes_seen_at = change.at
+    work.record(user, ["changes_seen_at"])
+    return user
 
 
 # --- leaving ---------------------------------------------------------------------------------------------------------
@@ -569,6 +674,8 @@ def add_user(
 ) -> User:
     """Add an account. Its one-time code stands in `shown_code`: shown once, good for a day (S-108).
 
+    Roles that need a second person are proposed (S-802), unless it is the operator who makes the first accounts.
+
     Raises:
         InvalidInputError: the name or the address was ever used, or the roles do not fit.
         FreshSignInNeededError: the administrator's second factor is more than ten minutes old.
@@ -602,6 +709,9 @@ def add_user(
     user.begin_code(work.now)
     work.add(user)
     for role in wanted:
+        if work.actor.kind == "user" and role in m.POWERFUL:
+            work.add(RoleProposal(user_id=user.id, role=role.value, proposed_at=work.now, proposed_by=work.actor.me))
+            continue
         work.add(RoleGrant(user_id=user.id, role=role.value, granted_at=work.now, granted_by=work.actor.user_id))
     return user
 
@@ -626,12 +736,99 @@ def grant_role(work: Work, user: User, *, role: str) -> RoleGrant:
 
     Raises:
         RoleNotOfSideError, AuditorAloneError, RoleHeldError, UserDisabledError: the rule that says no.
+        SecondPersonNeededError: it is one of those that are proposed.
     """
     _require_fresh(work)
+    if work.actor.kind == "user" and Role(role) in m.POWERFUL:
+        raise m.SecondPersonNeededError
     made = user.grant(Role(role), at=work.now, by=work.actor.user_id)
     work.add(made)
+    _tell(work, user.id, "role_given", role=made.role)
     _end_sign_ins(work, user.id, "roles_changed")
     return made
+
+
+@command(
+    records="account.role_proposed",
+    on=User,
+    makes=RoleProposal,
+    takes=GrantRole,
+    within=q.visible_to,
+    allow=[[p.administers_them]],
+    purpose="administration",
+)
+def propose_role(work: Work, user: User, *, role: str) -> RoleProposal:
+    """Propose a role that needs a second person: it holds once another administrator confirms it (S-802).
+
+    Raises:
+        SecondPersonNotNeededError: it is given, not proposed. RoleProposedError: it waits already.
+        RoleNotOfSideError, AuditorAloneError, RoleHeldError, UserDisabledError: the rule that says no.
+    """
+    _require_fresh(work)
+    made = user.propose(Role(role), at=work.now, by=work.actor.me)
+    if any(one.role == role for one in q.waiting(work.session, user.organization_id, user.id)):
+        raise m.RoleProposedError
+    work.add(made)
+    return made
+
+
+@command(
+    records="account.role_confirmed",
+    on=RoleProposal,
+    makes=RoleGrant,
+    takes=Nothing,
+    within=q.visible_proposals,
+    allow=[[p.administers_them, p.has_not_proposed_it], [p.operates]],
+    purpose="administration",
+)
+def confirm_role(work: Work, proposal: RoleProposal) -> RoleGrant:
+    """Confirm a role that another administrator proposed; the user's sign-ins end, so that the next one carries it.
+
+    The operator confirms only where the organization has no other administrator (decision 0014).
+
+    Raises:
+        ProposalSettledError: it was confirmed or refused. SecondAdministratorError: an administrator can confirm it.
+        RoleNotOfSideError, AuditorAloneError, RoleHeldError, UserDisabledError: the rule that says no by now.
+    """
+    _require_fresh(work)
+    user = _user(work, proposal.user_id)
+    proposal.settle(m.CONFIRMED, at=work.now, by=work.actor.user_id)
+    if work.actor.kind != "user":
+        could = q.administrators(work.session, user.organization_id, work.now)
+        if could - {proposal.proposed_by, user.id}:
+            raise m.SecondAdministratorError
+    work.record(proposal, ["outcome", "settled_at", "settled_by"])
+    made = user.grant(Role(proposal.role), at=work.now, by=work.actor.user_id)
+    work.add(made)
+    _tell(work, user.id, "role_given", role=made.role)
+    _end_sign_ins(work, user.id, "roles_changed")
+    return made
+
+
+class RefuseRole(Takes):
+    """Why not, in a few words."""
+
+    because = line(400)
+
+
+@command(
+    records="account.role_refused",
+    on=RoleProposal,
+    makes=RoleProposal,
+    takes=RefuseRole,
+    within=q.visible_proposals,
+    allow=[[p.administers_them]],
+    purpose="administration",
+)
+def refuse_role(work: Work, proposal: RoleProposal, *, because: str) -> RoleProposal:
+    """Refuse a proposed role; whoever proposed it takes it back this way.
+
+    Raises:
+        ProposalSettledError: it was confirmed or refused.
+    """
+    proposal.settle(m.REFUSED, at=work.now, by=work.actor.user_id, because=because)
+    work.record(proposal, ["outcome", "settled_at", "settled_by", "because"])
+    return proposal
 
 
 @command(
@@ -652,6 +849,7 @@ def end_role(work: Work, grant: RoleGrant) -> RoleGrant:
     _require_fresh(work)
     grant.end(at=work.now, by=work.actor.user_id)
     work.record(grant, ["ended_at", "ended_by"])
+    _tell(work, grant.user_id, "role_ended", role=grant.role)
     _end_sign_ins(work, grant.user_id, "roles_changed")
     return grant
 
@@ -681,6 +879,7 @@ def disable_user(work: Work, user: User, *, because: str) -> User:
         raise AccountKeptError
     user.disable(at=work.now, by=work.actor.user_id, because=because)
     work.record(user, ["disabled_at", "disabled_by", "disabled_because"])
+    _tell(work, user.id, "disabled")
     _end_sign_ins(work, user.id, "disabled")
     return user
 
@@ -711,6 +910,7 @@ def enable_user(work: Work, user: User) -> User:
             *("password_hash", "one_time_until", "one_time_used_at"),
         ],
     )
+    _tell(work, user.id, "enabled")
     return user
 
 
@@ -734,6 +934,8 @@ def set_last_day(work: Work, user: User, *, ends_on: date | None) -> User:
     _require_fresh(work)
     if ends_on is not None and ends_on < day_of(work.now, user.organization.time_zone):
         raise InvalidInputError({"ends_on": ["in_past"]})
+    if ends_on != user.ends_on:
+        _tell(work, user.id, "last_day_removed" if ends_on is None else "last_day_set", last_day=ends_on)
     user.ends_on = ends_on
     work.record(user, ["ends_on"])
     return user
@@ -767,6 +969,7 @@ def unlock_user(work: Work, user: User) -> User:
     _require_fresh(work)
     user.unlock(work.now)
     work.record(user, ["locked_at", "unlocked_at"])
+    _tell(work, user.id, "unlocked")
     return user
 
 
@@ -789,6 +992,7 @@ def reset_password(work: Work, user: User) -> User:
     user.require_enabled()
     user.begin_code(work.now)
     work.record(user, ["password_hash", "one_time_until", "one_time_used_at"])
+    _tell(work, user.id, "password_reset")
     _end_sign_ins(work, user.id, "password_reset")
     return user
 
@@ -811,7 +1015,7 @@ def keep_alive(session: Session, sign_in_id: UUID, at: datetime) -> None:
 
 
 def first_sign_in(session: Session, sign_in_name: str, one_time: str, password: str, source: Source) -> SignIn:
-    """Walk an account through its first day as its person would: code, password, authenticator. For the demo and tests.
+    """Walk an account through its first day: code, password, authenticator, rules. For the demo and tests.
 
     Returns the complete sign-in, with its token and recovery codes.
     """
@@ -829,4 +1033,7 @@ def first_sign_in(session: Session, sign_in_name: str, one_time: str, password: 
     if factor is None:
         raise LookupError(sign_in_id)
     shown = factor.code_of(int(clock(session).timestamp()) // 30)
-    return execute(session, enroll_factor, actor=oneself(), target=factor.id, data={"code": shown})
+    complete = execute(session, enroll_factor, actor=oneself(), target=factor.id, data={"code": shown})
+    read = {"wording": q.WORDING, "agreed": True}
+    execute(session, acknowledge_rules, actor=oneself(), target=user_id, data=read)
+    return complete

@@ -40,6 +40,10 @@ IDLE_AFTER: Final = timedelta(days=90)
 #: Why the service disables an account.
 BECAUSE_IDLE: Final = "Nobody signed in for 90 days"
 BECAUSE_ENDED: Final = "The last day of the account has passed"
+#: Which wording of the rules of behavior is in force. Whoever acknowledged another one is asked again (S-803).
+WORDING: Final = "2026-11"
+#: For how long an acknowledgment counts: whoever signs in later reads the rules again (S-803; CJIS PL-4).
+RULES_LAST: Final = timedelta(days=365)
 #: A sign-in counts as fresh for ten minutes (S-113).
 FRESH: Final = timedelta(minutes=10)
 #: How exactly the last use of a sign-in is kept.
@@ -60,6 +64,11 @@ ROLES: Final[dict[str, tuple[Role, ...]]] = {
     Side.COMMUNITY: (Role.NAVIGATOR, Role.SUPERVISOR, Role.ADMINISTRATOR, Role.AUDITOR),
 }
 
+#: Roles that one administrator alone cannot give: another one confirms them (S-802, S-205).
+POWERFUL: Final = frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR, Role.AUDITOR})
+#: How a proposed role ended.
+CONFIRMED, REFUSED = "confirmed", "refused"
+
 #: Why a sign-in ended before its time.
 ENDINGS: Final = (
     *("signed_out", "ended_by_user", "password_changed", "password_reset", "factor_changed", "roles_changed"),
@@ -67,7 +76,7 @@ ENDINGS: Final = (
 )
 
 #: What is still missing before a sign-in may do anything.
-SECOND_FACTOR, NEW_PASSWORD, ENROLL, FULL = "second_factor", "new_password", "enroll", "full"
+SECOND_FACTOR, NEW_PASSWORD, ENROLL, RULES, FULL = "second_factor", "new_password", "enroll", "rules", "full"
 
 
 class SignInRefusedError(RefusedError):
@@ -158,10 +167,52 @@ class RoleEndedError(RuleBrokenError):
     code = "role_ended"
 
 
+class SecondPersonNeededError(RuleBrokenError):
+    """One administrator alone cannot give this role: it is proposed, and another one confirms it."""
+
+    code = "second_person_needed"
+
+
+class SecondPersonNotNeededError(RuleBrokenError):
+    """This role needs no second person: it is given, not proposed."""
+
+    code = "second_person_not_needed"
+
+
+class RoleProposedError(RuleBrokenError):
+    """The role was proposed for this user, and waits."""
+
+    code = "role_proposed_before"
+
+
+class ProposalSettledError(RuleBrokenError):
+    """The proposed role was confirmed or refused."""
+
+    code = "proposal_settled"
+
+
+class SecondAdministratorError(RuleBrokenError):
+    """The organization has another administrator who can confirm, so the operator does not."""
+
+    code = "second_administrator"
+
+
 class FactorNotPendingError(RuleBrokenError):
     """The second factor was set up before, or replaced meanwhile."""
 
     code = "factor_not_pending"
+
+
+class RulesKnownError(RuleBrokenError):
+    """The rules of behavior in force were acknowledged, and that still counts."""
+
+    code = "rules_known"
+
+
+class RulesChangedError(RuleBrokenError):
+    """Another wording of the rules is in force than the one that was read."""
+
+    code = "rules_changed"
 
 
 # --- passwords and codes ---------------------------------------------------------------------------------------------
@@ -367,6 +418,8 @@ class User(Identified):
     enabled_at: Mapped[datetime | None] = public()
     #: The last day on which it opens, where its organization is; None: no end is known.
     ends_on: Mapped[date | None] = public()
+    #: Up to when its person has looked at what changed on it (S-806).
+    changes_seen_at: Mapped[datetime | None] = public()
 
     organization: Mapped[Organization] = related("Organization")
     grants: Mapped[list[RoleGrant]] = related("RoleGrant", order_by="RoleGrant.granted_at")
@@ -469,26 +522,49 @@ class User(Identified):
         require_fitting({*self.roles, role}, Side(self.organization.side))
         return RoleGrant(user_id=self.id, role=role.value, granted_at=at, granted_by=by)
 
+    def propose(self, role: Role, *, at: datetime, by: UUID) -> RoleProposal:
+        """Return the proposal of a powerful role, or refuse. Needs `grants` and `organization` loaded."""
+        if role not in POWERFUL:
+            raise SecondPersonNotNeededError
+        self.grant(role, at=at, by=by)  # whatever speaks against it is said now, not when it is confirmed
+        return RoleProposal(user_id=self.id, role=role.value, proposed_at=at, proposed_by=by)
+
     def context_words(self) -> list[str]:
         """Return the names this person would think of when choosing a password. Needs `organization` loaded."""
         named = self.organization.name
         initials = "".join(word[0] for word in re.split(r"[\W_]+", named) if word)
         return [self.sign_in_name, self.display_name, named, initials, self.organization.city or ""]
 
-    def step(self, sign_in: SignIn, *, has_factor: bool) -> str:
-        """Return what this sign-in still lacks: a code, a password of one's own, a second factor, or nothing."""
+    def step(self, sign_in: SignIn, *, has_factor: bool, acknowledged_at: datetime | None) -> str:
+        """Return what this sign-in still lacks: a code, a password of one's own, a second factor, the rules, nothing.
+
+        `acknowledged_at` is when the person last acknowledged the rules in force.
+        """
         return step_of(
-            is_given=sign_in.second_factor_at is not None, must_change=self.must_change_password, has_factor=has_factor
+            is_given=sign_in.second_factor_at is not None,
+            must_change=self.must_change_password,
+            has_factor=has_factor,
+            knows_rules=rules_count(acknowledged_at, sign_in.started_at),
         )
 
 
-def step_of(*, is_given: bool, must_change: bool, has_factor: bool) -> str:
+def step_of(*, is_given: bool, must_change: bool, has_factor: bool, knows_rules: bool) -> str:
     """Return what a sign-in still lacks, as `User.step`, from what was read of its rows."""
     if has_factor and not is_given:
         return SECOND_FACTOR
     if must_change:
         return NEW_PASSWORD
-    return FULL if has_factor else ENROLL
+    if not has_factor:
+        return ENROLL
+    return FULL if knows_rules else RULES
+
+
+def rules_count(acknowledged_at: datetime | None, started_at: datetime) -> bool:
+    """Whether rules acknowledged then count for a sign-in that began at `started_at` (S-803).
+
+    The year is counted to the beginning of the sign-in, so that nobody is stopped in the middle of a form.
+    """
+    return acknowledged_at is not None and started_at < acknowledged_at + RULES_LAST
 
 
 def require_fitting(roles: Iterable[Role], side: Side) -> None:
@@ -529,6 +605,77 @@ class RoleGrant(Identified):
         if self.ended_at is not None:
             raise RoleEndedError
         self.ended_at, self.ended_by = at, by
+
+
+class RoleProposal(Identified):
+    """A powerful role that one administrator proposed, until another confirms or refuses it (S-802)."""
+
+    __tablename__ = "role_proposal"
+    __table_args__ = (
+        Index(
+            "uq_role_proposal_waiting",
+            "user_id",
+            "role",
+            unique=True,
+            sqlite_where=text("settled_at IS NULL"),
+            postgresql_where=text("settled_at IS NULL"),
+        ),
+    )
+
+    user_id: Mapped[UUID] = public(ForeignKey("user.id"), index=True)
+    role: Mapped[str] = public(String(30))
+    proposed_at: Mapped[datetime] = public()
+    proposed_by: Mapped[UUID] = public()
+    settled_at: Mapped[datetime | None] = public()
+    #: None with `settled_at`: the operator, for an organization without a second administrator.
+    settled_by: Mapped[UUID | None] = public()
+    outcome: Mapped[str | None] = public(String(10))
+    #: Why it was refused.
+    because: Mapped[str | None] = personal(String(400))
+
+    user: Mapped[User] = related("User")
+
+    def settle(self, outcome: str, *, at: datetime, by: UUID | None, because: str | None = None) -> None:
+        """End the waiting, once.
+
+        Raises:
+            ProposalSettledError: somebody was faster.
+        """
+        if self.settled_at is not None:
+            raise ProposalSettledError
+        self.outcome, self.settled_at, self.settled_by, self.because = outcome, at, by, because
+
+
+class AccountChange(Identified):
+    """What changed on somebody's account, when, by whom: told to them, so that they notice what was not they (S-806).
+
+    The other rows keep how things stand, not what happened: an unlocking leaves no name, a reset no trace. The log
+    keeps both, and only the room that reads the log does.
+    """
+
+    __tablename__ = "account_change"
+    __table_args__ = (Index("ix_account_change_user_id_at", "user_id", "at"),)
+
+    user_id: Mapped[UUID] = public(ForeignKey("user.id"))
+    #: `password_changed`, `password_reset`, `factor_added`, `factor_replaced`, `codes_made`, `locked`, `unlocked`,
+    #: `role_given`, `role_ended`, `disabled`, `enabled`, `last_day_set`, `last_day_removed`.
+    what: Mapped[str] = public(String(20))
+    role: Mapped[str | None] = public(String(30))
+    last_day: Mapped[date | None] = public()
+    at: Mapped[datetime] = public()
+    #: None: the operator, or the service itself where `automatic` says so.
+    by: Mapped[UUID | None] = public()
+    automatic: Mapped[bool] = public()
+
+
+class RulesAcknowledgment(Identified):
+    """That somebody read the rules of behavior and will keep them: who, when, which wording. Never changed (S-803)."""
+
+    __tablename__ = "rules_acknowledgment"
+
+    user_id: Mapped[UUID] = public(ForeignKey("user.id"), index=True)
+    wording: Mapped[str] = public(String(20))
+    at: Mapped[datetime] = public()
 
 
 # --- second factors --------------------------------------------------------------------------------------------------

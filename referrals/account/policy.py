@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from referrals.account.models import RoleGrant, SecondFactor, SignIn, User
+from referrals.account.models import RoleGrant, RoleProposal, SecondFactor, SignIn, User
 from referrals.kernel.actor import Actor, Role
 from referrals.organization.models import Installation, Organization
 
@@ -27,9 +27,9 @@ def administers_it(actor: Actor, organization: Organization) -> bool:
     return actor.organization_id == organization.id and actor.works_as(Role.ADMINISTRATOR)
 
 
-def administers_them(actor: Actor, thing: User | RoleGrant) -> bool:
+def administers_them(actor: Actor, thing: User | RoleGrant | RoleProposal) -> bool:
     """Is an administrator of the user's organization, and not that user: nobody gives themselves power (S-205)."""
-    user = thing.user if isinstance(thing, RoleGrant) else thing
+    user = thing if isinstance(thing, User) else thing.user
     return (
         actor.organization_id == user.organization_id
         and actor.works_as(Role.ADMINISTRATOR)
@@ -37,6 +37,11 @@ def administers_them(actor: Actor, thing: User | RoleGrant) -> bool:
     )
 
 
-def operates(actor: Actor, _thing: Organization | User | RoleGrant) -> bool:
-    """Runs the service: makes the first administrator, unlocks the last one."""
+def has_not_proposed_it(actor: Actor, proposal: RoleProposal) -> bool:
+    """Is not who proposed it: it takes two (S-802, S-205)."""
+    return actor.user_id != proposal.proposed_by
+
+
+def operates(actor: Actor, _thing: Organization | User | RoleGrant | RoleProposal) -> bool:
+    """Runs the service: makes the first administrator, unlocks the last one, confirms where there is no second one."""
     return actor.works_as(Role.OPERATOR)

@@ -14,23 +14,31 @@ from sqlalchemy.orm import Session, selectinload
 
 from referrals.account.models import (
     ATTEMPTS_WITHIN,
+    BECAUSE_ENDED,
     ENROLL,
     FULL,
     IDLE_AFTER,
     NEW_PASSWORD,
+    POWERFUL,
     RECOVERY_CODES,
     ROLES,
+    RULES,
     SECOND_FACTOR,
+    WORDING,
+    AccountChange,
     FailedAttempt,
     Limits,
     RecoveryCode,
     RoleGrant,
+    RoleProposal,
+    RulesAcknowledgment,
     SecondFactor,
     SignIn,
     SignInUse,
     User,
     is_over,
     is_past_last_day,
+    rules_count,
     step_of,
     token_hash,
 )
@@ -41,7 +49,7 @@ from referrals.kernel.orm import names_by_id, written
 from referrals.kernel.record import clock, day_of
 from referrals.organization.models import Organization
 
-__all__ = ["ENROLL", "FULL", "NEW_PASSWORD", "RECOVERY_CODES", "ROLES", "SECOND_FACTOR"]
+__all__ = ["ENROLL", "FULL", "NEW_PASSWORD", "POWERFUL", "RECOVERY_CODES", "ROLES", "RULES", "SECOND_FACTOR", "WORDING"]
 
 #: A refused reading of an organization's accounts. Readings that succeed are about no participant and not recorded.
 PEOPLE = declare_look("account.people_viewed", "the accounts of an organization")
@@ -77,6 +85,15 @@ def visible_grants(actor: Actor) -> Select[RoleGrant]:
     if actor.works_as(Role.OPERATOR):
         return statement
     theirs = exists().where(User.id == RoleGrant.user_id, User.organization_id == actor.organization_id)
+    return statement.where(theirs)
+
+
+def visible_proposals(actor: Actor) -> Select[RoleProposal]:
+    """Select the proposed roles of users the actor may know of, settled or not."""
+    statement = select(RoleProposal).options(selectinload(RoleProposal.user))
+    if actor.works_as(Role.OPERATOR):
+        return statement
+    theirs = exists().where(User.id == RoleProposal.user_id, User.organization_id == actor.organization_id)
     return statement.where(theirs)
 
 
@@ -214,6 +231,23 @@ def recovery_codes(session: Session, user_id: UUID) -> list[RecoveryCode]:
     return list(session.scalars(statement.order_by(RecoveryCode.number)))
 
 
+def last_acknowledgment(session: Session, user_id: UUID) -> RulesAcknowledgment | None:
+    """Return when somebody last acknowledged rules of behavior, in whichever wording."""
+    statement = select(RulesAcknowledgment).where(RulesAcknowledgment.user_id == user_id)
+    return session.scalars(statement.order_by(RulesAcknowledgment.at.desc()).limit(1)).one_or_none()
+
+
+#: How many of the newest changes of an account are told.
+CHANGES_TOLD: Final = 50
+
+
+def changes(session: Session, actor: Actor) -> list[AccountChange]:
+    """Return what changed on the actor's account, newest first, at most 50."""
+    statement = select(AccountChange).where(AccountChange.user_id == actor.me)
+    newest_first = statement.order_by(AccountChange.at.desc(), AccountChange.id.desc())
+    return list(session.scalars(newest_first.limit(CHANGES_TOLD)))
+
+
 def failed_lately(session: Session, user: User, at: datetime) -> int:
     """Count the wrong sign-ins of the last quarter of an hour, since the last complete one (S-101)."""
     since = at - ATTEMPTS_WITHIN
@@ -314,6 +348,52 @@ def person_for(session: Session, actor: Actor, user_id: UUID) -> User:
     return row
 
 
+def proposals_for(
+    session: Session, actor: Actor, *, after: UUID | None = None, limit: int = 50
+) -> tuple[list[RoleProposal], UUID | None]:
+    """Return a page of the roles that wait for a second person in the actor's organization, oldest first.
+
+    Raises:
+        NotPermittedError: the actor is no administrator; the refusal is on record (S-210).
+    """
+    _require_administrator(session, actor)
+    statement = visible_proposals(actor).where(RoleProposal.settled_at.is_(None)).order_by(RoleProposal.id)
+    if after is not None:
+        statement = statement.where(RoleProposal.id > after)
+    rows = list(session.scalars(statement.limit(limit + 1)))
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def proposal_for(session: Session, actor: Actor, proposal_id: UUID) -> RoleProposal:
+    """Return one proposed role of the actor's organization.
+
+    Raises:
+        NotPermittedError: the actor is no administrator. NotFoundError: there is none with this id, or it is elsewhere.
+    """
+    _require_administrator(session, actor)
+    row = session.scalars(visible_proposals(actor).where(RoleProposal.id == proposal_id)).one_or_none()
+    if row is None:
+        refuse(session, actor, PEOPLE, row_type="role_proposal", target=proposal_id, purpose="administration")
+        raise NotFoundError
+    return row
+
+
+def waiting(session: Session, organization_id: UUID, user_id: UUID | None = None) -> list[RoleProposal]:
+    """Return the roles that wait for a second person in an organization, or for one of its users; oldest first."""
+    about = exists().where(User.id == RoleProposal.user_id, User.organization_id == organization_id)
+    statement = select(RoleProposal).where(RoleProposal.settled_at.is_(None), about).order_by(RoleProposal.id)
+    return list(session.scalars(statement if user_id is None else statement.where(RoleProposal.user_id == user_id)))
+
+
+def administrators(session: Session, organization_id: UUID, at: datetime) -> set[UUID]:
+    """Return who administers an organization now.
+
+    Somebody who is locked counts: an administrator can unlock them. Disabled ones and those past their last day do not.
+    """
+    found = session.scalars(colleagues(organization_id, Role.ADMINISTRATOR).options(selectinload(User.organization)))
+    return {one.id for one in found if one.reason_to_disable(at) != BECAUSE_ENDED}
+
+
 def _require_administrator(session: Session, actor: Actor) -> None:
     if not actor.works_as(Role.ADMINISTRATOR):
         whose = actor.organization_id
@@ -349,6 +429,8 @@ class Holder:
     used_at: datetime
     ends_at: datetime
     has_factor: bool
+    #: Whether something changed on the account before this sign-in that its person has not looked at (S-806).
+    has_news: bool
 
 
 #: Everything a request asks about whoever holds a token, in one statement that is built once: a row for each role.
@@ -378,6 +460,18 @@ _HOLDING: Final = (
             SecondFactor.ended_at.is_(None),
         )
         .label("has_factor"),
+        select(func.max(RulesAcknowledgment.at))
+        .where(RulesAcknowledgment.user_id == SignIn.user_id, RulesAcknowledgment.wording == bindparam("wording"))
+        .scalar_subquery()
+        .label("acknowledged_at"),
+        # Before this sign-in: what somebody does during it they have before their eyes.
+        exists()
+        .where(
+            AccountChange.user_id == SignIn.user_id,
+            AccountChange.at < SignIn.started_at,
+            AccountChange.at > func.coalesce(User.changes_seen_at, User.added_at),
+        )
+        .label("has_news"),
     )
     .join(SignInUse, SignInUse.sign_in_id == SignIn.id)
     .join(User, User.id == SignIn.user_id)
@@ -395,7 +489,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
     it (S-103).
     """
     at, bounds = clock(session), limits(session)
-    rows = session.execute(_HOLDING, {"token_hash": token_hash(token)}).all()
+    rows = session.execute(_HOLDING, {"token_hash": token_hash(token), "wording": WORDING}).all()
     if not rows:
         return None
     held = rows[0]
@@ -409,6 +503,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
         is_given=held.second_factor_at is not None,
         must_change=held.one_time_until is not None,
         has_factor=held.has_factor,
+        knows_rules=rules_count(held.acknowledged_at, held.started_at),
     )
     return Holder(
         actor=Actor(
@@ -429,6 +524,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
         used_at=held.used_at,
         ends_at=min(held.started_at + bounds.whole, held.used_at + bounds.idle),
         has_factor=held.has_factor,
+        has_news=held.has_news,
     )
 
 

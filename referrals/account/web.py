@@ -70,12 +70,16 @@ HALFWAY |= {
     "account.new_password": "a one-time code only opens this",
     "account.enroll_form": "without a second factor there is nothing else to do",
     "account.enroll": "without a second factor there is nothing else to do",
+    "account.rules_form": "the rules of behavior come before everything else",
+    "account.acknowledge_rules": "the rules of behavior come before everything else",
     "account.sign_out": "whoever came half the way may leave",
     "account_api.this_sign_in": "a program learns here what is still missing",
     "account_api.second_step": "the second factor completes the sign-in",
     "account_api.new_password": "a one-time code only opens this",
     "account_api.pending_authenticator": "without a second factor there is nothing else to do",
     "account_api.enroll": "without a second factor there is nothing else to do",
+    "account_api.rules": "the rules of behavior come before everything else",
+    "account_api.acknowledge_rules": "the rules of behavior come before everything else",
     "account_api.sign_out": "whoever came half the way may leave",
 }
 place("/organization/people", _l("People"), 80, lambda actor: actor.works_as(Role.ADMINISTRATOR))
@@ -86,6 +90,7 @@ _PAGES = {
     q.SECOND_FACTOR: "/sign-in/second-step",
     q.NEW_PASSWORD: "/sign-in/new-password",
     q.ENROLL: "/sign-in/enroll",
+    q.RULES: "/sign-in/rules",
 }
 #: What a program sets on a request that nobody asked for, so that polling does not keep a sign-in alive (S-109).
 _BACKGROUND = "X-Background"
@@ -102,6 +107,7 @@ def load_sign_in(token: str, source: Source) -> SignedIn | None:
         c.keep_alive(db.session(), held.actor.sign_in_id, at)
     g.zone = held.time_zone
     g.sign_in_ends_at = held.ends_at
+    g.news = held.has_news and held.step == q.FULL
     return SignedIn(token, held.actor, held.step, name=held.display_name, organization=held.organization)
 
 
@@ -256,6 +262,34 @@ def take_enroll() -> ResponseReturnValue:
     return _take_first_code("account/enroll.html")
 
 
+@doors.pages.get("/sign-in/rules", endpoint="rules_form")
+def rules_form() -> ResponseReturnValue:
+    """Show the rules of behavior, and ask for the promise to keep them."""
+    step = cast("SignedIn", current_user).step
+    if step != q.RULES:
+        return _onward(step)
+    return _ask("account/acknowledge_rules.html", **_rules())
+
+
+@doors.pages.post("/sign-in/rules", endpoint="acknowledge_rules")
+def take_acknowledge_rules() -> ResponseReturnValue:
+    """Take the promise, and go on."""
+    try:
+        run(c.acknowledge_rules, current_actor().me, _form(c.acknowledge_rules))
+    except c.RulesKnownError:
+        return _onward(q.FULL)  # sent twice: it holds, so go on
+    except (InvalidInputError, RuleBrokenError) as fault:
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
+        return _ask("account/acknowledge_rules.html", form=_typed(faults, "wording"), status=fault.status, **_rules())
+    return _onward(_step_of(cast("SignedIn", current_user).token))
+
+
+def _rules() -> dict[str, Any]:
+    database, actor = asking()
+    last = q.last_acknowledgment(database, actor.me)
+    return {"wording": q.WORDING, "rules": RULES[q.WORDING], "acknowledged_at": last.at if last is not None else None}
+
+
 def _this_sign_in() -> UUID:
     sign_in_id = current_actor().sign_in_id
     if sign_in_id is None:
@@ -371,6 +405,18 @@ class GrantShape(Shape):
     ended_at = fields.AwareDateTime()
 
 
+class ProposalShape(Shape):
+    """A role that waits for a second person, or did."""
+
+    id = fields.UUID()
+    user_id = fields.UUID()
+    role = fields.String()
+    proposed_at = fields.AwareDateTime()
+    proposed_by = fields.UUID()
+    outcome = fields.String(allow_none=True)
+    settled_at = fields.AwareDateTime(allow_none=True)
+
+
 class StandingShape(Shape):
     """Who is signed in, what is still missing (`next`), and the token that unsafe requests carry in X-CSRFToken."""
 
@@ -387,6 +433,26 @@ class StandingShape(Shape):
     recovery_codes = fields.List(fields.String())
 
 
+class RulesShape(Shape):
+    """The rules of behavior in force, and when the reader last acknowledged rules, in whichever wording."""
+
+    wording = fields.String()
+    rules = fields.List(fields.String())
+    acknowledged_at = fields.AwareDateTime(allow_none=True)
+
+
+class ChangeShape(Shape):
+    """Something that changed on one's account; `by` is empty for the operator and for the service itself."""
+
+    id = fields.UUID()
+    what = fields.String()
+    role = fields.String(allow_none=True)
+    last_day = fields.Date(allow_none=True)
+    at = fields.AwareDateTime()
+    by = fields.UUID(allow_none=True)
+    automatic = fields.Boolean()
+
+
 class SetupShape(Shape):
     """What an authenticator app needs to be set up."""
 
@@ -401,10 +467,57 @@ def account() -> Mapping[str, Any]:
     return {
         "it": q.user(database, actor.me),
         "works_as": works_as,
+        "rules": q.last_acknowledgment(database, actor.me),
+        "around": lambda: {"newest": q.changes(database, actor)[:3], "told": told_change},
         "codes_left": len(q.recovery_codes(database, actor.me)),
         "ends_at": g.get("sign_in_ends_at"),
         "form": Form(),
     }
+
+
+@doors.get("/account/rules", page="account/rules.html", shape=RulesShape)
+def own_rules() -> Mapping[str, Any]:
+    """Read the rules of behavior again."""
+    return {"it": _rules()}
+
+
+@doors.get("/account/changes", page="account/changes.html", shape=ChangeShape, many=True)
+def changes() -> Mapping[str, Any]:
+    """Read what changed on one's account."""
+    database, actor = asking()
+    rows = q.changes(database, actor)
+
+    def around() -> dict[str, Any]:
+        return {
+            "names": q.names(database, {one.by for one in rows}),
+            "seen_at": q.user(database, actor.me).changes_seen_at,
+            "told": told_change,
+            "me": actor.user_id,
+            "news": False,  # here it is
+            "form": Form(),
+        }
+
+    return {"rows": rows, "next": None, "around": around}
+
+
+def told_change(change: Any) -> str:
+    """Say what changed, in words."""
+    said = str(CHANGES[change.what])
+    if change.role is not None:
+        return f"{said}: {ROLE_NAMES[change.role]}"
+    return said
+
+
+doors.act(
+    "/account/changes/seen",
+    c.see_changes,
+    page=None,
+    then=lambda _user: "/account",
+    shape=OneselfShape,
+    show=lambda user: q.user(db.session(), user.id),
+    target=lambda _ids: current_actor().me,
+    done="changes_seen",
+)
 
 
 @doors.get("/account/sign-ins", page="account/sign_ins.html", shape=SignInShape, many=True)
@@ -612,6 +725,19 @@ def json_enroll() -> ResponseReturnValue:
     return _json(_standing(made.token, codes))
 
 
+@doors.api.get("/sign-ins/current/rules", endpoint="rules")
+def json_rules() -> ResponseReturnValue:
+    """Read the rules of behavior in force."""
+    return _json(RulesShape().told(_rules()))
+
+
+@doors.api.post("/sign-ins/current/rules", endpoint="acknowledge_rules")
+def json_acknowledge_rules() -> ResponseReturnValue:
+    """Acknowledge the rules of behavior."""
+    run(c.acknowledge_rules, current_actor().me, json_words())
+    return _json(_standing(cast("SignedIn", current_user).token))
+
+
 @doors.api.post("/sign-ins/current/end", endpoint="sign_out")
 def json_sign_out() -> ResponseReturnValue:
     """Sign out, everywhere."""
@@ -652,6 +778,8 @@ _open(
     SetupShape,
 )
 _open("/sign-ins/current/authenticator", "enroll", "Give the authenticator's first code.", c.enroll_factor)
+_open("/sign-ins/current/rules", "rules", "Read the rules of behavior in force.", None, RulesShape)
+_open("/sign-ins/current/rules", "acknowledge_rules", "Acknowledge the rules of behavior.", c.acknowledge_rules)
 _open("/sign-ins/current/end", "sign_out", "Sign out, everywhere.", c.sign_out, EndedShape)
 _open("/account/authenticator", "start_factor", "Begin to replace one's authenticator.", c.start_factor, SetupShape)
 _open("/account/recovery-codes", "renew_recovery_codes", "Make new recovery codes.", c.renew_recovery_codes)
@@ -671,7 +799,8 @@ def people(after: UUID | None) -> Mapping[str, Any]:
     """Read the accounts of one's organization."""
     database, actor = asking()
     rows, following = q.people_for(database, actor, after=after)
-    return {"rows": rows, "next": following, "works_as": works_as}
+    shown = {"rows": rows, "next": following, "works_as": works_as}
+    return shown | {"around": lambda: {"waiting": len(q.waiting(database, actor.organization))}}
 
 
 @doors.get("/organization/people/<uuid:target>", page="account/person.html", shape=PersonShape)
@@ -679,7 +808,8 @@ def person(target: UUID) -> Mapping[str, Any]:
     """Read one account of one's organization."""
     database, actor = asking()
     it = q.person_for(database, actor, target)
-    return {"it": it, "roles": ROLE_NAMES, "oneself": it.id == actor.user_id, "form": Form()}
+    shown = {"it": it, "roles": ROLE_NAMES, "oneself": it.id == actor.user_id, "form": Form()}
+    return shown | {"around": lambda: {"waiting": q.waiting(database, actor.organization, it.id)}}
 
 
 def works_as(user: Any) -> str:
@@ -687,9 +817,14 @@ def works_as(user: Any) -> str:
     return ", ".join(str(words) for role, words in ROLE_NAMES.items() if role in user.roles)
 
 
-def _own_side() -> list[tuple[str, Words]]:
+def _own_side() -> list[tuple[str, Words, Words]]:
     side = current_actor().side
-    return [(role.value, ROLE_NAMES[role.value]) for role in (q.ROLES[side] if side is not None else ())]
+    found = q.ROLES[side] if side is not None else ()
+    return [(role.value, ROLE_NAMES[role.value], _SECOND if role in q.POWERFUL else "") for role in found]
+
+
+#: Said beside the roles that one administrator alone cannot give.
+_SECOND: Words = _l("Holds once another administrator of your organization confirms it.")
 
 
 @doors.pages.get("/organization/people/new", endpoint="add_user_form")
@@ -710,7 +845,8 @@ def take_add_user() -> ResponseReturnValue:
         form = _typed(faults)
         form.values = {**form.values, "roles": request.form.getlist("roles")}
         return _ask("account/add_user.html", form=form, status=fault.status, roles=_own_side())
-    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=True)
+    waiting = q.waiting(db.session(), actor.organization, made.id)
+    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=True, waits=bool(waiting))
 
 
 @doors.api.post("/organization/people", endpoint="add_user")
@@ -726,7 +862,7 @@ def json_add_user() -> ResponseReturnValue:
 def take_reset_password(target: UUID) -> ResponseReturnValue:
     """Start a reset, and show the one-time code once."""
     made = run(c.reset_password, target, _form(c.reset_password))
-    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=False)
+    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=False, waits=False)
 
 
 @doors.api.post("/organization/people/<uuid:target>/reset", endpoint="reset_password")
@@ -739,7 +875,7 @@ def json_reset_password(target: UUID) -> ResponseReturnValue:
 def take_enable_user(target: UUID) -> ResponseReturnValue:
     """Let a disabled account be used again, and show its one-time code once."""
     made = run(c.enable_user, target, _form(c.enable_user))
-    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=False)
+    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=False, waits=False)
 
 
 @doors.api.post("/organization/people/<uuid:target>/enabling", endpoint="enable_user")
@@ -773,7 +909,13 @@ def _around(target: UUID) -> Mapping[str, Any]:
     database, actor = asking()
     it = q.person_for(database, actor, target)
     held = {role.value for role in it.roles}
-    return {"it": it, "roles": ROLE_NAMES, "options": [one for one in _own_side() if one[0] not in held]}
+    free = [(code, words) for code, words, _ in _own_side() if code not in held]
+    return {
+        "it": it,
+        "roles": ROLE_NAMES,
+        "options": [one for one in free if one[0] not in q.POWERFUL],
+        "powerful": [one for one in free if one[0] in q.POWERFUL],
+    }
 
 
 def _read_again(row: Any) -> Any:
@@ -788,6 +930,68 @@ doors.act(
     then=lambda grant: _page_of(grant.user_id),
     shape=GrantShape,
     done="role_granted",
+)
+doors.act(
+    "/organization/people/<uuid:target>/role-proposals",
+    c.propose_role,
+    page="account/propose_role.html",
+    context=_around,
+    then=lambda proposal: _page_of(proposal.user_id),
+    shape=ProposalShape,
+    done="role_proposed",
+)
+
+
+@doors.get(
+    "/organization/role-proposals",
+    page="account/role_proposals.html",
+    shape=ProposalShape,
+    takes=PeopleAsked,
+    many=True,
+)
+def role_proposals(after: UUID | None) -> Mapping[str, Any]:
+    """Read the roles that wait for a second person in one's organization."""
+    database, actor = asking()
+    rows, following = q.proposals_for(database, actor, after=after)
+
+    def around() -> dict[str, Any]:
+        return {
+            "names": q.names(database, {one.proposed_by for one in rows}),
+            "alone": len(q.administrators(database, actor.organization, clock(database))) < _TWO,
+            "me": actor.user_id,
+            "roles": ROLE_NAMES,
+            "form": Form(),
+        }
+
+    return {"rows": rows, "next": following, "around": around}
+
+
+#: It takes so many administrators to give a role that needs a second person.
+_TWO = 2
+
+
+def _refusing(target: UUID) -> Mapping[str, Any]:
+    database, actor = asking()
+    it = q.proposal_for(database, actor, target)
+    return {"it": it, "role": ROLE_NAMES[it.role], "own": it.proposed_by == actor.user_id}
+
+
+doors.act(
+    "/organization/role-proposals/<uuid:target>/confirmation",
+    c.confirm_role,
+    page=None,
+    then=lambda grant: _page_of(grant.user_id),
+    shape=GrantShape,
+    done="role_granted",
+)
+doors.act(
+    "/organization/role-proposals/<uuid:target>/refusal",
+    c.refuse_role,
+    page="account/refuse_role.html",
+    context=_refusing,
+    then=lambda _proposal: "/organization/role-proposals",
+    shape=ProposalShape,
+    done="role_refused",
 )
 doors.act(
     "/organization/roles/<uuid:target>/end",
@@ -838,7 +1042,11 @@ doors.act(
 @doors.pages.errorhandler(FreshSignInNeededError)
 def ask_again(_refusal: FreshSignInNeededError) -> ResponseReturnValue:
     """Lead to the second step, and back to the page the act was asked from (S-113)."""
-    back = request.path if request.path.endswith(("/new", "/roles")) else "/organization/people"
+    back = "/organization/people"
+    if request.path.endswith(("/new", "/roles", "/role-proposals")):
+        back = request.path
+    elif request.path.startswith("/organization/role-proposals"):
+        back = "/organization/role-proposals"
     flash("fresh_sign_in_needed", "warning")
     return redirect(f"/sign-in/second-step?next={quote(back)}", 303)
 
@@ -853,8 +1061,54 @@ ROLE_NAMES: dict[str, Words] = {
     Role.AUDITOR.value: _l("Auditor and privacy officer"),
 }
 
+#: What may change on an account.
+CHANGES: dict[str, Words] = {
+    "password_changed": _l("Password changed"),
+    "password_reset": _l("Password reset"),
+    "factor_added": _l("Authenticator app set up"),
+    "factor_replaced": _l("Authenticator app replaced"),
+    "codes_made": _l("New recovery codes made"),
+    "locked": _l("Account locked after five wrong sign-ins"),
+    "unlocked": _l("Account unlocked"),
+    "role_given": _l("Role given"),
+    "role_ended": _l("Role taken back"),
+    "disabled": _l("Account disabled"),
+    "enabled": _l("Account can be used again"),
+    "last_day_set": _l("Last day set"),
+    "last_day_removed": _l("Last day removed"),
+}
+
+#: The rules of behavior, by wording. What somebody acknowledged stays here; a change is a new wording (S-803).
+RULES: dict[str, tuple[Words, ...]] = {
+    "2026-11": (
+        _l("Use Throughgate for your work only. Look only at people you work with."),
+        _l("Your account is yours alone. Nobody else may use it, your password or your codes."),
+        _l("When you walk away, sign out or lock your screen."),
+        _l(
+            "What you learn here stays with the people the participant agreed to. "
+            "Do not pass it on by e-mail, text message or social media."
+        ),
+        _l("Write what you saw, heard or did. Leave out guesses, and facts that nobody here needs."),
+        _l("Never enter criminal history from a state or national record system."),
+        _l("Print and export only what the task needs. Keep paper locked away, and shred it afterwards."),
+        _l(
+            "Tell your administrator at once if something goes wrong: a lost phone, a message to the wrong person, "
+            "a code that somebody else saw."
+        ),
+        _l("What you do here is recorded. Breaking these rules can cost you your account, and may be against the law."),
+    ),
+}
+
 say(
     {
+        "unknown_change": _l("This is no change of your account. Load the page again."),
+        "required.until": _l("Load the page again, then say what you have seen."),
+        "changes_seen": _l("Thank you. We ask again when something else changes."),
+        "agree_first": _l("Say that you will keep these rules, or sign out."),
+        "required.agreed": _l("Say that you will keep these rules, or sign out."),
+        "required.wording": _l("The rules on this page are not complete. Load the page again."),
+        "rules_changed": _l("The rules changed while you were reading. Read the new ones below."),
+        "rules_known": _l("You acknowledged these rules before. You can go on."),
         "acknowledge_first": _l("Confirm that you read the notice."),
         "required.acknowledged": _l("Confirm that you read the notice."),
         "required.name": _l("Enter your sign-in name."),
@@ -885,6 +1139,15 @@ say(
         "role_not_of_side": _l("This role does not exist on your organization's side."),
         "auditor_alone": _l("An auditor holds no other role. Choose that one alone, or leave it out."),
         "role_held": _l("This person already has that role."),
+        "second_person_needed": _l(
+            "One administrator alone cannot give this role. Propose it, and another confirms it."
+        ),
+        "second_person_not_needed": _l("This role needs no second person. Give it on the person's page."),
+        "role_proposed_before": _l("This role was proposed before, and waits for another administrator."),
+        "proposal_settled": _l("Somebody has already confirmed or refused this role."),
+        "second_administrator": _l("Another administrator of the organization can confirm this role. Ask them."),
+        "role_proposed": _l("The role was proposed. It holds once another administrator confirms it."),
+        "role_refused": _l("The role was not given. Its proposal is closed."),
         "role_ended": _l("This role has already ended."),
         "factor_not_pending": _l("There is no authenticator waiting to be set up. Start again from your account page."),
         "password_too_short": _l("Use at least 15 characters. A few words that do not belong together work well."),

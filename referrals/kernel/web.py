@@ -114,7 +114,7 @@ class Installed:
 class SignedIn(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     """Somebody whose sign-in token holds.
 
-    `step` is what is still missing: second_factor, enroll, new_password, or full (nothing).
+    `step` is what is still missing: second_factor, enroll, new_password, rules, or full (nothing).
     """
 
     def __init__(
@@ -374,6 +374,7 @@ def _refused(error: RefusedError) -> ResponseReturnValue:
                 "second_factor": "/sign-in/second-step",
                 "enroll": "/sign-in/enroll",
                 "new_password": "/sign-in/new-password",
+                "rules": "/sign-in/rules",
             }.get(str(error.facts.get("step")), "/sign-in"),
             303,
         )
@@ -576,6 +577,7 @@ def _everywhere() -> dict[str, Any]:
         "demo": installed.settings.is_development,
         "printed_at": datetime.now(UTC),
         "zone": getattr(g, "zone", "UTC"),
+        "news": bool(getattr(g, "news", False)),
     }
 
 

@@ -34,6 +34,7 @@ NO_PAGES = {
     "/sign-in/second-step": "looked at while coming in, below",
     "/sign-in/new-password": "looked at while coming in, below",
     "/sign-in/enroll": "looked at while coming in, below",
+    "/sign-in/rules": "looked at while coming in, below",
     "/account/authenticator/new": "leads on unless an authenticator is being replaced",
     "/evidence/<uuid:target>": "hands out a file",
 }
@@ -150,6 +151,7 @@ def things(people: dict[str, Any]) -> dict[str, str]:
         "assignments": walsh.every(f"/participants/{dee}/care-team")[0]["id"],
         "organization": maria.me,
         "imports": people["lee"].do("/organization/imports", {"name": "list.csv", "content": A_LIST})["id"],
+        "role-proposals": people["lee"].every("/organization/role-proposals")[0]["id"],
         "oversight": people["noor"].every("/oversight/events?action=referral.sent")[0]["id"],
     }
 
@@ -196,6 +198,8 @@ def _filled(things: dict[str, str]) -> Callable[[str], str]:
         kind = before.strip("/").split("/")[0]
         if before == "/organization/imports":
             kind = "imports"
+        if before == "/organization/role-proposals":
+            kind = "role-proposals"
         if kind == "referrals":
             kind = REFERRAL_FOR.get(after.strip("/"), "sent")
         return rule.replace("<uuid:target>", things[kind])
@@ -371,6 +375,13 @@ def test_a_newcomer_comes_in(visitor: Callable[..., Any], service: Any, people: 
     assert hand.heading() == "Your recovery codes"
     found += faults_of(one, "recovery codes")
     hand.follow("I have kept them")
+    assert hand.heading() == "Rules for using Throughgate"
+    found += faults_of(one, "/sign-in/rules")
+    hand.press("Agree and continue")
+    assert one.page.title().startswith("Error: ")
+    found += faults_of(one, "/sign-in/rules, sent empty")
+    hand.tick("I have read these rules and will keep them")
+    hand.press("Agree and continue")
     assert hand.heading() == "Home"
     if width == PHONE:
         hand.unfold("Menu")

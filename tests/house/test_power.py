@@ -205,12 +205,16 @@ HALFWAY_EXACTLY: Final = frozenset(
         "account.new_password",
         "account.enroll_form",
         "account.enroll",
+        "account.rules_form",
+        "account.acknowledge_rules",
         "account.sign_out",
         "account_api.this_sign_in",
         "account_api.second_step",
         "account_api.new_password",
         "account_api.pending_authenticator",
         "account_api.enroll",
+        "account_api.rules",
+        "account_api.acknowledge_rules",
         "account_api.sign_out",
     }
 )

@@ -192,8 +192,12 @@ class Front:
         one.token = second["csrf_token"]
         key = one.read("/sign-ins/current/authenticator")["key"]
         whole = one.do("/sign-ins/current/authenticator", {"code": shown_by_an_app(key, self.clock())})
-        assert whole["next"] == "full", whole
+        assert whole["next"] == "rules", whole
         assert whole["recovery_codes"]
+        one.token = whole["csrf_token"]
+        wording = one.read("/sign-ins/current/rules")["wording"]
+        whole = one.do("/sign-ins/current/rules", {"wording": wording, "agreed": True})
+        assert whole["next"] == "full", whole
         one.token, one.me, one.organization = whole["csrf_token"], whole["user_id"], whole["organization_id"]
         return one
 

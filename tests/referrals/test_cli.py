@@ -148,6 +148,24 @@ def test_the_worker_runs_what_is_due_and_ends(installed: Run) -> None:
     assert installed("worker", "--once").exit_code == 0
 
 
+def test_s802_an_operator_confirms_a_role_for_a_lone_administrator_only(installed: Run, place: dict[str, str]) -> None:
+    assert installed("setup", "--agency", "Test County", "--name", "Ann Admin", "--sign-in-name", "ann").exit_code == 0
+    for name in ("ann", "nobody"):
+        told = installed("confirm-role", name, "auditor")
+        assert told.exit_code != 0
+        assert f"No role auditor waits for {name}." in told.output
+    with engine_of(place).begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO role_proposal (id, revision, user_id, role, proposed_at, proposed_by)"
+                " SELECT 'a' || substr(id, 2), 1, id, 'supervisor', added_at, id FROM user"
+            )
+        )
+    told = installed("confirm-role", "ann", "supervisor")
+    assert told.output == "ann now works as supervisor, from the next sign-in.\n"
+    assert installed("confirm-role", "ann", "supervisor").exit_code != 0
+
+
 @pytest.mark.parametrize("command", ["unlock", "enable"])
 def test_unlocking_or_enabling_nobody_says_so(installed: Run, command: str) -> None:
     told = installed(command, "nobody")

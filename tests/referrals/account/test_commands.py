@@ -582,7 +582,7 @@ def _change_factor(house: Session, casey: people.Member, _ada: people.Member) ->
 
 
 def _change_roles(house: Session, casey: people.Member, ada: people.Member) -> None:
-    run(house, commands.grant_role, ada.actor(house), casey.user_id, role="supervisor")
+    run(house, commands.grant_role, ada.actor(house), casey.user_id, role="supervising_officer")
 
 
 def _end_role(house: Session, casey: people.Member, ada: people.Member) -> None:
@@ -703,6 +703,178 @@ def test_s206_a_change_of_roles_bites_on_the_next_request(house: Session, agency
         run(house, commands.end_role, system("cli"), grant)
 
 
+# --- the rules of behavior --------------------------------------------------------------------------------------------
+
+
+def step_now(house: Session, token: str | None) -> str:
+    held = queries.holder(house, str(token), Source("page"))
+    house.rollback()
+    assert held is not None
+    assert held.step == "full" or held.actor.roles == frozenset()
+    return held.step
+
+
+READ = {"wording": models.WORDING, "agreed": True}
+
+
+@pytest.mark.usefixtures("engine")
+def test_s803_rules_are_asked_first_then_after_a_year_and_not_in_the_middle_of_a_sign_in(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    assert step_now(house, casey.token) == "full"
+    now.pass_by(days=364, hours=23, minutes=50)
+    within = people.sign_in_fully(house, casey)
+    now.pass_by(minutes=12)
+    assert step_now(house, within.token) == "full"
+    after = people.sign_in_fully(house, casey)
+    assert step_now(house, after.token) == "rules"
+    run(house, commands.acknowledge_rules, casey.actor(house, str(after.token)), casey.user_id, **READ)
+    assert step_now(house, after.token) == "full"
+    kept = house.scalars(select(models.RulesAcknowledgment).order_by(models.RulesAcknowledgment.at)).all()
+    assert [(one.user_id, one.wording) for one in kept] == [(casey.user_id, models.WORDING)] * 2
+    assert kept[1].at - kept[0].at > timedelta(days=365)
+
+
+@pytest.mark.usefixtures("engine")
+def test_s803_a_new_wording_is_asked_of_everybody_at_once(
+    house: Session, agency: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    monkeypatch.setattr(queries, "WORDING", "2199-01")  # as the next release would say
+    assert step_now(house, casey.token) == "rules"
+    actor = casey.actor(house)
+    with pytest.raises(models.RulesChangedError):
+        run(house, commands.acknowledge_rules, actor, casey.user_id, **READ)
+    run(house, commands.acknowledge_rules, actor, casey.user_id, **READ | {"wording": "2199-01"})
+    assert step_now(house, casey.token) == "full"
+    with pytest.raises(models.RulesKnownError):
+        run(house, commands.acknowledge_rules, actor, casey.user_id, **READ | {"wording": "2199-01"})
+
+
+def test_s803_rules_take_the_place_of_no_other_step_and_nobody_acknowledges_for_another(
+    house: Session, agency: UUID
+) -> None:
+    casey, ada = (people.a_member(house, agency, role) for role in (Role.CASE_MANAGER, Role.ADMINISTRATOR))
+    began = people.try_sign_in(house, casey.sign_in_name)
+    half = queries.actor_for(queries.user(house, casey.user_id), began, Source("page"), step=queries.SECOND_FACTOR)
+    with pytest.raises(models.CodeRefusedError):
+        run(house, commands.acknowledge_rules, half, casey.user_id, **READ)
+    with pytest.raises(NotFoundError):
+        run(house, commands.acknowledge_rules, ada.actor(house), casey.user_id, **READ)
+    with pytest.raises(InvalidInputError):
+        run(house, commands.acknowledge_rules, ada.actor(house), ada.user_id, **READ | {"agreed": False})
+
+
+# --- what changed on one's account (S-806) ----------------------------------------------------------------------------
+
+
+def told_to(house: Session, member: people.Member) -> list[tuple[str, UUID | None]]:
+    """What the account's person is told, oldest first, after their first day."""
+    house.rollback()
+    house.expunge_all()
+    rows = house.scalars(
+        select(models.AccountChange)
+        .where(models.AccountChange.user_id == member.user_id)
+        .order_by(models.AccountChange.at, models.AccountChange.id)
+    ).all()
+    assert [one.what for one in rows[:2]] == ["password_changed", "factor_added"]
+    return [(one.what, one.by) for one in rows[2:]]
+
+
+def has_news(house: Session, token: str | None) -> bool:
+    held = queries.holder(house, str(token), Source("page"))
+    house.rollback()
+    assert held is not None
+    return held.has_news
+
+
+@pytest.mark.usefixtures("engine")
+def test_s806_each_change_of_an_account_is_told_with_who_did_it(house: Session, agency: UUID, now: Moment) -> None:
+    ada, bo = (people.a_member(house, agency, Role.ADMINISTRATOR) for _ in range(2))
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    soon = (now() + timedelta(days=9)).date().isoformat()
+    run(house, commands.set_last_day, ada.actor(house), casey.user_id, ends_on=soon)
+    run(house, commands.set_last_day, ada.actor(house), casey.user_id, ends_on=soon)
+    run(house, commands.set_last_day, ada.actor(house), casey.user_id)
+    _change_factor(house, casey, ada)
+    now.pass_by(seconds=61)
+    token = str(people.sign_in_fully(house, casey).token)
+    now.pass_by(seconds=61)
+    code = queries.demo_code(house, casey.sign_in_name, now())
+    run(house, commands.renew_recovery_codes, casey.actor(house, token), casey.user_id, code=code)
+    run(house, commands.confirm_role, bo.actor(house), propose(house, ada, casey.user_id))
+    grant = next(one.id for one in queries.user(house, casey.user_id).grants if one.role == "supervisor")
+    run(house, commands.end_role, ada.actor(house), grant)
+    for _ in range(5):
+        refuse_sign_in(house, casey.sign_in_name)
+    run(house, commands.unlock_user, ada.actor(house), casey.user_id)
+    run(house, commands.reset_password, system("cli"), casey.user_id)
+    run(house, commands.disable_user, ada.actor(house), casey.user_id, because="left")
+    run(house, commands.enable_user, bo.actor(house), casey.user_id)
+    me, her, him = casey.user_id, ada.user_id, bo.user_id
+    assert told_to(house, casey) == [
+        ("last_day_set", her),
+        ("last_day_removed", her),
+        ("factor_replaced", me),
+        ("codes_made", me),
+        ("role_given", him),
+        ("role_ended", her),
+        ("locked", None),
+        ("unlocked", her),
+        ("password_reset", None),
+        ("disabled", her),
+        ("enabled", him),
+    ]
+    now.pass_by(days=91)
+    commands.disable_due(house, None, None)
+    assert told_to(house, casey)[-1] == ("disabled", None)
+    kinds = house.execute(select(models.AccountChange.what, models.AccountChange.automatic)).all()
+    assert {what for what, automatic in kinds if automatic} == {"locked", "disabled"}
+    assert ("password_reset", False) in [tuple(one) for one in kinds]
+
+
+@pytest.mark.usefixtures("engine")
+def test_s806_news_stands_from_the_next_sign_in_until_it_is_looked_at_and_the_first_day_is_none(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    now.pass_by(seconds=61)
+    token = people.sign_in_fully(house, casey).token
+    assert not has_news(house, token)
+    soon = [(now() + timedelta(days=ahead)).date().isoformat() for ahead in (8, 9)]
+    run(house, commands.set_last_day, ada.actor(house), casey.user_id, ends_on=soon[0])
+    assert not has_news(house, token)  # it began before
+    now.pass_by(seconds=61)
+    token = people.sign_in_fully(house, casey).token
+    assert has_news(house, token)
+    actor = casey.actor(house, str(token))
+    first = queries.changes(house, actor)[0].id
+    run(house, commands.set_last_day, ada.actor(house), casey.user_id, ends_on=soon[1])
+    run(house, commands.see_changes, actor, casey.user_id, until=str(first))
+    assert not has_news(house, token)
+    now.pass_by(seconds=61)
+    token = people.sign_in_fully(house, casey).token
+    assert has_news(house, token)  # what came after the one that was looked at is still new
+    actor = casey.actor(house, str(token))
+    newest = queries.changes(house, actor)[0].id
+    for until in (newest, first):  # an older page does not bring news back
+        run(house, commands.see_changes, actor, casey.user_id, until=str(until))
+        assert not has_news(house, token)
+
+
+def test_s806_nobody_sees_or_settles_the_changes_of_another(house: Session, agency: UUID) -> None:
+    ada, casey = (people.a_member(house, agency, role) for role in (Role.ADMINISTRATOR, Role.CASE_MANAGER))
+    theirs = queries.changes(house, casey.actor(house))[0].id
+    assert theirs not in {one.id for one in queries.changes(house, ada.actor(house))}
+    for until in (theirs, uuid4()):
+        with pytest.raises(InvalidInputError):
+            run(house, commands.see_changes, ada.actor(house), ada.user_id, until=str(until))
+    with pytest.raises(NotFoundError):
+        run(house, commands.see_changes, ada.actor(house), casey.user_id, until=str(theirs))
+
+
 # --- who may come in -------------------------------------------------------------------------------------------------
 
 
@@ -754,6 +926,7 @@ def test_s202_s205_only_an_administrator_of_that_organization_manages_people_and
     stranger = people.a_member(house, community, Role.ADMINISTRATOR)
     acts: list[tuple[Command[Any, Any], dict[str, Any]]] = [
         (commands.grant_role, {"role": "supervisor"}),
+        (commands.propose_role, {"role": "supervisor"}),
         (commands.disable_user, {"because": "left"}),
         (commands.unlock_user, {}),
         (commands.reset_password, {}),
@@ -792,7 +965,8 @@ def test_s113_what_gives_power_needs_a_fresh_second_factor(house: Session, agenc
     new = {"sign_in_name": "new.person", "display_name": "New Person", "roles": ["case_manager"]}
     acts: list[tuple[Command[Any, Any], UUID, dict[str, Any]]] = [
         (commands.add_user, agency, new),
-        (commands.grant_role, casey.user_id, {"role": "supervisor"}),
+        (commands.grant_role, casey.user_id, {"role": "supervising_officer"}),
+        (commands.propose_role, casey.user_id, {"role": "supervisor"}),
         (commands.end_role, queries.user(house, casey.user_id).grants[0].id, {}),
         (commands.unlock_user, casey.user_id, {}),
         (commands.reset_password, casey.user_id, {}),
@@ -802,7 +976,7 @@ def test_s113_what_gives_power_needs_a_fresh_second_factor(house: Session, agenc
             run(house, what, actor, target, **words)
     code = queries.demo_code(house, ada.sign_in_name, now())
     again = run(house, commands.confirm_second_factor, actor, cast("UUID", actor.sign_in_id), code=code)
-    run(house, commands.grant_role, ada.actor(house, again.token), casey.user_id, role="supervisor")
+    run(house, commands.grant_role, ada.actor(house, again.token), casey.user_id, role="supervising_officer")
 
 
 def test_roles_by_the_rules_of_side_and_of_the_auditor(house: Session, agency: UUID) -> None:
@@ -819,6 +993,176 @@ def test_roles_by_the_rules_of_side_and_of_the_auditor(house: Session, agency: U
     run(house, commands.disable_user, system("cli"), casey.id, because="left")
     with pytest.raises(models.UserDisabledError):
         run(house, commands.grant_role, system("cli"), casey.id, role="supervisor")
+
+
+# --- a second person for powerful roles (S-802) -----------------------------------------------------------------------
+
+
+def propose(house: Session, by: people.Member, user_id: UUID, role: str = "supervisor") -> UUID:
+    made = run(house, commands.propose_role, by.actor(house), user_id, role=role)
+    return cast("UUID", made.id)
+
+
+def roles_of(house: Session, user_id: UUID) -> set[str]:
+    house.rollback()
+    house.expunge_all()
+    return {role.value for role in queries.user(house, user_id).roles}
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("role", ["supervisor", "administrator", "auditor"])
+def test_s802_one_administrator_alone_gives_no_powerful_role_on_any_path(
+    house: Session, agency: UUID, role: str
+) -> None:
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    bo = people.a_member(house, agency, Role.ADMINISTRATOR)
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    run(house, commands.end_role, system("cli"), queries.user(house, casey.user_id).grants[0].id)
+    casey.token = str(people.sign_in_fully(house, casey).token)
+    with pytest.raises(models.SecondPersonNeededError):
+        run(house, commands.grant_role, ada.actor(house), casey.user_id, role=role)
+    proposal = propose(house, ada, casey.user_id, role)
+    with pytest.raises(NotPermittedError):
+        run(house, commands.confirm_role, ada.actor(house), proposal)
+    assert roles_of(house, casey.user_id) == set()
+    assert opens(house, casey.token)
+    new = {"sign_in_name": "new.person", "display_name": "New Person", "roles": [role]}
+    added = run(house, commands.add_user, ada.actor(house), agency, **new)
+    assert roles_of(house, added.id) == set()
+    assert [one.role for one in queries.waiting(house, agency, added.id)] == [role]
+    with pytest.raises(models.RoleProposedError):
+        propose(house, bo, casey.user_id, role)
+    run(house, commands.confirm_role, bo.actor(house), proposal)
+    assert roles_of(house, casey.user_id) == {role}
+    assert not opens(house, casey.token)
+    with pytest.raises(models.ProposalSettledError):
+        run(house, commands.confirm_role, bo.actor(house), proposal)
+    kept = house.get_one(models.RoleProposal, proposal)
+    assert (kept.outcome, kept.settled_by, kept.proposed_by) == ("confirmed", bo.user_id, ada.user_id)
+
+
+@pytest.mark.usefixtures("engine")
+def test_s802_s205_nobody_confirms_for_themselves_and_no_other_organization_does(
+    house: Session, agency: UUID, community: UUID
+) -> None:
+    ada, bo = (people.a_member(house, agency, Role.ADMINISTRATOR) for _ in range(2))
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    stranger = people.a_member(house, community, Role.ADMINISTRATOR)
+    about_bo = propose(house, ada, bo.user_id)
+    with pytest.raises(NotPermittedError):
+        propose(house, bo, bo.user_id)
+    for what, words in ((commands.confirm_role, {}), (commands.refuse_role, {"because": "no"})):
+        for one, refusal in ((bo, NotPermittedError), (casey, NotPermittedError), (stranger, NotFoundError)):
+            with pytest.raises(refusal):
+                run(house, what, one.actor(house), about_bo, **words)
+    with pytest.raises(NotPermittedError):
+        queries.proposals_for(house, casey.actor(house))
+    assert queries.proposals_for(house, stranger.actor(house)) == ([], None)
+    with pytest.raises(NotFoundError):
+        queries.proposal_for(house, stranger.actor(house), about_bo)
+    waiting, _ = queries.proposals_for(house, bo.actor(house))
+    assert [one.id for one in waiting] == [about_bo]
+
+
+@pytest.mark.usefixtures("engine")
+def test_s802_the_operator_confirms_only_where_no_second_administrator_is(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    bo = people.a_member(house, agency, Role.ADMINISTRATOR)
+    proposal = propose(house, ada, casey.user_id)
+    for _ in range(5):
+        refuse_sign_in(house, bo.sign_in_name)
+    with pytest.raises(models.SecondAdministratorError):  # locked, but an administrator unlocks them
+        run(house, commands.confirm_role, system("cli"), proposal)
+    today = now().astimezone(ZoneInfo("America/Los_Angeles")).date()
+    run(house, commands.set_last_day, ada.actor(house), bo.user_id, ends_on=today.isoformat())
+    with pytest.raises(models.SecondAdministratorError):
+        run(house, commands.confirm_role, system("cli"), proposal)
+    run(house, commands.disable_user, ada.actor(house), bo.user_id, because="left")
+    granted = run(house, commands.confirm_role, system("cli"), proposal)
+    assert granted.granted_by is None
+    assert roles_of(house, casey.user_id) == {"case_manager", "supervisor"}
+    lone = propose(house, ada, casey.user_id, "administrator")
+    run(house, commands.confirm_role, system("cli"), lone)  # the person it is about is no second administrator
+    assert roles_of(house, casey.user_id) == {"case_manager", "supervisor", "administrator"}
+
+
+@pytest.mark.usefixtures("engine")
+def test_s802_a_refused_or_withdrawn_proposal_gives_nothing_and_can_be_made_again(house: Session, agency: UUID) -> None:
+    ada, bo = (people.a_member(house, agency, Role.ADMINISTRATOR) for _ in range(2))
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    for who in (bo, ada):  # refused by another, taken back by whoever proposed it
+        proposal = propose(house, ada, casey.user_id)
+        run(house, commands.refuse_role, who.actor(house), proposal, because="Not before the training")
+        with pytest.raises(models.ProposalSettledError):
+            run(house, commands.confirm_role, bo.actor(house), proposal)
+        with pytest.raises(models.ProposalSettledError):
+            run(house, commands.refuse_role, bo.actor(house), proposal, because="once more")
+    assert roles_of(house, casey.user_id) == {"case_manager"}
+    told = [one["action"] for one in events(house) if one["code"] is None and ".role_" in one["action"]]
+    assert told == ["account.role_proposed", "account.role_refused"] * 2
+
+
+def test_s802_what_speaks_against_a_role_is_said_when_proposing_and_again_when_confirming(
+    house: Session, agency: UUID
+) -> None:
+    ada, bo = (people.a_member(house, agency, Role.ADMINISTRATOR) for _ in range(2))
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    for role, refused in (
+        ("case_manager", models.SecondPersonNotNeededError),
+        ("auditor", models.AuditorAloneError),
+    ):
+        with pytest.raises(refused):
+            propose(house, ada, casey.user_id, role)
+    proposal = propose(house, ada, casey.user_id)
+    run(house, commands.disable_user, ada.actor(house), casey.user_id, because="left")
+    with pytest.raises(models.UserDisabledError):
+        run(house, commands.confirm_role, bo.actor(house), proposal)
+    assert house.get_one(models.RoleProposal, proposal, populate_existing=True).settled_at is None
+
+
+def test_s802_s113_confirming_needs_a_fresh_second_factor(house: Session, agency: UUID, now: Moment) -> None:
+    ada, bo = (people.a_member(house, agency, Role.ADMINISTRATOR) for _ in range(2))
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    proposal = propose(house, ada, casey.user_id)
+    actor = bo.actor(house)
+    now.pass_by(minutes=10)
+    with pytest.raises(models.FreshSignInNeededError):
+        run(house, commands.confirm_role, actor, proposal)
+
+
+def test_s802_s211_of_several_answers_at_once_one_counts(
+    engine: Engine, house: Session, agency: UUID, open_on: Callable[[Engine], HouseSession]
+) -> None:
+    ada, bo, cleo = (people.a_member(house, agency, Role.ADMINISTRATOR) for _ in range(3))
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    proposal = propose(house, ada, casey.user_id)
+    actors = [bo.actor(house), cleo.actor(house)]
+    house.rollback()
+    ready, told = threading.Barrier(4), []
+
+    def answer(number: int) -> None:
+        with open_on(engine) as session:
+            ready.wait()
+            try:
+                if number < 2:
+                    run(session, commands.confirm_role, actors[number], proposal)
+                else:
+                    run(session, commands.refuse_role, actors[number - 2], proposal, because="no")
+                told.append("done")
+            except RefusedError as refusal:
+                told.append(refusal.code)
+
+    threads = [threading.Thread(target=answer, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(told) == ["done", *["proposal_settled"] * 3]
+    kept = house.get_one(models.RoleProposal, proposal, populate_existing=True)
+    assert (kept.outcome == "confirmed") == ("supervisor" in roles_of(house, casey.user_id))
 
 
 # --- leaving (S-804) --------------------------------------------------------------------------------------------------
@@ -937,8 +1281,11 @@ def test_s601_each_act_of_coming_in_and_leaving_is_on_record_once_for_each_row(h
     assert {action: sorted(types) for action, types in by_action.items()} == {
         "account.user_added": ["role_grant", "user"],
         "account.signed_in": ["second_factor", "sign_in", "user"],
-        "account.password_changed": ["sign_in", "user"],
-        "account.factor_enrolled": sorted(["recovery_code"] * 10 + ["second_factor", "sign_in", "user"]),
+        "account.password_changed": ["account_change", "sign_in", "user"],
+        "account.factor_enrolled": sorted(
+            ["account_change"] + ["recovery_code"] * 10 + ["second_factor", "sign_in", "user"]
+        ),
+        "account.rules_acknowledged": ["rules_acknowledgment"],
         "account.signed_out": ["sign_in"],
     }
     signed_in = next(one for one in told if one["action"] == "account.signed_in")

@@ -147,16 +147,24 @@ def test_s111_five_hundred_tokens_differ_and_carry_256_bits() -> None:
     assert all(token is not None and len(token) == 43 for token in tokens)
 
 
-def test_a_sign_in_lacks_the_code_first_then_a_password_of_ones_own_then_a_factor() -> None:
+def test_a_sign_in_lacks_the_code_then_a_password_of_ones_own_then_a_factor_then_the_rules() -> None:
     user = User(one_time_until=NOON)
     began = SignIn.start(uuid4(), channel="page", at=NOON)
-    assert user.step(began, has_factor=True) == "second_factor"
-    assert user.step(began, has_factor=False) == "new_password"
+    assert user.step(began, has_factor=True, acknowledged_at=NOON) == "second_factor"
+    assert user.step(began, has_factor=False, acknowledged_at=NOON) == "new_password"
     began.prove(NOON)
-    assert user.step(began, has_factor=True) == "new_password"
+    assert user.step(began, has_factor=True, acknowledged_at=None) == "new_password"
     user.choose_password("x", NOON)
-    assert user.step(began, has_factor=False) == "enroll"
-    assert user.step(began, has_factor=True) == "full"
+    assert user.step(began, has_factor=False, acknowledged_at=None) == "enroll"
+    assert user.step(began, has_factor=True, acknowledged_at=None) == "rules"
+    assert user.step(began, has_factor=True, acknowledged_at=NOON) == "full"
+
+
+def test_s803_rules_count_for_sign_ins_that_begin_within_a_year_of_their_acknowledgment() -> None:
+    year = timedelta(days=365)
+    assert not m.rules_count(None, NOON)
+    assert m.rules_count(NOON, NOON + year - timedelta(microseconds=1))
+    assert not m.rules_count(NOON, NOON + year)
 
 
 @pytest.mark.parametrize(

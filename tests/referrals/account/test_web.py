@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import zlib
@@ -17,7 +18,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.pool import NullPool
 from werkzeug.test import TestResponse
 
-from referrals.account import commands, queries
+from referrals.account import commands, queries, web
 from referrals.app import create_app
 from referrals.kernel.actor import Role, system
 from referrals.kernel.command import execute
@@ -322,8 +323,77 @@ def test_s108_the_first_day_through_the_pages(
     codes = re.findall(r"<code class=\"tg-code\">(\d+-[0-9A-Z-]{14})</code>", page.text)
     assert len(codes) == 10
     assert page.headers["Cache-Control"] == "no-store"
+    assert browser.get("/sign-in/enroll").location == "/sign-in/rules"
+    page = browser.get("/sign-in/rules")
+    assert "Nobody else may use it" in page.text
+    unread = browser.post("/sign-in/rules", wording=queries.WORDING)
+    assert unread.status_code == 422
+    assert "Say that you will keep these rules" in unread.text
+    assert browser.get("/account").location == "/sign-in/rules"
+    assert browser.post("/sign-in/rules", wording=queries.WORDING, agreed="true").location == "/home"
     assert browser.get("/account").status_code == 200
-    assert browser.get("/sign-in/enroll").location == "/home"
+    assert browser.get("/sign-in/rules").location == "/home"
+
+
+def test_s803_until_the_rules_are_acknowledged_every_other_address_leads_there(
+    app: Flask,
+    browser: Browser,
+    casey: people.Member,
+    code: Callable[[str], str],
+    moment: Moment,
+) -> None:
+    """The year is over at the first sign-in after it; what was asked for then is gone on to afterwards."""
+    moment.pass_by(days=365)
+    words = {"acknowledged": "true", "name": casey.sign_in_name, "password": casey.password}
+    browser.post("/sign-in", **words, next="/account/rules")
+    wanted = {"code": code(casey.sign_in_name), "next": "/account/rules"}
+    assert browser.post("/sign-in/second-step", **wanted).location == "/sign-in/rules?next=/account/rules"
+    token = (browser.get("/api/v1/sign-ins/current").json or {})["csrf_token"]
+    tried = 0
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint in OPEN or rule.endpoint in HALFWAY:
+            continue
+        path = re.sub(r"<[^>]+>", "1", re.sub(r"<uuid:[^>]+>", str(uuid4()), rule.rule))
+        for method in {"GET", "POST"} & (rule.methods or set()):
+            answer = browser.ask(method, path, headers={"X-CSRFToken": token})
+            tried += 1
+            if path.startswith("/api/"):
+                assert (answer.status_code, answer.json and answer.json["code"]) == (401, "sign_in_needed"), path
+            else:
+                assert (answer.status_code, answer.location) == (303, "/sign-in/rules"), path
+    assert tried > 100
+    page = browser.get("/sign-in/rules?next=/account/rules")
+    assert "You last agreed" in page.text
+    assert 'name="next" value="/account/rules"' in page.text
+    read = {"wording": queries.WORDING, "agreed": "true", "next": "/account/rules"}
+    assert browser.post("/sign-in/rules", **read).location == "/account/rules"
+    assert "You agreed to keep these rules" in browser.get("/account/rules").text
+    assert "Read the rules again" in browser.get("/account").text
+
+
+def test_s803_sent_twice_it_goes_on(browser: Browser, house: HouseSession, agency: UUID, moment: Moment) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    moment.pass_by(days=400)
+    began = people.sign_in_fully(house, casey)
+    assert began.token
+    browser.post("/sign-in", acknowledged="true", name=casey.sign_in_name, password=casey.password)
+    moment.pass_by(seconds=61)
+    browser.post("/sign-in/second-step", code=queries.demo_code(house, casey.sign_in_name, moment()))
+    house.rollback()
+    token = (browser.get("/api/v1/sign-ins/current").json or {})["csrf_token"]
+    words = {"csrf_token": token, "wording": queries.WORDING, "agreed": "true"}
+    both = [browser.ask("POST", "/sign-in/rules", data=words) for _ in range(2)]
+    assert [(one.status_code, one.location) for one in both] == [(303, "/home")] * 2
+
+
+#: SHA-256 of each wording. A changed rule is a new wording, for people to acknowledge anew; never a new digest here.
+WORDINGS = {"2026-11": "e39e63f52fdb266e4e2f1ab61570b7e310ddafe4a57289fb24a562842b342ec9"}
+
+
+def test_s803_what_people_acknowledged_is_never_rewritten() -> None:
+    said = {wording: "\n".join(str(rule) for rule in rules) for wording, rules in web.RULES.items()}
+    assert {wording: hashlib.sha256(text.encode()).hexdigest() for wording, text in said.items()} == WORDINGS
+    assert queries.WORDING in WORDINGS
 
 
 def test_s405_signing_out_ends_it_everywhere_and_clears_the_browser(
@@ -500,8 +570,23 @@ def test_s108_the_first_day_by_json(browser: Browser, house: HouseSession, agenc
     wanted = {"code": factor.code_of(int(moment().timestamp()) // 30)}
     house.rollback()
     body = browser.send("/api/v1/sign-ins/current/authenticator", wanted, body["csrf_token"]).json or {}
-    assert body["next"] == "full"
+    assert (body["next"], body["roles"]) == ("rules", [])
     assert len(body["recovery_codes"]) == 10
+    refused = browser.get("/api/v1/account")
+    assert refused.status_code == 401
+    rules = browser.get("/api/v1/sign-ins/current/rules").json or {}
+    assert rules["wording"] == queries.WORDING
+    assert len(rules["rules"]) > 5
+    assert rules["acknowledged_at"] is None
+    path = "/api/v1/sign-ins/current/rules"
+    unread = browser.send(path, {"wording": rules["wording"], "agreed": False}, body["csrf_token"])
+    assert (unread.json or {})["errors"][0]["field"] == "agreed"
+    other = browser.send(path, {"wording": "2020-01", "agreed": True}, body["csrf_token"])
+    assert (other.status_code, (other.json or {})["code"]) == (409, "rules_changed")
+    read = {"wording": rules["wording"], "agreed": True}
+    body = browser.send(path, read, body["csrf_token"]).json or {}
+    assert (body["next"], body["roles"]) == ("full", ["case_manager"])
+    assert (browser.send(path, read, body["csrf_token"]).json or {})["code"] == "rules_known"
     assert browser.get("/api/v1/sign-ins/current/authenticator").status_code == 409
 
 
@@ -560,9 +645,9 @@ def test_an_administrator_gives_and_takes_roles_unlocks_resets_and_disables(
     signed_in(browser, ada, code)
     at = f"/organization/people/{casey.user_id}"
     assert browser.post(f"{at}/roles", role="case_manager").status_code == 409
-    assert browser.post(f"{at}/roles", role="supervisor").location == at
+    assert browser.post(f"{at}/roles", role="supervising_officer").location == at
     page = browser.get(at)
-    assert "Supervisor" in page.text
+    assert "Supervising officer" in page.text
     ends = re.findall(r'action="(/organization/roles/[0-9a-f-]+/end)"', page.text)
     assert browser.post(ends[0], page=at).location == at
     assert "Case manager" not in shown(browser.get(at))
@@ -641,7 +726,9 @@ def test_people_by_json(browser: Browser, ada: people.Member, casey: people.Memb
     listed = browser.get("/api/v1/organization/people").json or {}
     assert {one["sign_in_name"] for one in listed["items"]} == {"nico.vale", casey.sign_in_name, ada.sign_in_name}
     at = f"/api/v1/organization/people/{casey.user_id}"
-    grant = browser.send(f"{at}/roles", {"role": "supervisor"}, token)
+    alone = browser.send(f"{at}/roles", {"role": "supervisor"}, token)
+    assert (alone.status_code, (alone.json or {})["code"]) == (409, "second_person_needed")
+    grant = browser.send(f"{at}/roles", {"role": "supervising_officer"}, token)
     assert grant.status_code == 201
     ended = browser.send(f"/api/v1/organization/roles/{(grant.json or {})['id']}/end", {}, token)
     assert (ended.json or {})["ended_at"]
@@ -650,3 +737,101 @@ def test_people_by_json(browser: Browser, ada: people.Member, casey: people.Memb
     disabled = browser.send(f"{at}/disabling", {"because": "Left"}, token).json or {}
     assert disabled["disabled_at"]
     assert browser.send(f"{at}/unlocking", {}, token).status_code == 409
+
+
+def test_s802_two_administrators_give_a_powerful_role_through_the_pages(
+    browser: Browser, house: HouseSession, agency: UUID, ada: people.Member, code: Callable[[str], str]
+) -> None:
+    casey = people.a_member(house, agency, Role.CASE_MANAGER, name="Casey Morgan")
+    signed_in(browser, ada, code)
+    at = f"/organization/people/{casey.user_id}"
+    assert "No role waits for a second person" in browser.get("/organization/role-proposals").text
+    assert 'value="supervisor"' not in browser.get(f"{at}/roles").text
+    assert browser.post(f"{at}/role-proposals").status_code == 422
+    assert browser.post(f"{at}/role-proposals", role="supervisor").location == at
+    assert "Waiting for a second person : Supervisor" in shown(browser.get(at))
+    page = browser.get("/organization/role-proposals")
+    assert "You are the only administrator" in page.text
+    assert "You proposed it. Another administrator answers." in page.text
+    assert "Confirm role" not in page.text
+    bo = people.a_member(house, agency, Role.ADMINISTRATOR, name="Bo Reyes")
+    other = signed_in(Browser(browser.client.application), bo, code)
+    assert "Roles that wait for a second person : 1" in shown(other.get("/organization/people"))
+    page = other.get("/organization/role-proposals")
+    assert "by Ada Wells" in page.text
+    assert "You are the only administrator" not in page.text
+    answers = re.findall(r"/organization/role-proposals/[0-9a-f-]+/confirmation", page.text)
+    assert other.post(answers[0], page="/organization/role-proposals").location == at
+    assert "Supervisor, since" in shown(other.get(at))
+    assert "No role waits for a second person" in other.get("/organization/role-proposals").text
+
+
+def test_s802_a_powerful_role_is_refused_with_a_reason_and_adding_a_person_proposes_it(
+    browser: Browser, house: HouseSession, agency: UUID, ada: people.Member, code: Callable[[str], str]
+) -> None:
+    bo = people.a_member(house, agency, Role.ADMINISTRATOR, name="Bo Reyes")
+    signed_in(browser, ada, code)
+    words = {"display_name": "Nico Vale", "sign_in_name": "nico.vale", "roles": ["case_manager", "supervisor"]}
+    page = browser.post("/organization/people/new", **words)
+    assert "Not every role holds yet" in page.text
+    other = signed_in(Browser(browser.client.application), bo, code)
+    token = (other.get("/api/v1/sign-ins/current").json or {})["csrf_token"]
+    listed = (other.get("/api/v1/organization/role-proposals").json or {})["items"]
+    assert [(one["role"], one["proposed_by"]) for one in listed] == [("supervisor", str(ada.user_id))]
+    at = f"/organization/role-proposals/{listed[0]['id']}/refusal"
+    assert other.post(at, because="").status_code == 422
+    assert other.post(at, because="Not before the training").location == "/organization/role-proposals"
+    again = other.send(f"/api/v1{at}", {"because": "Once more"}, token)
+    assert (again.status_code, (again.json or {})["code"]) == (409, "proposal_settled")
+    nico = queries.by_name(house, "nico.vale")
+    assert nico is not None
+    assert nico.roles == {Role.CASE_MANAGER}
+    made = other.send(f"/api/v1/organization/people/{nico.id}/role-proposals", {"role": "supervisor"}, token)
+    assert (made.status_code, (made.json or {})["outcome"]) == (201, None)
+    own = f"/api/v1/organization/role-proposals/{(made.json or {})['id']}/confirmation"
+    assert other.send(own, {}, token).status_code == 403
+
+
+def test_s806_a_notice_on_every_page_leads_to_what_changed_until_it_was_expected(
+    browser: Browser, house: HouseSession, casey: people.Member, ada: people.Member, code: Callable[[str], str]
+) -> None:
+    signed_in(browser, casey, code)
+    assert "Something changed on your account" not in browser.get("/account").text
+    who = ada.actor(house)
+    execute(house, commands.grant_role, actor=who, target=casey.user_id, data={"role": "supervising_officer"})
+    execute(house, commands.reset_password, actor=system("cli"), target=casey.user_id, data={})
+    execute(house, commands.set_last_day, actor=who, target=casey.user_id, data={"ends_on": "2199-01-31"})
+    user = execute(house, commands.reset_password, actor=system("cli"), target=casey.user_id, data={})
+    browser.cookie = ""
+    browser.post("/sign-in", acknowledged="true", name=casey.sign_in_name, password=user.shown_code)
+    browser.post("/sign-in/second-step", code=code(casey.sign_in_name))
+    assert "Something changed" not in browser.get("/sign-in/new-password").text  # nothing can be looked at yet
+    browser.post("/sign-in/new-password", new_password="another harbor lantern")
+    for path in ("/home", "/account", "/account/sign-ins"):
+        assert "Something changed on your account" in browser.get(path).text, path
+    page = browser.get("/account/changes")
+    said = shown(page)
+    assert "Something changed on your account" not in said
+    for words in (
+        "Role given: Supervising officer",
+        "Ada Wells",
+        "Last day set: January 31, 2199",
+        "Password reset",
+        "Whoever runs this service",
+        "You",
+        "New",
+    ):
+        assert words in said
+    until = re.search(r'name="until" value="([0-9a-f-]+)"', page.text)
+    assert until is not None
+    seen = browser.post("/account/changes/seen", page="/account/changes", until=until[1])
+    assert seen.location == "/account"
+    assert "Something changed" not in browser.get("/account").text
+    assert "I expected all of this" not in browser.get("/account/changes").text
+    listed = (browser.get("/api/v1/account/changes").json or {})["items"]
+    assert listed[0]["what"] == "password_changed"
+    assert listed[0]["by"] == str(casey.user_id)
+    token = (browser.get("/api/v1/sign-ins/current").json or {})["csrf_token"]
+    answer = browser.send("/api/v1/account/changes/seen", {"until": str(uuid4())}, token)
+    assert answer.status_code == 422
+    assert browser.send("/api/v1/account/changes/seen", {"until": listed[0]["id"]}, token).status_code == 200
