@@ -1,6 +1,6 @@
 """Who acknowledged the rules of behavior (insert-only), roles that wait for a second person, what changed on accounts.
 
-Revision ID: 0020
+Revision ID: 0021
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
-revision: Final = "0020"
-down_revision: Final = "0019"
+revision: Final = "0021"
+down_revision: Final = "0020"
 branch_labels: Final = None
 depends_on: Final = None
 
