@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from marshmallow import fields, validate
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, selectinload
 
@@ -18,6 +18,7 @@ from referrals.account import models as m
 from referrals.account import policy as p
 from referrals.account import queries as q
 from referrals.account.models import (
+    SEARCH_KEPT,
     USE_STEP,
     AccountChange,
     AccountKeptError,
@@ -26,6 +27,7 @@ from referrals.account.models import (
     FactorNotPendingError,
     FailedAttempt,
     FreshSignInNeededError,
+    KeptSearch,
     PasswordRefusedError,
     RecoveryCode,
     RoleGrant,
@@ -1012,6 +1014,27 @@ def keep_alive(session: Session, sign_in_id: UUID, at: datetime) -> None:
         commit(session)
     except OperationalError:
         session.rollback()
+
+
+def keep_search(session: Session, actor: Actor, words: Mapping[str, Any]) -> UUID:
+    """Keep what somebody typed into a search, sealed, for themselves and 8 hours; return its id (bookkeeping, no act).
+
+    The search that follows is a look, and on record.
+    """
+    start_writing(session)
+    kept = KeptSearch(user_id=actor.me, words=dict(words), at=clock(session))
+    session.add(kept)
+    session.flush()
+    commit(session)
+    return kept.id
+
+
+@job_kind("account.searches", every=3600)
+def forget_searches(session: Session, _target: UUID | None, _behalf: UUID | None) -> None:
+    """Let go of what was typed into searches more than 8 hours ago."""
+    start_writing(session)
+    session.execute(delete(KeptSearch).where(KeptSearch.at <= clock(session) - SEARCH_KEPT))
+    commit(session)
 
 
 def first_sign_in(session: Session, sign_in_name: str, one_time: str, password: str, source: Source) -> SignIn:

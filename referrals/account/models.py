@@ -51,6 +51,8 @@ USE_STEP: Final = timedelta(minutes=1)
 #: Bounds of a password, in characters (S-106).
 SHORTEST, LONGEST = 15, 128
 RECOVERY_CODES: Final = 10
+#: So long what was typed into a search is kept for whoever typed it.
+SEARCH_KEPT: Final = timedelta(hours=8)
 
 #: What somebody may work as, by the side of their organization. The operator has no account: that is the command line.
 ROLES: Final[dict[str, tuple[Role, ...]]] = {
@@ -859,6 +861,22 @@ class SignInUse(Base):
 
     sign_in_id: Mapped[UUID] = public(ForeignKey("sign_in.id"), primary_key=True)
     used_at: Mapped[datetime] = public()
+
+
+class KeptSearch(Identified):
+    """What somebody typed into the search box, so that Back and reloading find it again without it being in a URL.
+
+    Owner-only, sealed, gone after 8 hours (S-309). Bookkeeping: the search itself is a look, and on record.
+    """
+
+    __tablename__ = "kept_search"
+    __audited__ = False
+    __house_key__ = "staff"
+    __table_args__ = (Index("ix_kept_search_at", "at"),)
+
+    user_id: Mapped[UUID] = public(ForeignKey("user.id"))
+    words = crypto.sealed(crypto.structure, padded=True)
+    at: Mapped[datetime] = public()
 
 
 class FailedAttempt(Base):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Final, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 from sqlalchemy import Select, Uuid, and_, bindparam, exists, func, or_, select
@@ -23,10 +23,12 @@ from referrals.account.models import (
     RECOVERY_CODES,
     ROLES,
     RULES,
+    SEARCH_KEPT,
     SECOND_FACTOR,
     WORDING,
     AccountChange,
     FailedAttempt,
+    KeptSearch,
     Limits,
     RecoveryCode,
     RoleGrant,
@@ -526,6 +528,14 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
         has_factor=held.has_factor,
         has_news=held.has_news,
     )
+
+
+def kept_search(session: Session, actor: Actor, search_id: UUID) -> dict[str, Any] | None:
+    """Return what this person typed into a search, for 8 hours; None for another's, an older one, or none at all."""
+    since = clock(session) - SEARCH_KEPT
+    mine = (KeptSearch.id == search_id, KeptSearch.user_id == actor.me, KeptSearch.at > since)
+    found = session.scalars(select(KeptSearch).where(*mine)).one_or_none()
+    return cast("dict[str, Any]", found.words) if found is not None else None
 
 
 def demo_code(session: Session, sign_in_name: str, at: datetime) -> str:

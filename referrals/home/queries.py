@@ -25,11 +25,11 @@ from referrals.organization.models import Facility, Location, Organization
 from referrals.partnership import queries as partnerships
 from referrals.partnership.models import Agreement, PartnerRule, active_at
 from referrals.person import queries as persons
-from referrals.person.models import Person
+from referrals.person.models import Person, folded_words
 from referrals.program import queries as programs
 from referrals.program.models import STALE_AFTER, IntakeMember, Program
 from referrals.referral import queries as referrals
-from referrals.referral.models import REFERENCE_SIGNS
+from referrals.referral.models import references_meant
 from referrals.referral.queries import COUNTED_AT_MOST
 from referrals.release import queries as releases
 
@@ -37,10 +37,11 @@ __all__ = ["COUNTED_AT_MOST"]
 
 #: Each block shows so many, and leads to the whole list.
 SHOWN: Final = 8
+#: So many programs are shown among what was found; the directory has the rest.
+PROGRAMS_SHOWN: Final = 10
 #: The windows of a case manager's planning, in days.
 WINDOWS: Final = (30, 60, 90)
 
-_REFERENCE = re.compile(rf"\s*([{REFERENCE_SIGNS}]{{4}})[\s-]?([{REFERENCE_SIGNS}]{{4}})\s*\Z", re.IGNORECASE)
 _NUMBER = re.compile(r"\d")
 
 
@@ -122,12 +123,14 @@ def _leaving(session: Session, actor: Actor) -> tuple[list[Leaving], dict[int, i
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one box found, by kind."""
+    """What one box found, by kind. `more_people`, `more_programs`: the first are shown, and there are more."""
 
     people: Sequence[Sight[Person]] = ()
     referrals: Sequence[referrals.Card] = ()
     programs: Sequence[Program] = ()
     whole_words: bool = False
+    more_people: bool = False
+    more_programs: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -136,22 +139,29 @@ class Found:
 
 
 def search(session: Session, actor: Actor, words: str) -> Found:
-    """Find people by name or number, referrals by reference, programs by a word, within this actor's sight."""
-    found_people: Sequence[Sight[Person]] = ()
+    """Find people by name or number, referrals by reference, programs by a word, within this actor's sight.
+
+    Forgives case, accents, the order of words, spaces and dashes, and look-alike signs in numbers and references.
+    Something out of sight and nothing at all give the same answer (S-203).
+    """
     found_referrals: Sequence[referrals.Card] = ()
-    whole_words = False
+    answer = persons.Found((), more=False, whole_words=False)
     if p.works_with_participants(actor):
-        if match := _REFERENCE.fullmatch(words):
-            found_referrals = referrals.by_reference(session, actor, (match[1] + match[2]).upper())
+        if meant := references_meant(words):
+            found_referrals = referrals.by_reference(session, actor, meant)
         if not found_referrals:
-            number = _NUMBER.search(words) is not None
-            if number:
-                answer = persons.search(session, actor, agency_number=words)
-            else:
-                answer = persons.search(session, actor, name=words)
-            found_people, whole_words = answer.rows, answer.whole_words
-    offered, _ = programs.page(session, programs.Wanted(search=words), limit=10)
-    return Found(found_people, found_referrals, offered, whole_words)
+            answer = _people(session, actor, words)
+    offered, further = programs.page(session, programs.Wanted(search=words), limit=PROGRAMS_SHOWN)
+    return Found(answer.rows, found_referrals, offered, answer.whole_words, answer.more, further is not None)
+
+
+def _people(session: Session, actor: Actor, words: str) -> persons.Found:
+    """Find people by number if there is a digit in it, else by name; signs alone are nobody's name."""
+    if _NUMBER.search(words):
+        return persons.search(session, actor, agency_number=words)
+    if folded_words(words):
+        return persons.search(session, actor, name=words)
+    return persons.Found((), more=False, whole_words=False)
 
 
 # --- the first run ----------------------------------------------------------------------------------------------------

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from flask import redirect
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
+from referrals.account.commands import keep_search
+from referrals.account.queries import kept_search
 from referrals.home import policy as p
 from referrals.home import queries as q
 from referrals.kernel.door import Doors, Form, Shape, asking
 from referrals.kernel.schema import Takes, line
 from referrals.kernel.web import current_actor, place, say
+from referrals.person.policy import writes_an_agencys_record
 
 doors = Doors("home")
 
@@ -62,6 +66,23 @@ class FirstStepShape(Shape):
     code = fields.String()
     is_done = fields.Boolean()
     url = fields.String()
+
+
+class _Typed:
+    """What somebody types into the box is kept for themselves and 8 hours (S-309)."""
+
+    @staticmethod
+    def keep(typed: Mapping[str, Any]) -> UUID:
+        """Keep it; return its id."""
+        return keep_search(*asking(), typed)
+
+    @staticmethod
+    def words(search: str) -> dict[str, Any] | None:
+        """Return what is kept under an id, if it is the asker's and not too old."""
+        try:
+            return kept_search(*asking(), UUID(search))
+        except ValueError:
+            return None
 
 
 class SearchWords(Takes):
@@ -114,7 +135,12 @@ def getting_started() -> Mapping[str, Any]:
     return {"rows": steps, "next": None, "done": sum(one.is_done for one in steps), "following": following}
 
 
-@doors.search("/search", page="home/search.html", shape=HitShape, takes=SearchWords)
+def _around() -> Mapping[str, Any]:
+    actor = current_actor()
+    return {"works": p.works_with_participants(actor), "may_add": writes_an_agencys_record(actor, None)}
+
+
+@doors.search("/search", page="home/search.html", shape=HitShape, takes=SearchWords, blank=_around, kept=_Typed())
 def search(*, words: str) -> Mapping[str, Any]:
     """Find people, referrals and programs."""
     session, actor = asking()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn, Protocol, cast
 from uuid import UUID
 
 from flask import Blueprint, Response, current_app, flash, make_response, redirect, render_template, request
@@ -107,6 +107,18 @@ SAVES_ITSELF: Final = "X-Saves-Itself"
 Context = Callable[..., Mapping[str, Any]]
 
 
+class Kept(Protocol):
+    """Where what was typed into a search is kept for a while, for its owner alone."""
+
+    def keep(self, typed: Mapping[str, Any]) -> UUID:
+        """Keep the words; return the id that may stand in a URL."""
+        ...
+
+    def words(self, search: str) -> dict[str, Any] | None:
+        """Return the words kept under an id; None where there are none for whoever is asking."""
+        ...
+
+
 class Doors:
     """The two blueprints of a room, and the ways to open both at once."""
 
@@ -159,40 +171,27 @@ class Doors:
         return declare
 
     def search(
-        self, rule: str, *, page: str, shape: type[Shape], takes: type[Takes], blank: Context | None = None
+        self,
+        rule: str,
+        *,
+        page: str,
+        shape: type[Shape],
+        takes: type[Takes],
+        blank: Context | None = None,
+        kept: Kept | None = None,
     ) -> Callable[[Context], Context]:
         """Open a reading whose words may not stand in a URL (S-309): names and numbers are posted, to both doors.
 
         The function returns the page's context with `rows`; `blank` gives what the page shows before anything is asked.
-        The page also gets `form` and `asked`.
+        The page also gets `form`, `asked` and `gone`. With `kept`, the page leads on to `?search=<id>`, so that Back
+        and reloading ask the same again; an id that is nobody's, another's or too old is 404, all alike (S-203).
         """
 
         def declare(read: Context) -> Context:
-            known = takes()
-
-            def shown(form: Form, context: Mapping[str, Any], status: int = 200) -> ResponseReturnValue:
-                return make_response(render_template(page, form=form, **context), status)
-
-            def before() -> Mapping[str, Any]:
-                return {**(blank() if blank is not None else {}), "asked": False, "rows": []}
-
-            def as_form() -> ResponseReturnValue:
-                return shown(Form(), before())
-
-            def as_page() -> ResponseReturnValue:
-                try:
-                    found = read(**known.understood(form_words(known)))
-                except InvalidInputError as fault:
-                    return shown(_typed(fault.fields, upload=False, facts=fault.facts), before(), 422)
-                return shown(Form(request.form.to_dict()), {**found, "asked": True})
-
-            def as_json() -> ResponseReturnValue:
-                return _resource(shape, read(**known.understood(json_words())))
-
-            name = read.__name__
-            self.pages.add_url_rule(rule, f"{name}_form", as_form, methods=["GET"])
-            self.pages.add_url_rule(rule, name, as_page, methods=["POST"])
-            self.api.add_url_rule(rule, name, as_json, methods=["POST"])
+            one, name = Search(rule, page, shape, takes(), read, blank or dict, kept), read.__name__
+            self.pages.add_url_rule(rule, f"{name}_form", one.ask, methods=["GET"])
+            self.pages.add_url_rule(rule, name, one.take, methods=["POST"])
+            self.api.add_url_rule(rule, name, one.take_json, methods=["POST"])
             endpoint = f"{self.room}_api.{name}"
             OPERATIONS.append(
                 Operation("POST", f"{API}{rule}", endpoint, _summary(read), shape, takes, None, many=True)
@@ -252,6 +251,50 @@ class Doors:
             OPERATIONS.append(
                 Operation("POST", at, endpoint, _summary(what.act), shape, type(what.takes), what, creates=one.creates)
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One search behind both doors; `Doors.search` says what each part is for."""
+
+    rule: str
+    page: str
+    shape: type[Shape]
+    takes: Takes
+    read: Context
+    blank: Context
+    kept: Kept | None
+
+    def ask(self) -> ResponseReturnValue:
+        """Show the form; with the id of a kept search, what it finds now."""
+        if self.kept is None or "search" not in request.args:
+            return self._shown(Form(), {}, 200)
+        typed = self.kept.words(request.args["search"])
+        if typed is None:
+            return self._shown(Form(), {"gone": True}, 404)
+        return self._found(Form(typed), self.takes.understood(typed))
+
+    def take(self) -> ResponseReturnValue:
+        """Take the form: keep what was typed and lead on to it, or else answer at once."""
+        try:
+            typed = form_words(self.takes)
+            words = self.takes.understood(typed)
+            if self.kept is not None:
+                return redirect(f"{self.rule}?search={self.kept.keep(typed)}", 303)
+            return self._found(Form(request.form.to_dict()), words)
+        except InvalidInputError as fault:
+            return self._shown(_typed(fault.fields, upload=False, facts=fault.facts), {}, 422)
+
+    def take_json(self) -> ResponseReturnValue:
+        """Take a JSON object; answer with what is found."""
+        return _resource(self.shape, self.read(**self.takes.understood(json_words())))
+
+    def _found(self, form: Form, words: Mapping[str, Any]) -> ResponseReturnValue:
+        return self._shown(form, {**self.read(**words), "asked": True}, 200)
+
+    def _shown(self, form: Form, found: Mapping[str, Any], status: int) -> ResponseReturnValue:
+        around = {**self.blank(), "asked": False, "gone": False, "rows": []}
+        return make_response(render_template(self.page, form=form, **{**around, **found}), status)
 
 
 @dataclass(frozen=True, slots=True)

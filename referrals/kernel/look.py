@@ -313,6 +313,25 @@ def look_over(
     return _show(session, looking, rows, records=records, purpose=purpose, fields=fields)
 
 
+def crossing(session: Session, actor: Actor, rows: Sequence[T], name: str, *, records: str, purpose: str) -> list[T]:
+    """Return those of these rows whose field crosses to this actor, without reading it: for filters, orders and counts.
+
+    What is withheld then counts as absent (C14). Nothing is shown, so no row is on record as seen; what is shown of
+    them goes through `look_over()`.
+
+    Raises:
+        UnrecordedWriteError: as `look()`.
+    """
+    looking = _looking(session, actor, records)
+    gates = cast("Sequence[Gate]", session.info.get("gates", ()))
+    if not gates:
+        raise UnrecordedWriteError("a look needs a gate")
+    asked = [(row, scope) for row in rows for _part, scope in _scoped(row, (name,))]
+    scopes = frozenset(scope for _row, scope in asked if scope is not None)
+    decided = _decide(session, looking, gates, scopes, purpose)
+    return [row for row, scope in asked if scope is None or isinstance(decided[scope], Basis)]
+
+
 def look_at(
     session: Session,
     actor: Actor,

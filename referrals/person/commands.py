@@ -30,7 +30,7 @@ from referrals.person.models import (
     NumberTakenError,
     Person,
 )
-from referrals.person.queries import assignments_visible_to, known_among, visible_to
+from referrals.person.queries import Alike, alike, assignments_visible_to, known_among, visible_to
 
 #: Codes that the doors offer as choices.
 __all__ = ["END_REASONS_BY_HAND", "LANGUAGES", "REASONS_BY_HAND"]
@@ -118,13 +118,14 @@ def add_participant(
 
     Raises:
         NumberTakenError: the agency has this number already.
-        LikelyDuplicateError: the agency has somebody of this family name and birth date.
+        LikelyDuplicateError: the agency has somebody of this family name with the same birth date or phone, or a
+            similar given name.
     """
     _check_identity(work, birth_date, agency_number)
     _check_facility(work, organization.id, facility_id)
     _check_number(work, organization.id, agency_number)
     if not although_alike:
-        _check_alike(work, organization.id, family_name, birth_date)
+        _check_alike(work, organization.id, Alike(given_name, family_name, birth_date, phone, preferred_name))
     person = Person(
         log_ref=uuid4(),
         organization_id=organization.id,
@@ -385,14 +386,11 @@ def _check_number(work: Work, organization_id: UUID, agency_number: str, *, but:
     raise NumberTakenError(**({"person_id": holder} if known else {}))
 
 
-def _check_alike(work: Work, organization_id: UUID, family_name: str, birth_date: date) -> None:
-    session = work.session
-    alike = crypto.matches(session, Person, "by_family_and_birth", family_name, birth_date)
-    rows = list(session.scalars(select(Person).where(Person.organization_id == organization_id, alike)))
-    crypto.prefetch(session, (row.id for row in rows))
-    rows = crypto.confirmed(rows, "by_family_and_birth", family_name, birth_date)
+def _check_alike(work: Work, organization_id: UUID, asked: Alike) -> None:
+    """Refuse whoever may be on record already; name those whom the actor may know of, and count all."""
+    rows = alike(work.session, organization_id, asked)
     if rows:
-        known = known_among(session, work.actor, [row.id for row in rows])
+        known = known_among(work.session, work.actor, [row.id for row, _why in rows])
         raise LikelyDuplicateError(count=len(rows), person_ids=sorted(str(one) for one in known))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from referrals.kernel.crypto import (
     folded_names,
     names,
     numbers,
+    phones,
     sealed,
     text,
 )
@@ -53,6 +54,12 @@ END_REASONS_BY_HAND: Final = (
 _BETWEEN_WORDS = re.compile(r"[\s/\-\u2010-\u2014]+")
 
 
+#: Signs that are taken for each other in numbers, read aloud or by hand.
+_LOOK_ALIKE: Final = ("O0QD", "I1L", "S5", "Z2", "B8")
+#: A number of many such signs is read in so many ways at most, those with the fewest changes first.
+_READINGS: Final = 48
+
+
 class NumberTakenError(RuleBrokenError):
     """The agency already has this number. `person_id` is given only to who may know of that participant."""
 
@@ -60,7 +67,7 @@ class NumberTakenError(RuleBrokenError):
 
 
 class LikelyDuplicateError(RuleBrokenError):
-    """The agency already has a participant with this family name and birth date; adding wants `although_alike`."""
+    """The agency already has a participant who may be the same person; adding wants `although_alike`."""
 
     code = "likely_duplicate"
 
@@ -138,6 +145,76 @@ class Person(Subject):
 def folded_words(typed: str) -> list[str]:
     """Return the words of a name without case, accents or punctuation: `Núñez-O'Brien` is `nunez`, `obrien`."""
     return [word for part in _BETWEEN_WORDS.split(names(typed)) if (word := folded_names(part))]
+
+
+#: Shorter given names begin too many others to be taken for short forms.
+_SHORT_FORM: Final = 3
+#: In shorter given names one letter makes another name: Ana, Eva.
+_MISSPELLED: Final = 4
+
+
+def are_similar(one: str, other: str) -> bool:
+    """Whether two given names may be the same one: equal, a short form (Dan, Daniel), or one letter apart.
+
+    Case, accents and punctuation do not count; two letters changed about are one apart.
+    """
+    first, second = sorted((folded_names(one), folded_names(other)), key=len)
+    if not first:
+        return False
+    if first == second or (len(first) >= _SHORT_FORM and second.startswith(first)):
+        return True
+    return len(first) >= _MISSPELLED and _one_apart(first, second)
+
+
+def _one_apart(short: str, long: str) -> bool:
+    """Whether one letter was added, changed, or two neighbors swapped; `short` is no longer than `long`."""
+    at = next((place for place, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    rest, longer = short[at:], long[at:]
+    if len(short) < len(long):
+        return rest == longer[1:]
+    return rest[1:] == longer[1:] or (rest[:2] == longer[1::-1] and rest[2:] == longer[2:])
+
+
+def readings(number: str) -> list[str]:
+    """Return in which ways a number may have been meant: as typed first, then with more and more look-alikes changed.
+
+    `NR-2O877` is `NR2O877`, and may be `NR20877`.
+    """
+    typed = numbers(number)
+    found = dict.fromkeys([typed] if typed else [])
+    latest = list(found)
+    while latest and len(found) < _READINGS:
+        latest = [one for before in latest for one in _one_changed(before) if one not in found]
+        found |= dict.fromkeys(latest)
+    return list(found)[:_READINGS]
+
+
+def _one_changed(number: str) -> list[str]:
+    return [
+        number[:at] + other + number[at + 1 :]
+        for at, sign in enumerate(number)
+        for alike in _LOOK_ALIKE
+        if sign in alike
+        for other in alike
+        if other != sign
+    ]
+
+
+def why_alike(
+    person: Person, *, given_name: str, birth_date: date, phone: str | None, preferred_name: str | None = None
+) -> list[str]:
+    """Return the codes of what says that somebody of the same family name may be this person; none if nothing does.
+
+    `birth_date`, `phone` (however it is written), `given_name` (similar, or what they are called).
+    """
+    why = ["birth_date"] if person.birth_date == birth_date else []
+    if phone and person.phone and phones(phone) and phones(phone) == phones(person.phone):
+        why.append("phone")
+    theirs = [name for name in (person.given_name, person.preferred_name) if name]
+    ours = [name for name in (given_name, preferred_name) if name]
+    if any(are_similar(one, other) for one in theirs for other in ours):
+        why.append("given_name")
+    return why
 
 
 class Assignment(Identified):

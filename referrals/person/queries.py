@@ -28,9 +28,19 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 from referrals.kernel import crypto
 from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, asking_once, for_anybody
 from referrals.kernel.errors import InvalidInputError, NotFoundError
-from referrals.kernel.look import NOT_SHARED, Sight, declare_look, learned, look, look_at, look_over, note
+from referrals.kernel.look import (
+    NOT_SHARED,
+    Sight,
+    crossing,
+    declare_look,
+    learned,
+    look,
+    look_at,
+    look_over,
+    note,
+)
 from referrals.organization.models import Organization
-from referrals.person.models import Assignment, Person, folded_words
+from referrals.person.models import Assignment, Person, folded_words, readings, why_alike
 from referrals.person.policy import WORKING
 from referrals.program.queries import intake_programs
 
@@ -39,6 +49,7 @@ VIEWED: Final = declare_look("person.viewed", "a participant's page")
 NAMED: Final = declare_look("person.named", "participants' names beside other things")
 SEARCHED: Final = declare_look("person.searched", "a search by name, number, or family name with birth date")
 COUNTED: Final = declare_look("person.counted", "how many participants are within sight")
+ALIKE_SHOWN: Final = declare_look("person.alike_shown", "likely duplicates, before a participant is added")
 CARE_TEAM_VIEWED: Final = declare_look("person.care_team_viewed", "who helps a participant, now and before")
 
 #: Why reads of this room cross between organizations, unless their caller says otherwise.
@@ -66,6 +77,8 @@ _held = aliased(Assignment)
 
 #: Beyond so many people within sight, a search wants a whole name or number: names are then found by index alone.
 OPENED_AT_MOST: Final = 1000
+#: So many likely duplicates are shown.
+ALIKE_AT_MOST: Final = 10
 #: A count says "over 1,000" beyond this.
 COUNTED_AT_MOST: Final = 1000
 
@@ -316,8 +329,9 @@ def search(
 ) -> Found:
     """Find participants within sight by name, by agency number, or by family name with birth date.
 
-    Case, accents and punctuation do not count. Somebody not within sight, somebody whose identity is not shared, and
-    nobody at all give the same answer. The search is on record, its words sealed.
+    Case, accents and punctuation do not count, nor signs of a number that look alike (O and 0, I and 1). Somebody not
+    within sight, somebody whose identity is not shared, and nobody at all give the same answer. The search is on
+    record, its words sealed.
 
     Raises:
         InvalidInputError: nothing to search for, or a birth date without a family name.
@@ -334,12 +348,13 @@ def search(
     }
     asked = {key: value for key, value in words.items() if value}
     rows: list[Sight[Person]] = []
+    # Whose identity is withheld takes nobody's place in the list, nor counts towards there being more.
+    matched = crossing(session, actor, matched, "family_name", records=SEARCHED, purpose=purpose) if matched else []
     if matched:
-        rows = look_over(session, actor, matched[: limit + 1], records=SEARCHED, purpose=purpose, fields=_ROW)
-        rows = [row for row in rows if row.family_name is not NOT_SHARED]
+        rows = look_over(session, actor, matched[:limit], records=SEARCHED, purpose=purpose, fields=_ROW)
     fields = [f"person.{key}" for key in asked if key != "name"] or ["person.given_name", "person.family_name"]
-    note(session, actor, records=SEARCHED, purpose=purpose, count=min(len(rows), limit), words=asked, fields=fields)
-    return Found(rows[:limit], len(rows) > limit, whole_words)
+    note(session, actor, records=SEARCHED, purpose=purpose, count=len(rows), words=asked, fields=fields)
+    return Found(rows, len(matched) > limit, whole_words)
 
 
 def _check(name: str | None, agency_number: str | None, family_name: str | None, birth_date: date | None) -> None:
@@ -359,6 +374,70 @@ def _check(name: str | None, agency_number: str | None, family_name: str | None,
         raise InvalidInputError(faults)
 
 
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Who is about to be added, as far as it says whether they are on record already."""
+
+    given_name: str
+    family_name: str
+    birth_date: date
+    phone: str | None
+    preferred_name: str | None = None
+
+
+def alike(session: Session, organization_id: UUID, asked: Alike) -> list[tuple[Person, list[str]]]:
+    """Return who of an organization may be the same person, likeliest first, with the codes that say why.
+
+    For rules, never for a page: sight is not asked. Found by the blind index of the family name within this one
+    organization, so that what another holds never shows; the rest is compared opened.
+    """
+    same_name = crypto.matches(session, Person, "by_family_name", asked.family_name)
+    newest = select(Person).where(Person.organization_id == organization_id, same_name).order_by(Person.id.desc())
+    rows = list(session.scalars(newest.limit(OPENED_AT_MOST)))
+    crypto.prefetch(session, (row.id for row in rows))
+    told = {
+        row: why_alike(
+            row,
+            given_name=asked.given_name,
+            birth_date=asked.birth_date,
+            phone=asked.phone,
+            preferred_name=asked.preferred_name,
+        )
+        for row in crypto.confirmed(rows, "by_family_name", asked.family_name)
+    }
+    return sorted(((row, why) for row, why in told.items() if why), key=lambda one: -len(one[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """Who may be the same person: those within sight with the reasons, and how many more there are of one's agency.
+
+    `number`: the holder of the same agency number, if within sight.
+    """
+
+    shown: Sequence[tuple[Sight[Person], Sequence[str]]]
+    hidden: int
+    number: Sight[Person] | None
+
+
+def duplicates(session: Session, actor: Actor, asked: Alike, agency_number: str) -> Duplicates:
+    """Return the likely duplicates of one's own agency as this actor may see them, at most `ALIKE_AT_MOST` of them."""
+    mine = actor.organization
+    by_number = crypto.matches(session, Person, "by_number", agency_number, partition=mine)
+    holder = session.scalars(select(Person).where(Person.organization_id == mine, by_number)).first()
+    found = alike(session, mine, asked)
+    known = known_among(session, actor, [row.id for row, _ in found] + ([holder.id] if holder is not None else []))
+    why = {row.id: reasons for row, reasons in found if row.id in known}
+    rows = [row for row, _ in found if row.id in known][:ALIKE_AT_MOST]
+    if holder is not None and holder.id in known and holder not in rows:
+        rows.append(holder)
+    fields = (*_ROW, "birth_date")
+    seen = look_over(session, actor, rows, records=ALIKE_SHOWN, purpose="administration", fields=fields)
+    by_id = {one.id: one for one in seen}
+    shown = [(one, why[one.id]) for one in seen if one.id in why]
+    return Duplicates(shown, len(found) - len(why), by_id.get(holder.id) if holder is not None else None)
+
+
 def _matched(
     session: Session,
     actor: Actor,
@@ -373,11 +452,16 @@ def _matched(
     if anybody is None:
         return [], False
     values: dict[str, list[bytes]] = {}
+    read = readings(agency_number or "")
     if agency_number:
         # Of every agency, not of those within sight: finding these means reading everybody within sight.
         agencies = session.scalars(_AGENCIES).all()
-        asked_of = (crypto.index_values(session, Person, "by_number", agency_number, partition=one) for one in agencies)
-        values["by_number"] = [value for found in asked_of for value in found]
+        values["by_number"] = [
+            value
+            for number in read
+            for one in agencies
+            for value in crypto.index_values(session, Person, "by_number", number, partition=one)
+        ]
     if family_name and birth_date:
         values["by_family_and_birth"] = crypto.index_values(
             session, Person, "by_family_and_birth", family_name, birth_date
@@ -393,7 +477,8 @@ def _matched(
     rows = list(session.scalars(_candidates(anybody, frozenset(values)), asked))
     crypto.prefetch(session, (row.id for row in rows))
     if agency_number:
-        rows = crypto.confirmed(rows, "by_number", agency_number)
+        meant = [one for number in read for one in crypto.confirmed(rows, "by_number", number)]
+        rows = list(dict.fromkeys(meant))  # as it was typed comes first
     if family_name and birth_date:
         rows = crypto.confirmed(rows, "by_family_and_birth", family_name, birth_date)
     if wanted:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from flask import request
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
 from referrals.account.queries import colleagues
 from referrals.account.queries import names as user_names
 from referrals.kernel.actor import Actor, Side
-from referrals.kernel.door import Doors, Shape, asking
-from referrals.kernel.errors import NotPermittedError
+from referrals.kernel.door import Doors, Shape, asking, form_words
+from referrals.kernel.errors import InvalidInputError, NotPermittedError
 from referrals.kernel.look import NOT_SHARED, refuse
 from referrals.kernel.schema import Takes, day, line, uid, whole
 from referrals.kernel.web import current_actor, place, say, sentence
@@ -268,7 +269,21 @@ def _adding() -> Mapping[str, Any]:
     actor = current_actor()
     if not p.writes_an_agencys_record(actor, None):
         raise _refused(q.LISTED)
-    return {"facilities": _facility_choices(actor), "spoken": _choices("language", c.LANGUAGES)}
+    return {
+        "facilities": _facility_choices(actor),
+        "spoken": _choices("language", c.LANGUAGES),
+        "duplicates": _duplicates() if request.method == "POST" else None,
+    }
+
+
+def _duplicates() -> q.Duplicates | None:
+    """Return who may be meant by what was typed, when the command has just refused it."""
+    try:
+        words = c.AddParticipant().understood(form_words(c.AddParticipant()))
+    except InvalidInputError:
+        return None
+    names = ("given_name", "family_name", "birth_date", "phone", "preferred_name")
+    return q.duplicates(*asking(), q.Alike(**{name: words[name] for name in names}), words["agency_number"])
 
 
 doors.act(
@@ -425,11 +440,17 @@ say(
         "person_done.participant_added": _l("The participant is on record, and you are on their care team."),
         "person_done.assigned": _l("Your colleague is on the care team now."),
         "person_done.assignment_over": _l("They are no longer on the care team. What they did stays on record."),
-        "number_taken": _l("Your agency already has a participant under this number. Search for the number first."),
-        "likely_duplicate": _l(
-            "Your agency already has a participant with this family name and birth date. Search first. If this is "
-            "another person, tick the box below and add them."
+        "number_taken": _l(
+            "Your agency already has a participant under this number. Check the number, or open their record. Nothing "
+            "was saved."
         ),
+        "likely_duplicate": _l(
+            "Your agency may have this participant already. Look at who is shown below. If this is a different person, "
+            "say so and add them. Nothing was saved yet."
+        ),
+        "alike.birth_date": _l("same family name and date of birth"),
+        "alike.phone": _l("same family name and phone"),
+        "alike.given_name": _l("same family name and a similar given name"),
         "already_assigned": _l("They are on the care team in this way already."),
         "assignment_ended": _l("This place on the care team has ended already."),
         "in_future": _l("This day is in the future. Check the year."),

@@ -5,7 +5,9 @@ The first half is pure: states, verbs, reason codes, `fold`, `settle`. R1 to R29
 
 from __future__ import annotations
 
+import itertools
 import secrets
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -624,6 +626,7 @@ class MessageStruckError(RuleBrokenError):
 
 #: Signs that are not mistaken for one another when read aloud or copied by hand.
 REFERENCE_SIGNS: Final = "34679ACDEFGHJKMNPQRTVWXY"
+_REFERENCE_LENGTH: Final = 8
 
 
 def new_reference() -> str:
@@ -639,6 +642,39 @@ def is_reference(typed: str) -> bool:
         and all(sign in REFERENCE_SIGNS for sign in typed)
         and _luhn(typed, 1) % len(REFERENCE_SIGNS) == 0
     )
+
+
+#: Signs that no reference holds, and which of its signs they are taken for.
+_MISREAD: Final = {
+    "O": "QDC",
+    "0": "QDC",
+    "I": "JT7",
+    "1": "JT7",
+    "L": "JT7",
+    "S": "36",
+    "5": "36",
+    "8": "36R",
+    "B": "36R",
+    "Z": "7",
+    "2": "7",
+    "U": "VY",
+}
+#: Nobody misreads more of eight signs than this.
+_MISREAD_AT_MOST: Final = 3
+
+
+def references_meant(typed: str) -> list[str]:
+    """Return the references that somebody may have meant, whatever case, spaces, dashes and look-alikes they typed.
+
+    Only well-formed ones: the check sign leaves few. None for what is no reference.
+    """
+    plain = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", typed).upper()))
+    if len(plain) != _REFERENCE_LENGTH or not set(plain) <= set(REFERENCE_SIGNS) | _MISREAD.keys():
+        return []
+    if sum(sign in _MISREAD for sign in plain) > _MISREAD_AT_MOST:
+        return []
+    meant = itertools.product(*(_MISREAD.get(sign, sign) for sign in plain))
+    return [one for signs in meant if is_reference(one := "".join(signs))]
 
 
 def _luhn(signs: str, factor: int) -> int:

@@ -1032,9 +1032,9 @@ def drafts(session: Session, actor: Actor, *, limit: int = 100) -> list[Card]:
     return _read(session, actor, mine.order_by(Referral.id.desc()).limit(limit))
 
 
-def by_reference(session: Session, actor: Actor, reference: str) -> list[Card]:
-    """Return the referral with this reference, if the actor may know of it: one, or none."""
-    known = _lines(within_sight(actor), Referral.reference == reference, still_readable(actor))
+def by_reference(session: Session, actor: Actor, references: Collection[str]) -> list[Card]:
+    """Return the referrals with one of these references that the actor may know of: mostly one, or none."""
+    known = _lines(within_sight(actor), Referral.reference.in_(references), still_readable(actor))
     return _read(session, actor, known)
 
 

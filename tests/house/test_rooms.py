@@ -53,6 +53,7 @@ UNAUDITED: Final = {
     "seen": "that a row was seen: the look has its event",
     "job": "work to be done later: what it does leaves its own events",
     "sign_in_use": "when a sign-in was last used: no act, at most once a minute",
+    "kept_search": "what somebody typed, for themselves and 8 hours: the search itself is a look",
     "failed_attempt": "what lockout counts: the refusal's own event is the record",
 }
 #: Records that say what happened: the last word of the name is a past participle, or reads as one.

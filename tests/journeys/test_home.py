@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import select, text
+from werkzeug.test import TestResponse
 
-from tests.journeys.front import Caller, Front
+from referrals.account.commands import forget_searches
+from referrals.account.models import KeptSearch
+from referrals.account.queries import kept_search
+from referrals.kernel.actor import system
+from referrals.kernel.record import clock
+from referrals.referral.models import new_reference
+from tests.journeys.front import ORIGIN, Caller, Front
 
 Api = Callable[[str], Caller]
 
@@ -75,3 +87,114 @@ def test_what_was_typed_is_on_record_but_not_in_the_log(front: Front, api: Api) 
     events = front.events(since)
     assert "person.searched" in {one["action"] for one in events}
     assert "hitfield" not in str(events)
+
+
+# --- the one box as a page --------------------------------------------------------------------------------------------
+
+
+def at_page(caller: Caller, method: str, path: str, **options: Any) -> TestResponse:
+    """Ask a page, past the JSON door."""
+    return caller.http.open(
+        path,
+        method=method,
+        base_url=ORIGIN,
+        headers={"X-CSRFToken": caller.token},
+        environ_base={"REMOTE_ADDR": caller.address},
+        **options,
+    )
+
+
+def typed(caller: Caller, words: str) -> str:
+    """Type something into the box; return the address it leads to."""
+    answer = at_page(caller, "POST", "/search", data={"words": words})
+    assert answer.status_code == 303, answer.text
+    return str(answer.location)
+
+
+def scrubbed(page: str) -> str:
+    """A page without what differs each time it is shown: its token, its request's number, when it was printed."""
+    page = re.sub(r'name="(csrf_token|idempotency_key)" value="[^"]*"', "", page)
+    return re.sub(r"<time .*?</time>", "", page)
+
+
+def test_wrong_words_are_named_on_the_page_and_nothing_is_kept(api: Api, front: Front) -> None:
+    answer = at_page(api("maria"), "POST", "/search", data={"words": ""})
+    assert answer.status_code == 422
+    assert 'href="#words"' in answer.text
+    with front.session() as session:
+        assert session.scalars(select(KeptSearch)).all() == []
+
+
+def test_s309_what_is_typed_stands_in_no_address_and_back_finds_it_again(api: Api) -> None:
+    maria = api("maria")
+    address = typed(maria, "whitfield dee")
+    assert re.fullmatch(r"/search\?search=[0-9a-f-]{36}", address)
+    for _time in range(2):
+        page = at_page(maria, "GET", address).text
+        assert "Dee Whitfield" in page
+        assert 'value="whitfield dee"' in page
+
+
+def test_s309_what_is_typed_is_sealed_its_owners_alone_and_gone_after_8_hours(front: Front, api: Api) -> None:
+    maria, walsh = api("maria"), api("walsh")
+    address = typed(maria, "Whitfield")
+    strange = at_page(walsh, "GET", address)
+    none = at_page(walsh, "GET", f"/search?search={uuid4()}")
+    odd = at_page(walsh, "GET", "/search?search=Whitfield")
+    assert {strange.status_code, none.status_code, odd.status_code} == {404}
+    assert scrubbed(strange.text) == scrubbed(none.text) == scrubbed(odd.text)
+    assert "no longer kept" in strange.text
+    with front.engine.connect() as connection:
+        assert b"hitfield" not in bytes(connection.execute(text("SELECT words FROM kept_search")).scalar_one())
+    with front.session() as session:
+        since = clock(session)
+        mine = session.scalars(select(KeptSearch)).one()
+        owner = system("page")
+        for ahead, found in ((timedelta(hours=8, seconds=-1), True), (timedelta(hours=8), False)):
+            session.info["clock"] = lambda ahead=ahead: mine.at + ahead
+            actor = replace(owner, user_id=mine.user_id)
+            assert (kept_search(session, actor, mine.id) is not None) is found
+        session.info["clock"] = lambda: since + timedelta(hours=8, minutes=1)
+        forget_searches(session, None, None)
+        assert session.scalars(select(KeptSearch)).all() == []
+
+
+@pytest.mark.parametrize("name", ["dana", "noor", "ortiz"])
+def test_s203_the_page_for_somebody_out_of_sight_is_the_page_for_nobody(api: Api, name: str) -> None:
+    caller = api(name)
+    pages = [scrubbed(at_page(caller, "GET", typed(caller, words)).text) for words in ("Tran", "Qran")]
+    assert pages[0].replace("Tran", "Qran") == pages[1]
+
+
+def test_s203_a_reference_out_of_sight_is_as_one_that_was_never_given(api: Api) -> None:
+    reference = api("dana").read("/referrals")["items"][0]["reference"]
+    made_up = new_reference()
+    answers = [api("ortiz").post("/search", {"words": one}) for one in (reference, made_up)]
+    assert answers[0].data == answers[1].data
+
+
+@pytest.mark.parametrize("words", ["NR-2O877", "nr 2O877", "NR2o877", "nr-20877", "NR-Z0877", "NR-2087 7"])
+def test_the_box_forgives_signs_of_a_number_that_look_alike(api: Api, words: str) -> None:
+    found = api("maria").do("/search", {"words": words})["items"]
+    assert [one["name"] for one in found if one["kind"] == "participant"] == ["José Núñez-Ortega"]
+
+
+def test_the_box_forgives_spaces_dashes_and_look_alikes_of_a_reference(api: Api) -> None:
+    dana = api("dana")
+    card = dana.read("/referrals")["items"][0]
+    reference = card["reference"]
+    changed = reference.translate(str.maketrans({"Q": "0", "7": "Z", "V": "U", "J": "1", "3": "8"}))
+    for words in (f" {reference[:4]}-{reference[4:].lower()} ", " ".join(reference), changed):
+        found = dana.do("/search", {"words": words})["items"]
+        assert [UUID(one["id"]) for one in found if one["kind"] == "referral"] == [UUID(card["id"])], words
+
+
+def test_nothing_found_says_what_to_do_next_as_far_as_one_may(api: Api) -> None:
+    texts = {}
+    for name in ("maria", "walsh", "lee"):
+        caller = api(name)
+        texts[name] = at_page(caller, "GET", typed(caller, "Xyzzy")).text
+    assert "/participants/new" in texts["maria"]
+    assert "/participants/new" not in texts["walsh"] + texts["lee"]
+    assert "not part of your role" in texts["lee"]
+    assert "Nothing searched yet" in at_page(api("maria"), "GET", "/search").text

@@ -7,15 +7,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import Engine, event, select, text
 
 from referrals.account.models import User
-from referrals.kernel import look
+from referrals.kernel import crypto, look
 from referrals.kernel.actor import Actor
 from referrals.kernel.command import execute
 from referrals.kernel.errors import (
@@ -37,7 +39,9 @@ from referrals.person.models import (
     LikelyDuplicateError,
     NumberTakenError,
     Person,
+    are_similar,
     folded_words,
+    readings,
 )
 from referrals.program.models import Program
 from tests.factories.account import a_case_manager, a_navigator, a_supervisor, an_administrator, an_auditor, an_officer
@@ -183,7 +187,7 @@ def test_a_likely_duplicate_is_said_first_and_added_only_knowingly(world: World)
         add(world, a_case_manager(world.session, world.agency.id), family_name="nunez")
     assert refused.value.facts == {"count": 1, "person_ids": []}
     assert add(world, family_name="nunez", although_alike=True).id != first.id
-    assert add(world, family_name="nunez", birth_date="1988-03-01").id
+    assert add(world, family_name="nunez", given_name="Ana", birth_date="1988-03-01", phone="(510) 555-0143").id
 
 
 # --- within sight -----------------------------------------------------------------------------------------------------
@@ -426,7 +430,7 @@ def test_whoever_has_two_family_or_given_names_is_shown_beside_the_namesake_with
     monkeypatch.setattr(queries, "OPENED_AT_MOST", 4)
     namesake = add(world, given_name="Ana", family_name="Ruiz")
     two_family_names = add(world, given_name="Ana", family_name="Ruiz Solano")
-    two_given_names = add(world, given_name="Ana María", family_name="Ruiz", birth_date="1990-01-01")
+    two_given_names = add(world, given_name="Ana María", family_name="Ruiz", although_alike=True)
     for number in range(3):
         add(world, given_name="Bo", family_name=f"Other{number}")
     found = world.looked(queries.search, world.manager, name=typed)
@@ -540,3 +544,89 @@ def test_statements_do_not_grow_with_rows(world: World, engine: Engine, reading:
             world.session, world.manager, person, an_officer(world.session, world.agency.id).me, "supervising_officer"
         )
     assert read() == few
+
+
+# --- likely duplicates ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "similar"),
+    [
+        ("Dan", "Daniel", True),
+        ("DANIEL", "Dániel", True),
+        ("Jose", "José Luis", True),
+        ("Marcus", "Markus", True),
+        ("Brian", "Brain", True),
+        ("Sara", "Sarah", True),
+        ("Jo", "John", False),
+        ("Ana", "Eva", False),
+        ("Ana", "Ada", False),
+        ("Marcus", "Martin", False),
+        ("", "Ana", False),
+    ],
+)
+def test_given_names_are_similar_when_short_or_one_letter_apart(one: str, other: str, similar: bool) -> None:
+    assert are_similar(one, other) is similar
+    assert are_similar(other, one) is similar
+
+
+@given(name=st.text("abcdefg", min_size=4, max_size=9), place=st.integers(0, 8), letter=st.sampled_from("xyz"))
+def test_a_name_with_one_letter_added_or_changed_stays_similar(name: str, place: int, letter: str) -> None:
+    at = place % len(name)
+    assert are_similar(name, name[:at] + letter + name[at:])
+    assert are_similar(name, name[:at] + letter + name[at + 1 :])
+
+
+@given(number=st.text("O0I1S5AB2Z8-", max_size=14))
+def test_a_number_is_read_as_typed_first_and_in_no_more_ways_than_are_looked_for(number: str) -> None:
+    read = readings(number)
+    assert read[:1] == ([crypto.numbers(number)] if crypto.numbers(number) else [])
+    assert len(read) == len(set(read)) <= 48
+    assert {len(one) for one in read} <= {len(crypto.numbers(number))}
+
+
+def test_what_is_alike_within_the_agency_is_said_with_its_reason(world: World) -> None:
+    first = add(world, given_name="Daniel", family_name="O'Brien", birth_date="1979-02-03", phone="510 555 0100")
+
+    def reasons(**said: Any) -> list[list[str]]:
+        asked = {"given_name": "Rosa", "family_name": "OBRIEN", "birth_date": date(1990, 1, 1), "phone": None} | said
+        found = queries.alike(world.session, world.agency.id, queries.Alike(**asked))
+        assert {row.id for row, _ in found} <= {first.id}
+        return [why for _, why in found]
+
+    assert reasons() == []
+    assert reasons(birth_date=date(1979, 2, 3)) == [["birth_date"]]
+    assert reasons(phone="+1 (510) 555-0100") == [["phone"]]
+    assert reasons(given_name="Dan") == [["given_name"]]
+    assert reasons(preferred_name="Danny", given_name="Rosa") == []
+    assert reasons(given_name="Danel", birth_date=date(1979, 2, 3)) == [["birth_date", "given_name"]]
+    assert reasons(family_name="Byrne", birth_date=date(1979, 2, 3), given_name="Daniel") == []
+
+
+def test_what_another_organization_holds_never_shows(world: World) -> None:
+    add(world, although_alike=True)
+    elsewhere = an_agency(world.session)
+    colleague = a_case_manager(world.session, elsewhere.id)
+    data = details(agency_number="AB-1001")
+    made = execute(world.session, commands.add_participant, actor=colleague, target=elsewhere.id, data=data)
+    assert made.organization_id == elsewhere.id
+    asked = queries.Alike("Rosa", "Núñez", date(1988, 2, 29), "(510) 555-0142")
+    with look.looking(world.session):
+        found = queries.duplicates(world.session, colleague, asked, "AB-1001")
+    assert ([one.id for one, _ in found.shown], found.hidden, found.number) == ([made.id], 0, found.number)
+    assert found.number is not None
+    assert found.number.id == made.id
+
+
+def test_of_likely_duplicates_only_those_within_sight_are_shown_and_on_record(world: World) -> None:
+    mine = add(world)
+    other = a_case_manager(world.session, world.agency.id)
+    theirs = add(world, other, agency_number="AB-2", although_alike=True)
+    asked = queries.Alike("Rosa", "Núñez", date(1988, 2, 29), None)
+    before = len(events(world.session, "person.alike_shown"))
+    with look.looking(world.session):
+        found = queries.duplicates(world.session, world.manager, asked, "AB-2")
+    assert ([one.id for one, _ in found.shown], found.hidden, found.number) == ([mine.id], 1, None)
+    told = events(world.session, "person.alike_shown")[before:]
+    assert len(told) == 1
+    assert str(theirs.log_ref) not in str(told)

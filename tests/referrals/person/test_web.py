@@ -95,6 +95,30 @@ def test_the_second_of_two_alike_is_added_only_knowingly(casey: Visitor) -> None
     assert str(first) in api.json["facts"]["person_ids"]
 
 
+def test_who_may_be_meant_is_shown_before_anything_is_saved_and_what_was_typed_is_kept(
+    casey: Visitor, house: House
+) -> None:
+    first = added(casey, family_name="O'Brien", agency_number="AB-501")
+    hidden = added(house.visitor(house.ofelia), family_name="Smith", agency_number="AB-502")
+    words = details(**{"birth_date-year": "1990", "birth_date-month": "1", "birth_date-day": "5"})
+    words.pop("birth_date")
+    again = casey.form("/participants/new", words | {"family_name": "obrien", "email": "rosa@example.org"})
+    assert again.status_code == 409
+    for part in ("Is it one of these people?", f'href="/participants/{first}"', 'value="rosa@example.org"', "phone"):
+        assert part in again.text
+    assert "Participants (1)" in casey.page("/participants")
+    unseen = casey.form("/participants/new", words | {"family_name": "SMITH"})
+    assert (unseen.status_code, str(hidden) in unseen.text) == (409, False)
+    assert "1 more person whom you do not work with" in unseen.text
+    taken = casey.form("/participants/new", words | {"agency_number": "ab 501"})
+    assert (taken.status_code, f'href="/participants/{first}"' in taken.text) == (409, True)
+    held = casey.form("/participants/new", words | {"agency_number": "AB-502"})
+    assert (held.status_code, str(hidden) in held.text) == (409, False)
+    assert (
+        casey.form("/participants/new", words | {"family_name": "obrien", "although_alike": "true"}).status_code == 303
+    )
+
+
 def test_both_doors_tell_a_stranger_the_same_as_a_random_id(casey: Visitor, house: House) -> None:
     person = added(casey)
     stranger = house.visitor(house.ofelia)
