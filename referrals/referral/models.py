@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from itertools import pairwise
@@ -458,10 +458,17 @@ class Deadlines:
     acknowledge_by: datetime | None
     answer_by: datetime
     expires_at: datetime
+    #: The program's, in which its days end.
+    zone: ZoneInfo | None = field(default=None, compare=False)
+
+    @property
+    def due_by(self) -> datetime:
+        """Until when the next word is due."""
+        return self.acknowledge_by or self.answer_by
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether one of them has passed."""
-        return (self.acknowledge_by or self.answer_by) <= now
+        return self.due_by <= now
 
 
 class Moved(Protocol):
@@ -500,14 +507,14 @@ def deadlines(
         return _closing(working_day_after(_last_day(sent, told, what, urgent=urgent, zone=zone), stopped), zone)
 
     first = until("acknowledge") if steps[-1].to_state == State.SENT else None
-    return Deadlines(first, until("answer"), until("expires"))
+    return Deadlines(first, until("answer"), until("expires"), zone)
 
 
 def _to_reply(asked_on: date, told: Sequence[ReleaseTold], zone: ZoneInfo) -> Deadlines:
     days = _days(told[-1].on if told else None, asked_on)
     soon = days is not None and _LATELY <= days <= LADDER[0][0]
     answer, expires = (_closing(working_day_after(asked_on, n), zone) for n in (_TO_REPLY_SOON if soon else _TO_REPLY))
-    return Deadlines(None, answer, expires)
+    return Deadlines(None, answer, expires, zone)
 
 
 def _last_day(sent: datetime, told: Sequence[ReleaseTold], what: str, *, urgent: bool, zone: ZoneInfo) -> date:
