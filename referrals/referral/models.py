@@ -10,7 +10,7 @@ import secrets
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from itertools import pairwise
@@ -461,10 +461,17 @@ class Deadlines:
     acknowledge_by: datetime | None
     answer_by: datetime
     expires_at: datetime
+    #: The program's, in which its days end.
+    zone: ZoneInfo | None = field(default=None, compare=False)
+
+    @property
+    def due_by(self) -> datetime:
+        """Until when the next word is due."""
+        return self.acknowledge_by or self.answer_by
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether one of them has passed."""
-        return (self.acknowledge_by or self.answer_by) <= now
+        return self.due_by <= now
 
 
 class Moved(Protocol):
@@ -509,7 +516,7 @@ def deadlines(
         return _closing(working_day_after(last, stopped, closed), zone)
 
     first = until("acknowledge") if steps[-1].to_state == State.SENT else None
-    return Deadlines(first, until("answer"), until("expires"))
+    return Deadlines(first, until("answer"), until("expires"), zone)
 
 
 def _to_reply(asked_on: date, told: Sequence[ReleaseTold], zone: ZoneInfo, closed: AbstractSet[date]) -> Deadlines:
@@ -518,7 +525,7 @@ def _to_reply(asked_on: date, told: Sequence[ReleaseTold], zone: ZoneInfo, close
     answer, expires = (
         _closing(working_day_after(asked_on, n, closed), zone) for n in (_TO_REPLY_SOON if soon else _TO_REPLY)
     )
-    return Deadlines(None, answer, expires)
+    return Deadlines(None, answer, expires, zone)
 
 
 def _last_day(

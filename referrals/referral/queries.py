@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
@@ -481,44 +481,87 @@ def lapsed_drafts(session: Session, at: datetime, *, limit: int = 500) -> list[U
 # --- clocks (R10 to R12) ----------------------------------------------------------------------------------------------
 
 
-def deadlines_of(session: Session, row: Referral, covered: Coverage) -> Deadlines | None:
-    """Return the deadlines that run for one referral, the same for both sides.
+@dataclass(slots=True)
+class _Moved:
+    """What a clock needs of a step."""
 
-    A release date that the recipient may not know of shortens none: it could be read off the deadline.
+    to_state: str
+    at: datetime
+
+
+def clocks(session: Session, referrals: Iterable[UUID], at: datetime) -> dict[UUID, Deadlines]:
+    """Return the deadlines that run for these referrals, the same for both sides, in one statement.
+
+    One whose answer nobody waits for, or whose sharing has ended, has none. A release date that the recipient may not
+    know of shortens none: it could be read off the deadline. Whether a reader may know that a clock runs is for whoever
+    asks to decide: it tells how the referral stands.
     """
-    if row.recorded not in UNANSWERED:
-        return None
-    asked = {"participant": row.participant_id, "recipient": row.recipient_id}
-    found = session.execute(_told_of_release(), asked).all()
-    zone, closed = found[0][:2]
-    releases = [ReleaseTold(at, released or expected) for _zone, _closed, at, released, expected in found if at]
-    return deadlines(
-        row.steps,
-        releases if "release" in covered.there else [],
-        urgent=row.urgency == "urgent",
-        zone=ZoneInfo(zone),
-        closed=closed,
+    wanted = list(set(referrals))
+    if not wanted:
+        return {}
+    kept_by: dict[UUID, tuple[bool, str, frozenset[date]]] = {}
+    steps: dict[UUID, dict[int, _Moved]] = {}
+    told: dict[UUID, dict[UUID, ReleaseTold]] = {}
+    for row in session.execute(_ticking(), moment(at) | {"these": wanted}):
+        referral_id, urgency, zone, closed, seq, state, moved_at, release_id, told_at, on = row
+        kept_by[referral_id] = urgency == "urgent", zone, closed
+        steps.setdefault(referral_id, {})[seq] = _Moved(state, moved_at)
+        if release_id is not None:
+            told.setdefault(referral_id, {})[release_id] = ReleaseTold(told_at, on)
+    return {
+        referral_id: found
+        for referral_id, (hurries, zone, closed) in kept_by.items()
+        if (
+            found := deadlines(
+                list(steps[referral_id].values()),
+                list(told.get(referral_id, {}).values()),
+                urgent=hurries,
+                zone=ZoneInfo(zone),
+                closed=closed,
+            )
+        )
+    }
+
+
+@cache
+def _ticking() -> Select[*tuple[Any, ...]]:
+    """Select what a clock is computed from: each step, beside each thing the agency said about the release."""
+    waits = (
+        select(
+            *(Referral.id, Referral.participant_id, Referral.urgency, Organization.time_zone),
+            organizations.closed_days(Organization.id).label("closed"),
+            _carried(["release"], Referral.source_id, Referral.recipient_id).label("is_told"),
+        )
+        .join(Organization, Organization.id == Referral.recipient_id)
+        .where(Referral.id.in_(bindparam("these", expanding=True)), _is_unanswered(), sharing_holds())
+        .cte("waits")
+    )
+    said = and_(
+        waits.c.is_told,
+        ReleaseDate.participant_id == waits.c.participant_id,
+        ReleaseDate.source.in_([written(one) for one in sorted(AUTHORITATIVE)]),
+    )
+    when = func.coalesce(ReleaseDate.released_on, ReleaseDate.expected_on)
+    return (
+        select(
+            *(waits.c.id, waits.c.urgency, waits.c.time_zone, waits.c.closed),
+            *(ReferralStep.seq, ReferralStep.to_state, ReferralStep.at),
+            *(ReleaseDate.id, ReleaseDate.recorded_at, when),
+        )
+        .join(ReferralStep, ReferralStep.referral_id == waits.c.id)
+        .outerjoin(ReleaseDate, said)
+        .order_by(ReferralStep.seq, ReleaseDate.recorded_at, ReleaseDate.id)
     )
 
 
 @cache
-def _told_of_release() -> Select[str, frozenset[date], datetime | None, date | None, date | None]:
-    """Select the recipient's zone and closing days, and with them what was said about a release, oldest first."""
-    said = and_(
-        ReleaseDate.participant_id == bindparam("participant", type_=Uuid()), ReleaseDate.source.in_(AUTHORITATIVE)
-    )
-    when = (ReleaseDate.recorded_at, ReleaseDate.released_on, ReleaseDate.expected_on)
-    return (
-        select(Organization.time_zone, organizations.closed_days(Organization.id), *when)
-        .outerjoin(ReleaseDate, said)
-        .where(Organization.id == bindparam("recipient", type_=Uuid()))
-        .order_by(ReleaseDate.recorded_at, ReleaseDate.id)
-    )
+def _is_unanswered() -> ColumnElement[bool]:
+    return recorded_state().in_([written(state) for state in sorted(UNANSWERED)])
 
 
 def expires_at(session: Session, row: Referral, at: datetime) -> datetime | None:
     """Return when a referral expires that nobody answers; None where nobody's answer is waited for."""
-    found = deadlines_of(session, row, coverage(session, row, at)) if row.recorded in UNANSWERED else None
+    found = clocks(session, [row.id], at).get(row.id) if row.recorded in UNANSWERED else None
     return None if found is None else found.expires_at
 
 
@@ -529,7 +572,7 @@ def unanswered(session: Session, at: datetime, *, page: int = 200) -> Iterator[R
         waits = visible_to(system()).where(
             Referral.open_for.is_not(None),
             Referral.sent_at < at - timedelta(days=1),
-            recorded_state().in_([written(state) for state in sorted(UNANSWERED)]),
+            _is_unanswered(),
         )
         if after is not None:
             waits = waits.where(Referral.id > after)
@@ -639,8 +682,47 @@ class Named:
     person: Sight[Person] | None = None
 
 
+class _Timed:
+    """Something with deadlines, as of an instant; none where its reader is not told how it stands."""
+
+    __slots__ = ()
+
+    deadlines: Deadlines | None
+    at: datetime | None
+
+    @property
+    def acknowledge_by(self) -> datetime | None:
+        """Until when the program has to say that it arrived."""
+        return None if self.deadlines is None else self.deadlines.acknowledge_by
+
+    @property
+    def answer_by(self) -> datetime | None:
+        """Until when whoever's move it is has to answer."""
+        return None if self.deadlines is None else self.deadlines.answer_by
+
+    @property
+    def due_by(self) -> datetime | None:
+        """Until when the next word is due: that it arrived, or an answer."""
+        return None if self.deadlines is None else self.deadlines.due_by
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it expires without an answer."""
+        return None if self.deadlines is None else self.deadlines.expires_at
+
+    @property
+    def due_zone(self) -> str | None:
+        """The program's zone, in which its deadlines are said."""
+        return None if self.deadlines is None or self.deadlines.zone is None else self.deadlines.zone.key
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether a deadline of those has passed."""
+        return self.deadlines is not None and self.at is not None and self.deadlines.is_overdue(self.at)
+
+
 @dataclass(frozen=True, slots=True)
-class Card:
+class Card(_Timed):
     """One line of a list."""
 
     id: UUID
@@ -658,6 +740,8 @@ class Card:
     #: When a draft lapses unless it is touched, and whether that is near; None for what was sent.
     kept_until: datetime | None = None
     lapses_soon: bool = False
+    deadlines: Deadlines | None = None
+    at: datetime | None = None
 
     @property
     def participant(self) -> str | NotShared:
@@ -751,7 +835,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class View(Standing):
+class View(_Timed, Standing):
     """A referral as one reader may see it now."""
 
     it: Sight[Referral]
@@ -767,26 +851,6 @@ class View(Standing):
     #: What was changed after sending, oldest first.
     amendments: Sequence[Amended] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def acknowledge_by(self) -> datetime | None:
-        """Until when the program has to say that it arrived."""
-        return None if self.deadlines is None else self.deadlines.acknowledge_by
-
-    @property
-    def answer_by(self) -> datetime | None:
-        """Until when whoever's move it is has to answer."""
-        return None if self.deadlines is None else self.deadlines.answer_by
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """When it expires without an answer."""
-        return None if self.deadlines is None else self.deadlines.expires_at
-
-    @property
-    def is_overdue(self) -> bool:
-        """Whether a deadline of those has passed."""
-        return self.deadlines is not None and self.at is not None and self.deadlines.is_overdue(self.at)
 
     @property
     def may_be_tried_again(self) -> bool:
@@ -855,7 +919,6 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
     amended, kept_back = _amended(session, actor, row)
     covered = coverage(session, row, at) if row.sent_at is not None else Coverage({}, {})
     now = _standing_of(actor, row, sight, stands, at, who)
-    moved_on = now.status != now.recorded  # by settlement: its clock does not run any more
     return View(
         **{one.name: getattr(now, one.name) for one in dataclass_fields(now)},
         it=sight,
@@ -863,7 +926,7 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         timeline=told,
         thread=thread(session, actor, row, titles),
         sendable=sendable_categories(row, actor, covered),
-        deadlines=deadlines_of(session, row, covered) if now.status is not NOT_SHARED and not moved_on else None,
+        deadlines=clocks(session, [row.id], at).get(row.id) if now.status in UNANSWERED else None,
         at=at,
         entries_left_out=left_out or kept_back,
         amendments=amended,
@@ -1132,11 +1195,15 @@ class Waiting:
 
 
 def waiting(session: Session, actor: Actor, *, limit: int) -> Waiting:
-    """Return the first of both open lists, oldest first, and of one's own drafts, newest first; read together."""
+    """Return the first of both open lists and of one's own drafts, newest first; read together.
+
+    What is due comes first, oldest due before others; then what has no deadline, oldest first.
+    """
     anybody = anybody_like(actor)
     if anybody is None:
         return Waiting((), 0, (), 0, ())
-    asked = asked_by(actor) | moment(instant(session))
+    at = instant(session)
+    asked = asked_by(actor) | moment(at)
 
     def first(statement: Select[UUID], most: int) -> list[UUID]:
         return list(session.scalars(statement, asked | {"at_most": most}))
@@ -1146,13 +1213,22 @@ def waiting(session: Session, actor: Actor, *, limit: int) -> Waiting:
         if len(one) > limit:  # what is listed is on record by itself
             note(session, actor, records=COUNTED, purpose=PURPOSE, count=len(one))
     mine = first(_drafts_of(anybody), limit)
+    running = clocks(session, [*us, *them[:limit]], at)
+    us.sort(key=lambda one: (running[one].due_by, one) if one in running else (_NO_DEADLINE, one))
     shown = {*us[:limit], *them[:limit], *mine}
-    cards = {card.id: card for card in _read(session, actor, _these(), {"these": list(shown)})} if shown else {}
+    lines: Sequence[Row[*_Line]] = ()
+    if shown:
+        lines = session.execute(_these(), moment(at) | {"these": list(shown)}, execution_options=_AS_IT_IS).all()
+    cards = {card.id: card for card in _cards(session, actor, lines, at, running)}
 
     def told(ids: Iterable[UUID]) -> list[Card]:
         return [cards[one] for one in ids if one in cards]
 
     return Waiting(told(us[:limit]), len(us), told(them[:limit]), len(them), told(mine))
+
+
+#: Comes after every deadline.
+_NO_DEADLINE: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @cache
@@ -1319,37 +1395,54 @@ def _read(
     return _cards(session, actor, rows, at)
 
 
-def _cards(session: Session, actor: Actor, lines: Sequence[Row[*_Line]], at: datetime) -> list[Card]:
+def _cards(
+    session: Session,
+    actor: Actor,
+    lines: Sequence[Row[*_Line]],
+    at: datetime,
+    running: Mapping[UUID, Deadlines] | None = None,
+) -> list[Card]:
+    """Make the lines of a list; `running` are the clocks of its rows, where they are known already."""
     rows = [line[0] for line in lines]
     seen = _seen_in_list(session, actor, lines)
     there = {one for row in rows for one in (row.source_id, row.recipient_id)}
-    titles = _titles(session, there, {row.program_id for row in rows})
+    titles = _titles(session, there, {row.program_id for row in rows}) if rows else {}
     names = _names(session, actor, list(zip(rows, seen, strict=True)), titles)
-    cards = []
-    for (row, consent, agreement, spoken_of, state, last_side, last_at, acted), sight in zip(lines, seen, strict=True):
-        side = row.side_of(actor.organization_id)
-        course = Course(State(state or State.DRAFT), last_side, last_at, bool(acted), row.sent_at is not None)
-        settled = settle(course.recorded, Facts(consent=bool(consent), agreement=bool(agreement)), at)
-        status = _told_status(course, settled, sight, side)
-        cards.append(
-            Card(
-                id=row.id,
-                reference=sight.reference,
-                participant_id=sight.participant_id,
-                names=names[row.id],
-                service=sight.service,
-                urgency=sight.urgency,
-                status=status,
-                waiting_on=_waiting_on(row, course, settled, status),
-                loop=_told_loop(row, course, status, spoken_of=bool(spoken_of)),
-                sent_at=sight.sent_at,
-                moved_at=NOT_SHARED if status is NOT_SHARED else last_at or sight.drafted_at,
-                side=str(side),
-                kept_until=sight.kept_until if course.recorded is State.DRAFT else None,
-                lapses_soon=course.recorded is State.DRAFT and at >= sight.kept_until - DRAFT_WARNED,
-            )
+    told = [_told_line(actor, line, sight, at) for line, sight in zip(lines, seen, strict=True)]
+    if running is None:
+        waits = [row.id for row, (_course, _settled, status) in zip(rows, told, strict=True) if status in UNANSWERED]
+        running = clocks(session, waits, at)
+    return [
+        Card(
+            id=row.id,
+            reference=sight.reference,
+            participant_id=sight.participant_id,
+            names=names[row.id],
+            service=sight.service,
+            urgency=sight.urgency,
+            status=status,
+            waiting_on=_waiting_on(row, course, settled, status),
+            loop=_told_loop(row, course, status, spoken_of=bool(line[3])),
+            sent_at=sight.sent_at,
+            moved_at=NOT_SHARED if status is NOT_SHARED else course.at or sight.drafted_at,
+            side=str(row.side_of(actor.organization_id)),
+            kept_until=sight.kept_until if course.recorded is State.DRAFT else None,
+            lapses_soon=course.recorded is State.DRAFT and at >= sight.kept_until - DRAFT_WARNED,
+            deadlines=running.get(row.id) if status in UNANSWERED else None,
+            at=at,
         )
-    return cards
+        for row, line, sight, (course, settled, status) in zip(rows, lines, seen, told, strict=True)
+    ]
+
+
+def _told_line(
+    actor: Actor, line: Row[*_Line], sight: Sight[Referral], at: datetime
+) -> tuple[Course, Settled, str | NotShared]:
+    """Return what a line's steps come to, how it stands now, and what of that its reader is told."""
+    row, consent, agreement, _spoken_of, state, last_side, last_at, acted = line
+    course = Course(State(state or State.DRAFT), last_side, last_at, bool(acted), row.sent_at is not None)
+    settled = settle(course.recorded, Facts(consent=bool(consent), agreement=bool(agreement)), at)
+    return course, settled, _told_status(course, settled, sight, row.side_of(actor.organization_id))
 
 
 def _seen_in_list(session: Session, actor: Actor, lines: Sequence[Row[*_Line]]) -> list[Sight[Referral]]:

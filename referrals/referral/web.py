@@ -54,6 +54,9 @@ class CardShape(Shape):
     urgency = fields.String(allow_none=True)
     sent_at = fields.AwareDateTime(allow_none=True)
     moved_at = fields.AwareDateTime()
+    acknowledge_by = fields.AwareDateTime(allow_none=True)
+    answer_by = fields.AwareDateTime(allow_none=True)
+    is_overdue = fields.Boolean()
     kept_until = fields.AwareDateTime(allow_none=True)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from werkzeug.test import TestResponse
 
 from referrals import app as factory
-from referrals.account.models import SecondFactor, SignIn, SignInUse
+from referrals.account.models import WORDING, RulesAcknowledgment, SecondFactor, SignIn, SignInUse
 from referrals.kernel.providers import FileProvider
 from referrals.kernel.session import HouseSession
 from referrals.settings import Settings
@@ -110,6 +110,7 @@ def browser(app: Flask, world: World) -> Callable[[str], Browser]:
                 factor = SecondFactor.start(actor.me, work.now)
                 factor.confirm(1, work.now)
                 world.session.add(factor)
+                world.session.add(RulesAcknowledgment(user_id=actor.me, wording=WORDING, at=work.now))
         client = app.test_client()
         with client.session_transaction(base_url=ORIGIN) as kept:
             kept["_user_id"] = token
