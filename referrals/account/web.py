@@ -360,6 +360,7 @@ class PersonShape(Shape):
     locked_at = fields.AwareDateTime()
     disabled_at = fields.AwareDateTime()
     ends_on = fields.Date()
+    emergency_until = fields.AwareDateTime()
 
 
 class OneselfShape(PersonShape):
@@ -1132,6 +1133,7 @@ say(
         "sign_in_over": _l("This sign-in has already ended."),
         "not_disabled": _l("This account is not disabled."),
         "last_day_passed": _l("The account's last day has passed. Set another last day, or none, first."),
+        "emergency_over": _l("This account was for an emergency and has ended for good. Add a new account instead."),
         "account_kept": _l("This account is in use."),
         "last_day_set": _l("Saved. The account opens nothing after its last day."),
         "user_disabled": _l("This account is disabled."),
@@ -1142,7 +1144,6 @@ say(
         "second_person_needed": _l(
             "One administrator alone cannot give this role. Propose it, and another confirms it."
         ),
-        "second_person_not_needed": _l("This role needs no second person. Give it on the person's page."),
         "role_proposed_before": _l("This role was proposed before, and waits for another administrator."),
         "proposal_settled": _l("Somebody has already confirmed or refused this role."),
         "second_administrator": _l("Another administrator of the organization can confirm this role. Ask them."),

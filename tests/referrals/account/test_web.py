@@ -835,3 +835,24 @@ def test_s806_a_notice_on_every_page_leads_to_what_changed_until_it_was_expected
     answer = browser.send("/api/v1/account/changes/seen", {"until": str(uuid4())}, token)
     assert answer.status_code == 422
     assert browser.send("/api/v1/account/changes/seen", {"until": listed[0]["id"]}, token).status_code == 200
+
+
+def test_s804_an_emergency_account_says_so_in_the_list(
+    browser: Browser, ada: people.Member, code: Callable[[str], str]
+) -> None:
+    signed_in(browser, ada, code)
+    assert "Emergency" not in browser.get("/organization/people").text
+    words = {"display_name": "Em Ergency", "sign_in_name": "em.ergency", "roles": "case_manager"}
+    assert browser.post("/organization/people/new", **words, emergency_because="x" * 401).status_code == 422
+    page = browser.post("/organization/people/new", **words, emergency_because="Flood at North Ridge")
+    assert "One-time code" in page.text
+    listed = browser.get("/organization/people")
+    assert "Emergency until" in shown(listed)
+    at = re.search(r'href="(/organization/people/[0-9a-f-]{36})"[^>]*>Em Ergency', listed.text)
+    assert at is not None
+    assert "Flood at North Ridge" in browser.get(at[1]).text
+    told = browser.get(f"/api/v1{at[1]}").json or {}
+    assert told["emergency_until"]
+    ordinary = words | {"sign_in_name": "or.dinary", "emergency_because": ""}
+    assert "One-time code" in browser.post("/organization/people/new", **ordinary).text
+    assert shown(browser.get("/organization/people")).count("Emergency until") == 1
