@@ -944,7 +944,7 @@ doors.act(
 
 
 @doors.get(
-    "/organization/role-proposals",
+    "/organization/people/role-proposals",
     page="account/role_proposals.html",
     shape=ProposalShape,
     takes=PeopleAsked,
@@ -978,7 +978,7 @@ def _refusing(target: UUID) -> Mapping[str, Any]:
 
 
 doors.act(
-    "/organization/role-proposals/<uuid:target>/confirmation",
+    "/organization/people/role-proposals/<uuid:target>/confirmation",
     c.confirm_role,
     page=None,
     then=lambda grant: _page_of(grant.user_id),
@@ -986,11 +986,11 @@ doors.act(
     done="role_granted",
 )
 doors.act(
-    "/organization/role-proposals/<uuid:target>/refusal",
+    "/organization/people/role-proposals/<uuid:target>/refusal",
     c.refuse_role,
     page="account/refuse_role.html",
     context=_refusing,
-    then=lambda _proposal: "/organization/role-proposals",
+    then=lambda _proposal: "/organization/people/role-proposals",
     shape=ProposalShape,
     done="role_refused",
 )
@@ -1046,8 +1046,8 @@ def ask_again(_refusal: FreshSignInNeededError) -> ResponseReturnValue:
     back = "/organization/people"
     if request.path.endswith(("/new", "/roles", "/role-proposals")):
         back = request.path
-    elif request.path.startswith("/organization/role-proposals"):
-        back = "/organization/role-proposals"
+    elif request.path.startswith("/organization/people/role-proposals"):
+        back = "/organization/people/role-proposals"
     flash("fresh_sign_in_needed", "warning")
     return redirect(f"/sign-in/second-step?next={quote(back)}", 303)
 
