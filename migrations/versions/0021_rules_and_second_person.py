@@ -1,4 +1,4 @@
-"""Rules of behavior acknowledged (insert-only), roles that wait, changes to tell, accounts made for an emergency.
+"""Who acknowledged the rules of behavior (insert-only), roles that wait for a second person, what changed on accounts.
 
 Revision ID: 0021
 """
@@ -69,15 +69,11 @@ def upgrade() -> None:
     )
     op.create_index("ix_account_change_user_id_at", "account_change", ["user_id", "at"])
     op.add_column("user", sa.Column("changes_seen_at", sa.DateTime(timezone=True)))
-    op.add_column("user", sa.Column("emergency_until", sa.DateTime(timezone=True)))
-    op.add_column("user", sa.Column("emergency_because", sa.String(400)))
     for statement in _guards(op.get_bind().dialect.name):
         op.execute(statement)
 
 
 def downgrade() -> None:
-    op.drop_column("user", "emergency_because")
-    op.drop_column("user", "emergency_until")
     op.drop_column("user", "changes_seen_at")
     op.drop_table("account_change")
     op.drop_table("role_proposal")
