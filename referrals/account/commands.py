@@ -646,13 +646,14 @@ def email_address() -> fields.String:
 
 
 class AddUser(Takes):
-    """A person, their name for signing in, how to reach them, and what they work as."""
+    """A person, their name for signing in, how to reach them, what they work as; why, if it is for an emergency."""
 
     sign_in_name = sign_in_name()
     display_name = line(120)
     email = email_address()
     phone = line(40, required=False)
     roles = codes(_ROLES)
+    emergency_because = line(400, required=False)
 
 
 @command(
@@ -673,10 +674,12 @@ def add_user(
     email: str | None,
     phone: str | None,
     roles: list[str],
+    emergency_because: str | None,
 ) -> User:
     """Add an account. Its one-time code stands in `shown_code`: shown once, good for a day (S-108).
 
-    Roles that need a second person are proposed (S-802), unless it is the operator who makes the first accounts.
+    Roles that need a second person are proposed (S-802), unless it is the operator who makes the first accounts. With
+    `emergency_because` the account ends by itself after 72 hours (S-804).
 
     Raises:
         InvalidInputError: the name or the address was ever used, or the roles do not fit.
@@ -708,6 +711,8 @@ def add_user(
         added_at=work.now,
         added_by=work.actor.user_id,
     )
+    if emergency_because is not None:
+        user.begin_emergency(emergency_because, work.now)
     user.begin_code(work.now)
     work.add(user)
     for role in wanted:
@@ -750,11 +755,17 @@ def grant_role(work: Work, user: User, *, role: str) -> RoleGrant:
     return made
 
 
+class ProposeRole(Takes):
+    """The role: one of those that one administrator alone cannot give."""
+
+    role = code(sorted(m.POWERFUL))
+
+
 @command(
     records="account.role_proposed",
     on=User,
     makes=RoleProposal,
-    takes=GrantRole,
+    takes=ProposeRole,
     within=q.visible_to,
     allow=[[p.administers_them]],
     purpose="administration",
@@ -763,7 +774,7 @@ def propose_role(work: Work, user: User, *, role: str) -> RoleProposal:
     """Propose a role that needs a second person: it holds once another administrator confirms it (S-802).
 
     Raises:
-        SecondPersonNotNeededError: it is given, not proposed. RoleProposedError: it waits already.
+        RoleProposedError: it waits already.
         RoleNotOfSideError, AuditorAloneError, RoleHeldError, UserDisabledError: the rule that says no.
     """
     _require_fresh(work)
@@ -899,7 +910,7 @@ def enable_user(work: Work, user: User) -> User:
     """Let a disabled account be used again: its one-time code stands in `shown_code`, shown once, good for a day.
 
     Raises:
-        NotDisabledError, LastDayPassedError: the rule that says no.
+        NotDisabledError, LastDayPassedError, EmergencyOverError: the rule that says no.
         FreshSignInNeededError: the administrator's second factor is more than ten minutes old.
     """
     _require_fresh(work)
@@ -945,7 +956,7 @@ def set_last_day(work: Work, user: User, *, ends_on: date | None) -> User:
 
 @job_kind("account.disable_due", every=3600)
 def disable_due(session: Session, _target: UUID | None, _behalf: UUID | None) -> None:
-    """Disable the accounts that nobody uses, and those past their last day (S-804)."""
+    """Disable the accounts that nobody uses, and those past their last day or emergency (S-804)."""
     for user_id, why in q.to_disable(session, clock(session)):
         try:
             execute(session, disable_user, actor=system(), target=user_id, data={"because": why})

@@ -40,6 +40,9 @@ IDLE_AFTER: Final = timedelta(days=90)
 #: Why the service disables an account.
 BECAUSE_IDLE: Final = "Nobody signed in for 90 days"
 BECAUSE_ENDED: Final = "The last day of the account has passed"
+BECAUSE_EMERGENCY_OVER: Final = "An emergency account ends after 72 hours"
+#: How long an account made for an emergency lasts. Nothing extends it (S-804; CJIS AC-2(2)).
+EMERGENCY_LASTS: Final = timedelta(hours=72)
 #: Which wording of the rules of behavior is in force. Whoever acknowledged another one is asked again (S-803).
 WORDING: Final = "2026-11"
 #: For how long an acknowledgment counts: whoever signs in later reads the rules again (S-803; CJIS PL-4).
@@ -133,6 +136,12 @@ class LastDayPassedError(RuleBrokenError):
     code = "last_day_passed"
 
 
+class EmergencyOverError(RuleBrokenError):
+    """The account was made for an emergency, and its 72 hours are over."""
+
+    code = "emergency_over"
+
+
 class AccountKeptError(RuleBrokenError):
     """The account is in use and its last day has not passed, so the service leaves it alone."""
 
@@ -173,12 +182,6 @@ class SecondPersonNeededError(RuleBrokenError):
     """One administrator alone cannot give this role: it is proposed, and another one confirms it."""
 
     code = "second_person_needed"
-
-
-class SecondPersonNotNeededError(RuleBrokenError):
-    """This role needs no second person: it is given, not proposed."""
-
-    code = "second_person_not_needed"
 
 
 class RoleProposedError(RuleBrokenError):
@@ -389,6 +392,11 @@ def is_past_last_day(ends_on: date | None, at: datetime, zone: str) -> bool:
     return ends_on is not None and day_of(at, zone) > ends_on
 
 
+def is_emergency_over(until: datetime | None, at: datetime) -> bool:
+    """Whether an account made for an emergency has lasted its time."""
+    return until is not None and at >= until
+
+
 class User(Identified):
     """One person's account. The name is never used again; the row stays when the person leaves."""
 
@@ -420,6 +428,9 @@ class User(Identified):
     enabled_at: Mapped[datetime | None] = public()
     #: The last day on which it opens, where its organization is; None: no end is known.
     ends_on: Mapped[date | None] = public()
+    #: When an account made for an emergency ends by itself, and why it was made. Set when it is made, never changed.
+    emergency_until: Mapped[datetime | None] = public()
+    emergency_because: Mapped[str | None] = personal(String(400))
     #: Up to when its person has looked at what changed on it (S-806).
     changes_seen_at: Mapped[datetime | None] = public()
 
@@ -453,9 +464,19 @@ class User(Identified):
         """Whether the right password opens the account now."""
         if self.disabled_at is not None or self.locked_at is not None or self.organization.ended_at is not None:
             return False
-        if is_past_last_day(self.ends_on, at, self.organization.time_zone):
+        if self.is_ended(at):
             return False
         return self.one_time_until is None or (self.one_time_used_at is None and at < self.one_time_until)
+
+    def is_ended(self, at: datetime) -> bool:
+        """Whether its last day or its emergency is over. Needs `organization` loaded."""
+        return is_emergency_over(self.emergency_until, at) or is_past_last_day(
+            self.ends_on, at, self.organization.time_zone
+        )
+
+    def begin_emergency(self, because: str, at: datetime) -> None:
+        """Let a new account end by itself after 72 hours."""
+        self.emergency_until, self.emergency_because = at + EMERGENCY_LASTS, because
 
     def as_hashed(self, typed: str) -> str:
         """Return what was typed as it was hashed: a password as typed, a one-time code without its dashes."""
@@ -491,6 +512,8 @@ class User(Identified):
 
     def reason_to_disable(self, at: datetime) -> str | None:
         """Return why the service ends it now (S-804); None where it does not. Needs `organization` loaded."""
+        if is_emergency_over(self.emergency_until, at):
+            return BECAUSE_EMERGENCY_OVER
         if is_past_last_day(self.ends_on, at, self.organization.time_zone):
             return BECAUSE_ENDED
         used = max(one for one in (self.added_at, self.last_signed_in_at, self.enabled_at) if one is not None)
@@ -501,10 +524,12 @@ class User(Identified):
 
         Raises:
             NotDisabledError: it is in use.
-            LastDayPassedError: it would end at once.
+            EmergencyOverError, LastDayPassedError: it would end at once.
         """
         if self.disabled_at is None:
             raise NotDisabledError
+        if is_emergency_over(self.emergency_until, at):
+            raise EmergencyOverError
         if is_past_last_day(self.ends_on, at, self.organization.time_zone):
             raise LastDayPassedError
         self.disabled_at = self.disabled_by = self.disabled_because = None
@@ -526,8 +551,6 @@ class User(Identified):
 
     def propose(self, role: Role, *, at: datetime, by: UUID) -> RoleProposal:
         """Return the proposal of a powerful role, or refuse. Needs `grants` and `organization` loaded."""
-        if role not in POWERFUL:
-            raise SecondPersonNotNeededError
         self.grant(role, at=at, by=by)  # whatever speaks against it is said now, not when it is confirmed
         return RoleProposal(user_id=self.id, role=role.value, proposed_at=at, proposed_by=by)
 

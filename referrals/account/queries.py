@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session, selectinload
 
 from referrals.account.models import (
     ATTEMPTS_WITHIN,
-    BECAUSE_ENDED,
     ENROLL,
     FULL,
     IDLE_AFTER,
@@ -38,6 +37,7 @@ from referrals.account.models import (
     SignIn,
     SignInUse,
     User,
+    is_emergency_over,
     is_over,
     is_past_last_day,
     rules_count,
@@ -160,7 +160,8 @@ def to_disable(session: Session, at: datetime) -> list[tuple[UUID, str]]:
     """Return the accounts that the service disables now, each with the reason (S-804)."""
     used = func.coalesce(User.last_signed_in_at, User.added_at)
     # Generous: no place on earth is a day ahead of UTC. The account itself knows its zone, and whether it was enabled.
-    likely = or_(used <= at - IDLE_AFTER, User.ends_on <= day_of(at + timedelta(days=1), "UTC"))
+    ended = User.ends_on <= day_of(at + timedelta(days=1), "UTC")
+    likely = or_(used <= at - IDLE_AFTER, ended, User.emergency_until <= at)
     rows = session.scalars(
         select(User)
         .where(User.disabled_at.is_(None), likely)
@@ -390,10 +391,10 @@ def waiting(session: Session, organization_id: UUID, user_id: UUID | None = None
 def administrators(session: Session, organization_id: UUID, at: datetime) -> set[UUID]:
     """Return who administers an organization now.
 
-    Somebody who is locked counts: an administrator can unlock them. Disabled ones and those past their last day do not.
+    Somebody who is locked counts: an administrator can unlock them. Whoever is disabled or past their end does not.
     """
     found = session.scalars(colleagues(organization_id, Role.ADMINISTRATOR).options(selectinload(User.organization)))
-    return {one.id for one in found if one.reason_to_disable(at) != BECAUSE_ENDED}
+    return {one.id for one in found if not one.is_ended(at)}
 
 
 def _require_administrator(session: Session, actor: Actor) -> None:
@@ -450,6 +451,7 @@ _HOLDING: Final = (
         User.one_time_until,
         User.disabled_at,
         User.ends_on,
+        User.emergency_until,
         Organization.name.label("organization"),
         Organization.side,
         Organization.time_zone,
@@ -487,8 +489,8 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
     """Return who holds this token now, in one statement; None when it opens nothing (any more).
 
     Over are sign-ins that ended, were left idle or are half a day old, those of users who are disabled or past their
-    last day, and those of organizations that take part no more. Until a sign-in is complete nobody has a role through
-    it (S-103).
+    last day or emergency, and those of organizations that take part no more. Until a sign-in is complete nobody has a
+    role through it (S-103).
     """
     at, bounds = clock(session), limits(session)
     rows = session.execute(_HOLDING, {"token_hash": token_hash(token), "wording": WORDING}).all()
@@ -499,7 +501,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
         return None
     if held.disabled_at is not None or held.left_at is not None:
         return None
-    if is_past_last_day(held.ends_on, at, held.time_zone):
+    if is_past_last_day(held.ends_on, at, held.time_zone) or is_emergency_over(held.emergency_until, at):
         return None
     step = step_of(
         is_given=held.second_factor_at is not None,

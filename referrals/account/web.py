@@ -360,6 +360,7 @@ class PersonShape(Shape):
     locked_at = fields.AwareDateTime()
     disabled_at = fields.AwareDateTime()
     ends_on = fields.Date()
+    emergency_until = fields.AwareDateTime()
 
 
 class OneselfShape(PersonShape):
@@ -943,7 +944,7 @@ doors.act(
 
 
 @doors.get(
-    "/organization/role-proposals",
+    "/organization/people/role-proposals",
     page="account/role_proposals.html",
     shape=ProposalShape,
     takes=PeopleAsked,
@@ -977,7 +978,7 @@ def _refusing(target: UUID) -> Mapping[str, Any]:
 
 
 doors.act(
-    "/organization/role-proposals/<uuid:target>/confirmation",
+    "/organization/people/role-proposals/<uuid:target>/confirmation",
     c.confirm_role,
     page=None,
     then=lambda grant: _page_of(grant.user_id),
@@ -985,11 +986,11 @@ doors.act(
     done="role_granted",
 )
 doors.act(
-    "/organization/role-proposals/<uuid:target>/refusal",
+    "/organization/people/role-proposals/<uuid:target>/refusal",
     c.refuse_role,
     page="account/refuse_role.html",
     context=_refusing,
-    then=lambda _proposal: "/organization/role-proposals",
+    then=lambda _proposal: "/organization/people/role-proposals",
     shape=ProposalShape,
     done="role_refused",
 )
@@ -1045,8 +1046,8 @@ def ask_again(_refusal: FreshSignInNeededError) -> ResponseReturnValue:
     back = "/organization/people"
     if request.path.endswith(("/new", "/roles", "/role-proposals")):
         back = request.path
-    elif request.path.startswith("/organization/role-proposals"):
-        back = "/organization/role-proposals"
+    elif request.path.startswith("/organization/people/role-proposals"):
+        back = "/organization/people/role-proposals"
     flash("fresh_sign_in_needed", "warning")
     return redirect(f"/sign-in/second-step?next={quote(back)}", 303)
 
@@ -1132,6 +1133,7 @@ say(
         "sign_in_over": _l("This sign-in has already ended."),
         "not_disabled": _l("This account is not disabled."),
         "last_day_passed": _l("The account's last day has passed. Set another last day, or none, first."),
+        "emergency_over": _l("This account was for an emergency and has ended for good. Add a new account instead."),
         "account_kept": _l("This account is in use."),
         "last_day_set": _l("Saved. The account opens nothing after its last day."),
         "user_disabled": _l("This account is disabled."),
@@ -1142,7 +1144,6 @@ say(
         "second_person_needed": _l(
             "One administrator alone cannot give this role. Propose it, and another confirms it."
         ),
-        "second_person_not_needed": _l("This role needs no second person. Give it on the person's page."),
         "role_proposed_before": _l("This role was proposed before, and waits for another administrator."),
         "proposal_settled": _l("Somebody has already confirmed or refused this role."),
         "second_administrator": _l("Another administrator of the organization can confirm this role. Ask them."),

@@ -151,7 +151,7 @@ def things(people: dict[str, Any]) -> dict[str, str]:
         "assignments": walsh.every(f"/participants/{dee}/care-team")[0]["id"],
         "organization": maria.me,
         "imports": people["lee"].do("/organization/imports", {"name": "list.csv", "content": A_LIST})["id"],
-        "role-proposals": people["lee"].every("/organization/role-proposals")[0]["id"],
+        "role-proposals": people["lee"].every("/organization/people/role-proposals")[0]["id"],
         "oversight": people["noor"].every("/oversight/events?action=referral.sent")[0]["id"],
     }
 
@@ -198,7 +198,7 @@ def _filled(things: dict[str, str]) -> Callable[[str], str]:
         kind = before.strip("/").split("/")[0]
         if before == "/organization/imports":
             kind = "imports"
-        if before == "/organization/role-proposals":
+        if before == "/organization/people/role-proposals":
             kind = "role-proposals"
         if kind == "referrals":
             kind = REFERRAL_FOR.get(after.strip("/"), "sent")

@@ -1110,12 +1110,10 @@ def test_s802_what_speaks_against_a_role_is_said_when_proposing_and_again_when_c
 ) -> None:
     ada, bo = (people.a_member(house, agency, Role.ADMINISTRATOR) for _ in range(2))
     casey = people.a_member(house, agency, Role.CASE_MANAGER)
-    for role, refused in (
-        ("case_manager", models.SecondPersonNotNeededError),
-        ("auditor", models.AuditorAloneError),
-    ):
-        with pytest.raises(refused):
-            propose(house, ada, casey.user_id, role)
+    with pytest.raises(InvalidInputError):  # needs no second person
+        propose(house, ada, casey.user_id, "supervising_officer")
+    with pytest.raises(models.AuditorAloneError):
+        propose(house, ada, casey.user_id, "auditor")
     proposal = propose(house, ada, casey.user_id)
     run(house, commands.disable_user, ada.actor(house), casey.user_id, because="left")
     with pytest.raises(models.UserDisabledError):
@@ -1250,6 +1248,54 @@ def test_s804_nobody_comes_back_after_their_last_day(house: Session, agency: UUI
         run(house, commands.enable_user, system("cli"), casey.user_id)
     run(house, commands.set_last_day, system("cli"), casey.user_id)
     assert run(house, commands.enable_user, system("cli"), casey.user_id).shown_code
+
+
+@pytest.mark.usefixtures("engine")
+def test_s804_an_emergency_account_ends_after_72_hours_and_nothing_extends_it(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    words = {"display_name": "Em Ergency", "roles": ["case_manager"], "emergency_because": "Flood at North Ridge"}
+    added = run(house, commands.add_user, ada.actor(house), agency, sign_in_name="em.one", **words)
+    user_id, until = added.id, now() + timedelta(hours=72)
+    made = commands.first_sign_in(house, "em.one", str(added.shown_code), people.PASSWORD, Source("page"))
+    em = people.Member(user_id, "em.one", people.PASSWORD, list(made.shown_codes), str(made.token))
+    kept = queries.user(house, user_id).emergency_until
+    assert kept is not None
+    assert abs(kept - until) < timedelta(minutes=1)
+    later = (now() + timedelta(days=30)).date().isoformat()
+    run(house, commands.set_last_day, ada.actor(house), user_id, ends_on=later)
+    assert queries.user(house, user_id).emergency_until == kept
+    now.pass_by(hours=71, minutes=50)
+    token = people.sign_in_fully(house, em).token
+    assert opens(house, token)
+    commands.disable_due(house, None, None)
+    assert disabled_because(house, user_id) is None
+    run(house, commands.disable_user, system("cli"), user_id, because="too early")
+    assert run(house, commands.enable_user, system("cli"), user_id).shown_code
+    assert queries.user(house, user_id).emergency_until == kept
+    now.pass_by(minutes=11)
+    assert not opens(house, token)
+    refuse_sign_in(house, em.sign_in_name, str(queries.user(house, user_id).shown_code))
+    commands.disable_due(house, None, None)
+    assert disabled_because(house, user_id) == models.BECAUSE_EMERGENCY_OVER
+    with pytest.raises(models.EmergencyOverError):
+        run(house, commands.enable_user, system("cli"), user_id)
+
+
+def test_s804_an_open_sign_in_ends_with_the_emergency_before_the_worker_comes(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    words = {"sign_in_name": "em.two", "display_name": "Em Two", "roles": ["supervisor"]}
+    added = run(house, commands.add_user, system("cli"), agency, **words, emergency_because="Flood")
+    made = commands.first_sign_in(house, "em.two", str(added.shown_code), people.PASSWORD, Source("page"))
+    em = people.Member(added.id, "em.two", people.PASSWORD, list(made.shown_codes), str(made.token))
+    now.pass_by(hours=71, minutes=55)
+    token = people.sign_in_fully(house, em).token
+    assert opens(house, token)
+    now.pass_by(minutes=6)
+    assert not opens(house, token)
+    refuse_sign_in(house, em.sign_in_name, em.password)
 
 
 def test_s804_the_worker_disables_nobody_who_has_just_come_in(house: Session, agency: UUID) -> None:

@@ -745,25 +745,25 @@ def test_s802_two_administrators_give_a_powerful_role_through_the_pages(
     casey = people.a_member(house, agency, Role.CASE_MANAGER, name="Casey Morgan")
     signed_in(browser, ada, code)
     at = f"/organization/people/{casey.user_id}"
-    assert "No role waits for a second person" in browser.get("/organization/role-proposals").text
+    assert "No role waits for a second person" in browser.get("/organization/people/role-proposals").text
     assert 'value="supervisor"' not in browser.get(f"{at}/roles").text
     assert browser.post(f"{at}/role-proposals").status_code == 422
     assert browser.post(f"{at}/role-proposals", role="supervisor").location == at
     assert "Waiting for a second person : Supervisor" in shown(browser.get(at))
-    page = browser.get("/organization/role-proposals")
+    page = browser.get("/organization/people/role-proposals")
     assert "You are the only administrator" in page.text
     assert "You proposed it. Another administrator answers." in page.text
     assert "Confirm role" not in page.text
     bo = people.a_member(house, agency, Role.ADMINISTRATOR, name="Bo Reyes")
     other = signed_in(Browser(browser.client.application), bo, code)
     assert "Roles that wait for a second person : 1" in shown(other.get("/organization/people"))
-    page = other.get("/organization/role-proposals")
+    page = other.get("/organization/people/role-proposals")
     assert "by Ada Wells" in page.text
     assert "You are the only administrator" not in page.text
-    answers = re.findall(r"/organization/role-proposals/[0-9a-f-]+/confirmation", page.text)
-    assert other.post(answers[0], page="/organization/role-proposals").location == at
+    answers = re.findall(r"/organization/people/role-proposals/[0-9a-f-]+/confirmation", page.text)
+    assert other.post(answers[0], page="/organization/people/role-proposals").location == at
     assert "Supervisor, since" in shown(other.get(at))
-    assert "No role waits for a second person" in other.get("/organization/role-proposals").text
+    assert "No role waits for a second person" in other.get("/organization/people/role-proposals").text
 
 
 def test_s802_a_powerful_role_is_refused_with_a_reason_and_adding_a_person_proposes_it(
@@ -776,11 +776,11 @@ def test_s802_a_powerful_role_is_refused_with_a_reason_and_adding_a_person_propo
     assert "Not every role holds yet" in page.text
     other = signed_in(Browser(browser.client.application), bo, code)
     token = (other.get("/api/v1/sign-ins/current").json or {})["csrf_token"]
-    listed = (other.get("/api/v1/organization/role-proposals").json or {})["items"]
+    listed = (other.get("/api/v1/organization/people/role-proposals").json or {})["items"]
     assert [(one["role"], one["proposed_by"]) for one in listed] == [("supervisor", str(ada.user_id))]
-    at = f"/organization/role-proposals/{listed[0]['id']}/refusal"
+    at = f"/organization/people/role-proposals/{listed[0]['id']}/refusal"
     assert other.post(at, because="").status_code == 422
-    assert other.post(at, because="Not before the training").location == "/organization/role-proposals"
+    assert other.post(at, because="Not before the training").location == "/organization/people/role-proposals"
     again = other.send(f"/api/v1{at}", {"because": "Once more"}, token)
     assert (again.status_code, (again.json or {})["code"]) == (409, "proposal_settled")
     nico = queries.by_name(house, "nico.vale")
@@ -788,7 +788,7 @@ def test_s802_a_powerful_role_is_refused_with_a_reason_and_adding_a_person_propo
     assert nico.roles == {Role.CASE_MANAGER}
     made = other.send(f"/api/v1/organization/people/{nico.id}/role-proposals", {"role": "supervisor"}, token)
     assert (made.status_code, (made.json or {})["outcome"]) == (201, None)
-    own = f"/api/v1/organization/role-proposals/{(made.json or {})['id']}/confirmation"
+    own = f"/api/v1/organization/people/role-proposals/{(made.json or {})['id']}/confirmation"
     assert other.send(own, {}, token).status_code == 403
 
 
@@ -835,3 +835,24 @@ def test_s806_a_notice_on_every_page_leads_to_what_changed_until_it_was_expected
     answer = browser.send("/api/v1/account/changes/seen", {"until": str(uuid4())}, token)
     assert answer.status_code == 422
     assert browser.send("/api/v1/account/changes/seen", {"until": listed[0]["id"]}, token).status_code == 200
+
+
+def test_s804_an_emergency_account_says_so_in_the_list(
+    browser: Browser, ada: people.Member, code: Callable[[str], str]
+) -> None:
+    signed_in(browser, ada, code)
+    assert "Emergency" not in browser.get("/organization/people").text
+    words = {"display_name": "Em Ergency", "sign_in_name": "em.ergency", "roles": "case_manager"}
+    assert browser.post("/organization/people/new", **words, emergency_because="x" * 401).status_code == 422
+    page = browser.post("/organization/people/new", **words, emergency_because="Flood at North Ridge")
+    assert "One-time code" in page.text
+    listed = browser.get("/organization/people")
+    assert "Emergency until" in shown(listed)
+    at = re.search(r'href="(/organization/people/[0-9a-f-]{36})"[^>]*>Em Ergency', listed.text)
+    assert at is not None
+    assert "Flood at North Ridge" in browser.get(at[1]).text
+    told = browser.get(f"/api/v1{at[1]}").json or {}
+    assert told["emergency_until"]
+    ordinary = words | {"sign_in_name": "or.dinary", "emergency_because": ""}
+    assert "One-time code" in browser.post("/organization/people/new", **ordinary).text
+    assert shown(browser.get("/organization/people")).count("Emergency until") == 1
