@@ -1,6 +1,6 @@
 """Until when an account made for an emergency lasts, and why it was made.
 
-Revision ID: 0027
+Revision ID: 0023
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
-revision: Final = "0027"
+revision: Final = "0023"
 down_revision: Final = "0022"
 branch_labels: Final = None
 depends_on: Final = None
