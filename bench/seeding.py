@@ -409,7 +409,7 @@ class Seeding:
             for one in (seat, seat + 1):
                 user_id = str(navigators[one % NAVIGATORS_EACH][1].me)
                 execute(session, programs.add_to_intake, actor=head, target=program.id, data={"user_id": user_id})
-            execute(session, programs.set_capacity, actor=head, target=program.id, data=ROOM)
+            execute(session, programs.set_capacity, actor=head, target=program.id, data=ROOM, expect=1)
             offered.append(Offer(program.id, service, navigators[seat]))
         today = self.clock().date()
         agreement = execute(

@@ -58,11 +58,11 @@ ACCOUNTS: Final = (
 )
 
 PEOPLE: Final = (
-    ("Darnell", "Whitfield", "Dee", "1988-04-12", "NR-20411", 42),
-    ("José", "Núñez-Ortega", None, "1991-11-30", "NR-20877", 61),
-    ("Marcus", "O'Brien", None, "1979-02-03", "NR-19004", 88),
-    ("Linh", "Tran", "Lily", "1995-07-21", "NR-21530", 17),
-    ("Ahmed", "Farouk", None, "1984-09-09", "NR-20119", 120),
+    ("Darnell", "Whitfield", "Dee", "1988-04-12", "NR-20411", 42, "21 Example Avenue, Oakland, CA 94601"),
+    ("José", "Núñez-Ortega", None, "1991-11-30", "NR-20877", 61, "8 Example Road, Oakland, CA 94603"),
+    ("Marcus", "O'Brien", None, "1979-02-03", "NR-19004", 88, "3 Example Lane, Stockton, CA 95202"),
+    ("Linh", "Tran", "Lily", "1995-07-21", "NR-21530", 17, None),
+    ("Ahmed", "Farouk", None, "1984-09-09", "NR-20119", 120, None),
 )
 
 
@@ -212,7 +212,7 @@ class Seeding:
             self.act(programs.add_to_intake, program.id, "rosa", user_id=self.actors["dana"].me)
             kind = {"capacity_code": "capacity", "open_places": places} if places else {"capacity_code": "waitlist"}
             waiting = {} if places else {"waiting": 3}
-            self.act(programs.set_capacity, program.id, "dana", expected_days=number, **kind, **waiting)
+            self.act(programs.set_capacity, program.id, "dana", expect=1, expected_days=number, **kind, **waiting)
             made.append(program)
         return made[0], made[1]
 
@@ -246,7 +246,7 @@ class Seeding:
 
     def _people(self, agency_id: UUID, harbor_id: UUID, facility_id: UUID, home: Any, work: Any) -> None:
         added = []
-        for given, family, preferred, born, number, days in PEOPLE:
+        for given, family, preferred, born, number, days, address in PEOPLE:
             person = self.act(
                 add_participant,
                 agency_id,
@@ -258,6 +258,7 @@ class Seeding:
                 language="es" if given == "José" else "en",
                 agency_number=number,
                 facility_id=facility_id,
+                address=address,
             )
             self.act(
                 record_release_date,

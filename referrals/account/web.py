@@ -35,6 +35,7 @@ from referrals.kernel.door import (
     form_words,
     idempotency_key,
     json_words,
+    people_are_called,
     run,
 )
 from referrals.kernel.errors import InvalidInputError, RefusedError, RuleBrokenError, SignInNeededError
@@ -57,6 +58,7 @@ from referrals.kernel.web import (
 from referrals.organization.queries import installation
 
 doors = Doors("account")
+people_are_called(q.names)
 
 OPEN |= {
     "account.sign_in_form": "this is where people sign in",

@@ -148,7 +148,7 @@ def search(*, words: str) -> Mapping[str, Any]:
     hits = [{"kind": "participant", "id": one.id, "name": one.called} for one in found.people]
     hits += [{"kind": "referral", "id": one.id, "name": one.reference} for one in found.referrals]
     hits += [{"kind": "program", "id": one.id, "name": one.name} for one in found.programs]
-    return {"rows": hits, "found": found, "words": words}
+    return {**_around(), "rows": hits, "found": found, "words": words}
 
 
 say(

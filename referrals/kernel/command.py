@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar, cast, overload
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
 from sqlalchemy import Select
@@ -26,6 +26,7 @@ from audit.event import Event, On, public_value
 from referrals.kernel import crypto
 from referrals.kernel.actor import Actor, one_within
 from referrals.kernel.errors import (
+    Change,
     ChangedMeanwhileError,
     InvalidInputError,
     KeyReusedError,
@@ -53,11 +54,16 @@ from referrals.kernel.record import (
     subject_refs,
 )
 from referrals.kernel.schema import Takes
+from referrals.kernel.session import changed_fields
 
 S = TypeVar("S", bound=Identified)
 R = TypeVar("R", bound=Identified)
 P = ParamSpec("P")
 Predicate = Callable[[Actor, Any], bool]
+#: Field -> the version in which it was set last, by whom, when: as `edits()` keeps it.
+_Edits: TypeAlias = Mapping[str, tuple[int, str | None, str]] | None
+#: Stands among the fields, and is none: the version after which every edit is known.
+_KNOWN_FROM: Final = ""
 
 #: Every declared command, by its record's name.
 COMMANDS: dict[str, Command[Any, Any]] = {}
@@ -345,8 +351,36 @@ def _check_version(what: Command[S, Any], thing: S, expect: int | None, *, if_ma
         return
     if expect is None:
         raise PreconditionNeededError
-    if expect != cast("int", thing.version):  # type: ignore[attr-defined]  # a house test: what is edited has a version
-        raise PreconditionFailedError if if_match else ChangedMeanwhileError
+    version = cast("int", thing.version)  # type: ignore[attr-defined]  # a house test: what is edited has a version
+    if expect != version:
+        changes = _changes_since(what, thing, expect)
+        refusal = PreconditionFailedError if if_match else ChangedMeanwhileError
+        raise refusal() if changes is None else refusal(changes, version)
+
+
+def _changes_since(what: Command[S, Any], thing: S, version: int) -> dict[str, Change] | None:
+    """Return which of a command's fields were set after a version of the row; None where that is not known."""
+    known = cast("_Edits", thing.edits) or {}  # type: ignore[attr-defined]  # beside the version, by the same house test
+    first = known.get(_KNOWN_FROM)
+    if first is None or not first[0] <= version < cast("int", thing.version):  # type: ignore[attr-defined]  # as above
+        return None
+    return {
+        name: Change(UUID(by) if by is not None else None, datetime.fromisoformat(at))
+        for name, (since, by, at) in known.items()
+        if since > version and name in what.takes.fields
+    }
+
+
+def _keep_edits(work: Work) -> None:
+    """Keep beside each row whose version moves which fields were set, by whom and when, for others who edit it."""
+    by = str(work.actor.user_id) if work.actor.user_id is not None else None
+    for row, declared in work.declared.items():
+        if declared is None or not hasattr(row, "edits") or "version" not in (changed := changed_fields(row)):
+            continue
+        version = cast("int", row.version)  # type: ignore[attr-defined]  # it has just moved
+        at = work.now.isoformat()
+        known = row.edits or {_KNOWN_FROM: [version - 1, by, at]}
+        row.edits = known | {name: [version, by, at] for name in sorted(changed - {"version"})}
 
 
 def _finish(session: Session, work: Work) -> None:
@@ -356,6 +390,7 @@ def _finish(session: Session, work: Work) -> None:
     refs = subject_refs(
         session, {p for row in work.declared if (p := about(row)) is not None} | {p for p, _ in work.details if p}
     )
+    _keep_edits(work)
     work.flushing = True
     session.flush()
     work.flushing = False

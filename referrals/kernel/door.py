@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -19,6 +19,7 @@ from flask import Blueprint, Response, current_app, flash, make_response, redire
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf
 from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
 from typing_extensions import override
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import UnsupportedMediaType
@@ -26,6 +27,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from referrals.kernel.actor import Actor
 from referrals.kernel.command import Command, execute
 from referrals.kernel.errors import (
+    ChangedMeanwhileError,
     FieldFaults,
     InvalidInputError,
     RefusedError,
@@ -65,6 +67,22 @@ class Shape(Schema):
         return one.serialize(name, thing, accessor=lambda *_: value)
 
 
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """What somebody else has set a field to since this form was opened, and in words who and when."""
+
+    theirs: Any
+    said: str
+    #: "mine" or "theirs", once one was chosen.
+    chosen: str | None = None
+
+    @property
+    def sent(self) -> list[str]:
+        """Their value as a form sends it."""
+        values = self.theirs if isinstance(self.theirs, list | tuple) else [self.theirs]
+        return [_plain(one) for one in values if one is not None]
+
+
 @dataclass(slots=True)
 class Form:
     """What a form page needs: kept values, faults in words, and its hidden fields."""
@@ -74,6 +92,9 @@ class Form:
     version: str | None = None
     multipart: bool = False
     key: str = field(default_factory=lambda: str(uuid7()))
+    #: What somebody else set meanwhile, by field; `since` is the version this form began with.
+    conflicts: Mapping[str, Conflict] = field(default_factory=dict)
+    since: str | None = None
 
     @property
     def csrf_token(self) -> str:
@@ -105,6 +126,21 @@ OPERATIONS: list[Operation] = []
 SAVES_ITSELF: Final = "X-Saves-Itself"
 
 Context = Callable[..., Mapping[str, Any]]
+#: How the room of accounts tells what people are called.
+Naming = Callable[[Session, Iterable[UUID | None]], Mapping[UUID, str]]
+_NAMING: list[Naming] = []
+
+
+def people_are_called(by: Naming) -> None:
+    """Say how people's names are found (called by the room of accounts, at import)."""
+    _NAMING[:] = [by]
+
+
+def _called(people: Iterable[UUID | None]) -> dict[UUID | None, str]:
+    """Return what people are called; the service itself goes by its own name."""
+    wanted = set(people)
+    known = _NAMING[0](db.session(), wanted) if _NAMING else {}
+    return {one: known.get(one, "Throughgate") if one is not None else "Throughgate" for one in wanted}
 
 
 class Kept(Protocol):
@@ -183,8 +219,9 @@ class Doors:
         """Open a reading whose words may not stand in a URL (S-309): names and numbers are posted, to both doors.
 
         The function returns the page's context with `rows`; `blank` gives what the page shows before anything is asked.
-        The page also gets `form`, `asked` and `gone`. With `kept`, the page leads on to `?search=<id>`, so that Back
-        and reloading ask the same again; an id that is nobody's, another's or too old is 404, all alike (S-203).
+        Both get the URL's ids. The page also gets `form`, `asked` and `gone`. With `kept`, the page leads on to
+        `?search=<id>`, so that Back and reloading ask the same again; an id that is nobody's, another's or too old is
+        404, all alike (S-203).
         """
 
         def declare(read: Context) -> Context:
@@ -265,35 +302,36 @@ class Search:
     blank: Context
     kept: Kept | None
 
-    def ask(self) -> ResponseReturnValue:
+    def ask(self, **ids: UUID) -> ResponseReturnValue:
         """Show the form; with the id of a kept search, what it finds now."""
         if self.kept is None or "search" not in request.args:
-            return self._shown(Form(), {}, 200)
+            return self._shown(Form(), {}, ids, 200)
         typed = self.kept.words(request.args["search"])
         if typed is None:
-            return self._shown(Form(), {"gone": True}, 404)
-        return self._found(Form(typed), self.takes.understood(typed))
+            return self._shown(Form(), {"gone": True}, ids, 404)
+        return self._found(Form(typed), self.takes.understood(typed), ids)
 
-    def take(self) -> ResponseReturnValue:
+    def take(self, **ids: UUID) -> ResponseReturnValue:
         """Take the form: keep what was typed and lead on to it, or else answer at once."""
         try:
             typed = form_words(self.takes)
             words = self.takes.understood(typed)
             if self.kept is not None:
-                return redirect(f"{self.rule}?search={self.kept.keep(typed)}", 303)
-            return self._found(Form(request.form.to_dict()), words)
+                return redirect(f"{request.path}?search={self.kept.keep(typed)}", 303)
+            return self._found(Form(request.form.to_dict()), words, ids)
         except InvalidInputError as fault:
-            return self._shown(_typed(fault.fields, upload=False, facts=fault.facts), {}, 422)
+            return self._shown(_typed(fault.fields, upload=False, facts=fault.facts), {}, ids, 422)
 
-    def take_json(self) -> ResponseReturnValue:
+    def take_json(self, **ids: UUID) -> ResponseReturnValue:
         """Take a JSON object; answer with what is found."""
-        return _resource(self.shape, self.read(**self.takes.understood(json_words())))
+        return _resource(self.shape, self.read(**ids, **self.takes.understood(json_words())))
 
-    def _found(self, form: Form, words: Mapping[str, Any]) -> ResponseReturnValue:
-        return self._shown(form, {**self.read(**words), "asked": True}, 200)
+    def _found(self, form: Form, words: Mapping[str, Any], ids: Mapping[str, UUID]) -> ResponseReturnValue:
+        return self._shown(form, {**self.read(**ids, **words), "asked": True}, ids, 200)
 
-    def _shown(self, form: Form, found: Mapping[str, Any], status: int) -> ResponseReturnValue:
-        around = {**self.blank(), "asked": False, "gone": False, "rows": []}
+    def _shown(self, form: Form, found: Mapping[str, Any], ids: Mapping[str, UUID], status: int) -> ResponseReturnValue:
+        before = {} if "asked" in found else self.blank(**ids)
+        around = {**before, "asked": False, "gone": False, "rows": []}
         return make_response(render_template(self.page, form=form, **{**around, **found}), status)
 
 
@@ -326,16 +364,17 @@ class Act:
         """Take the form; on a fault show it again with everything that was typed."""
         if self.saves_itself is not None and request.headers.get(SAVES_ITSELF) is not None:
             return self._keep(self.saves_itself, ids)
+        given: Mapping[str, Any] = {}
         try:
             given = self.reads(self.what.takes)
             row = run(self.what, self.target(ids), given, expect=_form_version(), key=form_key())
         except InvalidInputError as fault:
             return self._again(fault, fault.fields, ids)
+        except ChangedMeanwhileError as refusal:
+            return self._compare(refusal, given, ids)
         except RuleBrokenError as refusal:
             return self._again(refusal, {"": [refusal.code]}, ids)
-        if self.done is not None:
-            flash(self.done, "success")
-        return redirect(self.then(row), 303)
+        return self._leave(row)
 
     def _keep(self, said: str, ids: Mapping[str, UUID]) -> ResponseReturnValue:
         """Keep what is typed so far, but for fields that cannot be taken yet; answer with the version from now on.
@@ -375,8 +414,55 @@ class Act:
             raise fault
         return self._form(_typed(fields, upload=self.upload, facts=fault.facts), ids, fault.status)
 
-    def _form(self, form: Form, ids: Mapping[str, UUID], status: int) -> ResponseReturnValue:
-        around = dict(self.context(**ids)) if self.context is not None else {}
+    def _compare(
+        self, refusal: ChangedMeanwhileError, given: Mapping[str, Any], ids: Mapping[str, UUID]
+    ) -> ResponseReturnValue:
+        """Show the form again with their values beside what was typed, to choose from field by field.
+
+        What they set that this form does not ask, or asks and says the same, is no conflict: then it is saved, and
+        theirs stays.
+        """
+        plain = {"": [refusal.code]}
+        if self.page is None or refusal.version is None or self.context is None:
+            return self._again(refusal, plain, ids)
+        around = dict(self.context(**ids))
+        theirs = around.get("values", {})
+        asked = {name: change for name, change in refusal.changes.items() if name in theirs}
+        if any(theirs[name] is NOT_SHARED for name in asked):
+            return self._again(refusal, plain, ids)  # nothing is shown, nor named, that they may not read
+        differ = {name: one for name, one in asked.items() if _plain(theirs[name]) != _plain(given.get(name))}
+        if not differ:
+            try:
+                row = run(self.what, self.target(ids), given, expect=refusal.version, key=form_key())
+            except InvalidInputError as fault:
+                return self._again(fault, fault.fields, ids)
+            except RuleBrokenError as again:
+                return self._again(again, {"": [again.code]}, ids)
+            return self._leave(row)
+        people = _called(one.by for one in differ.values())
+        form = _typed({"": ["compare_and_choose"]}, upload=self.upload, facts={})
+        form.since, form.version = _version_named(), str(refusal.version)
+        form.conflicts = {
+            name: Conflict(
+                theirs[name],
+                sentence("theirs_by", {"who": people[one.by], "at": one.at}),
+                request.form.get(f"keep.{name}"),
+            )
+            for name, one in differ.items()
+        }
+        form.errors = {**form.errors, **{f"keep.{name}": [sentence("yours_or_theirs")] for name in differ}}
+        return self._form(form, ids, refusal.status, around)
+
+    def _leave(self, row: Any) -> ResponseReturnValue:
+        if self.done is not None:
+            flash(self.done, "success")
+        return redirect(self.then(row), 303)
+
+    def _form(
+        self, form: Form, ids: Mapping[str, UUID], status: int, around: dict[str, Any] | None = None
+    ) -> ResponseReturnValue:
+        if around is None:
+            around = dict(self.context(**ids)) if self.context is not None else {}
         values, version = around.pop("values", {}), around.pop("version", None)
         if not form.values:
             form.values = values
@@ -439,7 +525,32 @@ def _no_constant(_name: str) -> NoReturn:
 
 def form_words(takes: Takes) -> dict[str, Any]:
     """Turn a submitted form into a command's words: hidden fields stripped, blanks left out, dates and lists joined."""
-    return _words(request.form, takes, hidden=("csrf_token", "idempotency_key", "version"))
+    return _words(_as_chosen(request.form), takes, hidden=("csrf_token", "idempotency_key", "version"))
+
+
+def _as_chosen(form: MultiDict[str, str]) -> MultiDict[str, str]:
+    """Return a form with each field that was compared as it was chosen: the writer's own value, or theirs."""
+    compared = set(form.getlist("compared"))
+    if not compared:
+        return form
+    taken = {name for name in compared if form.get(f"keep.{name}") == "theirs"}
+    kept: list[tuple[str, str]] = []
+    for name, value in form.items(multi=True):
+        stem, _, part = name.rpartition("-")
+        of = stem if part in {"month", "day", "year"} else name
+        if of not in taken and name not in {"compared", "since"} and name.partition(".")[0] not in {"keep", "theirs"}:
+            kept.append((name, value))
+    kept += [(name, value) for name in sorted(taken) for value in form.getlist(f"theirs.{name}")]
+    return MultiDict(kept)
+
+
+def _plain(value: Any) -> str:
+    """Return a value as a form would send it, so that what was typed compares with what is on record."""
+    if isinstance(value, list | tuple):
+        return "\n".join(_plain(one) for one in value)
+    if value is None or value is False:
+        return ""
+    return "true" if value is True else str(value).replace("\r\n", "\n").strip()
 
 
 def query(takes: Takes) -> dict[str, Any]:
@@ -479,15 +590,24 @@ def _joined_date(given: MultiDict[str, str], stem: str) -> str | None:
 def _typed(faults: FieldFaults, *, upload: bool, facts: Mapping[str, Any]) -> Form:
     """Return the form as it was typed, with its faults in words: nothing typed is lost."""
     kept: dict[str, Any] = {}
-    for name in request.form:
-        values = request.form.getlist(name)
+    form = _as_chosen(request.form)
+    for name in form:
+        values = form.getlist(name)
         kept[name] = values if len(values) > 1 else values[0]
     told = {name: [sentence(code, facts) for code in codes] for name, codes in faults.items()}
-    return Form(kept, told, request.form.get("version"), upload, request.form.get("idempotency_key") or str(uuid7()))
+    version = _version_named()
+    return Form(kept, told, version, upload, request.form.get("idempotency_key") or str(uuid7()))
+
+
+def _version_named() -> str | None:
+    """Return the version that a form stands on: while something is not chosen yet, still the one it began with."""
+    form = request.form
+    undecided = any(form.get(f"keep.{name}") not in {"mine", "theirs"} for name in form.getlist("compared"))
+    return form.get("since" if undecided else "version")
 
 
 def _form_version() -> int | None:
-    return _number(request.form.get("version", ""))
+    return _number(_version_named() or "")
 
 
 def _if_match() -> int | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar
+from uuid import UUID
 
 FieldFaults = Mapping[str, Sequence[str]]
 
@@ -70,10 +73,27 @@ class RuleBrokenError(RefusedError):
     status = 409
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """That somebody set a field since: who (None: the service itself), and when."""
+
+    by: UUID | None
+    at: datetime
+
+
 class ChangedMeanwhileError(RuleBrokenError):
-    """Somebody else changed the fields since this form or resource was read (R18, S-310)."""
+    """Somebody else changed the fields since this form or resource was read (R18, S-310).
+
+    `changes` are those fields, as far as they are the command's; `version` is what they stand in now.
+    """
 
     code = "changed_meanwhile"
+
+    def __init__(self, changes: Mapping[str, Change] | None = None, version: int | None = None) -> None:
+        """Keep what changed; the names of the fields are facts for a machine, too."""
+        super().__init__(**({"fields": sorted(changes)} if changes else {}))
+        self.changes = changes or {}
+        self.version = version
 
 
 class PreconditionFailedError(ChangedMeanwhileError):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import (
+    JSON,
     ColumnElement,
     Date,
     DateTime,
@@ -320,6 +321,14 @@ def personal(*args: Any, category: str | None = None, **kwargs: Any) -> MappedCo
     if category is not None and category not in CATEGORIES:
         raise ValueError(category)
     return mapped_column(*args, info={"class": "personal", "category": category}, **kwargs)
+
+
+def edits() -> MappedColumn[Any]:
+    """Declare what an editor is told of others' edits: field -> the version in which it was set last, by whom, when.
+
+    A row that people edit by `version` has it. It follows from the acts on record, so it is not on record itself.
+    """
+    return mapped_column(JSON(none_as_null=True), info={"class": "public", "follows": "version"})
 
 
 def related(*args: Any, **kwargs: Any) -> Any:

@@ -67,7 +67,7 @@ def _collect_touched(session: Session, _context: UOWTransaction) -> None:
         if isinstance(row, Identified):
             work.touched[row] = _filled(row)
     for row in session.dirty:
-        if isinstance(row, Identified) and (changed := _changed(row)):
+        if isinstance(row, Identified) and (changed := changed_fields(row)):
             if {"id", type(row).__participant__} & changed:
                 raise UnrecordedWriteError(f"{row!r} would pass to another id or participant")
             work.touched[row] = changed
@@ -88,7 +88,8 @@ def _filled(row: Identified) -> set[str]:
     }
 
 
-def _changed(row: Identified) -> set[str]:
+def changed_fields(row: Identified) -> set[str]:
+    """Return the names of the fields that a flush would change, or has just changed."""
     state = cast("InstanceState[Any]", inspected(row))
     return {
         name

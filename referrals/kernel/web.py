@@ -519,6 +519,12 @@ say(
         "changed_meanwhile": _l(
             "Somebody else changed this while you were working on it. Nothing of yours was saved yet."
         ),
+        "compare_and_choose": _l(
+            "Somebody else changed this while you were working on it. Theirs stands beside yours below. Choose for "
+            "each, then save again. Nothing you typed is lost."
+        ),
+        "theirs_by": _l("Theirs, by %(who)s, %(at)s:"),
+        "yours_or_theirs": _l("Choose: keep theirs, or put yours in its place."),
         "precondition_needed": _l("Send the version you read in If-Match, so that nobody's change is overwritten."),
         "key_reused": _l("This idempotency key was used before with different content."),
         "unavailable": _l("This could not be put on record, so it was not done."),

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped
 
 from referrals.kernel.actor import Side
 from referrals.kernel.errors import RuleBrokenError
-from referrals.kernel.orm import Identified, personal, public, related
+from referrals.kernel.orm import Identified, edits, personal, public, related
 
 #: Whether an organization runs a substance use treatment program under 42 CFR Part 2: unknown until somebody says so.
 PART2: Final = ("yes", "no", "unknown")
@@ -182,6 +182,7 @@ class Organization(Identified):
     #: What the source said that has no column here, under the source's own names: an import loses nothing.
     source_fields: Mapped[dict[str, Any] | None] = personal(JSON(none_as_null=True))
     version: Mapped[int] = public(default=1)
+    edits: Mapped[dict[str, Any] | None] = edits()
 
     def __init__(self, **values: Any) -> None:
         """Start as `unknown` under Part 2: what nobody has looked at counts as protected (C9)."""
@@ -262,6 +263,7 @@ class Facility(Identified):
     source_id: Mapped[str | None] = personal()
     source_fields: Mapped[dict[str, Any] | None] = personal(JSON(none_as_null=True))
     version: Mapped[int] = public(default=1)
+    edits: Mapped[dict[str, Any] | None] = edits()
 
     organization: Mapped[Organization] = related("Organization")
 
@@ -364,6 +366,7 @@ class Location(Identified):
     source_id: Mapped[str | None] = personal()
     source_fields: Mapped[dict[str, Any] | None] = personal(JSON(none_as_null=True))
     version: Mapped[int] = public(default=1)
+    edits: Mapped[dict[str, Any] | None] = edits()
 
     organization: Mapped[Organization] = related("Organization")
 

@@ -160,7 +160,7 @@ def one_of(what: Command[Any, Any], target: UUID) -> Any:
 
 def said(thing: Any, takes: Takes) -> dict[str, Any]:
     """Return what a thing says now under the names of a form's fields."""
-    return {name: getattr(thing, name) for name in takes.fields if getattr(thing, name) is not None}
+    return {name: getattr(thing, name) for name in takes.fields}
 
 
 def labels(prefix: str, codes: Any) -> list[tuple[str, str]]:

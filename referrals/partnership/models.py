@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped
 
 from referrals.kernel.actor import Side
 from referrals.kernel.errors import ChangedMeanwhileError, RefusedError, RuleBrokenError
-from referrals.kernel.orm import Identified, personal, public, related
+from referrals.kernel.orm import Identified, edits, personal, public, related
 from referrals.organization.models import Organization
 
 #: What sharing may be for (C8). An agreement allows some of these; a consent names one or more of them.
@@ -171,6 +171,7 @@ class Agreement(Identified):
     ended_because: Mapped[str | None] = personal()
     terms: Mapped[int] = public(default=1)
     version: Mapped[int] = public(default=1)
+    edits: Mapped[dict[str, Any] | None] = edits()
 
     agency: Mapped[Organization] = related("Organization", foreign_keys=[agency_id])
     community: Mapped[Organization] = related("Organization", foreign_keys=[community_id])

@@ -23,7 +23,7 @@ from referrals.kernel.crypto import (
     text,
 )
 from referrals.kernel.errors import RuleBrokenError
-from referrals.kernel.orm import Identified, Subject, personal, public
+from referrals.kernel.orm import Identified, Subject, edits, personal, public
 
 #: Languages a participant may wish to be spoken to in: ISO 639 codes; `ase` is American Sign Language.
 LANGUAGES: Final = (
@@ -109,6 +109,7 @@ class Person(Subject):
     added_at: Mapped[datetime] = public()
     added_by: Mapped[UUID] = public()
     version: Mapped[int] = public(default=1)
+    edits: Mapped[dict[str, Any] | None] = edits()
 
     by_number = blind_index(of="agency_number", normalizer=numbers, bits=128, unique=True, partition="organization_id")
     by_family_name = blind_index(of="family_name", normalizer=folded_names)

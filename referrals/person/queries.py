@@ -50,6 +50,7 @@ NAMED: Final = declare_look("person.named", "participants' names beside other th
 SEARCHED: Final = declare_look("person.searched", "a search by name, number, or family name with birth date")
 COUNTED: Final = declare_look("person.counted", "how many participants are within sight")
 ALIKE_SHOWN: Final = declare_look("person.alike_shown", "likely duplicates, before a participant is added")
+WISHES_VIEWED: Final = declare_look("person.wishes_viewed", "what programs are held against for a participant")
 CARE_TEAM_VIEWED: Final = declare_look("person.care_team_viewed", "who helps a participant, now and before")
 
 #: Why reads of this room cross between organizations, unless their caller says otherwise.
@@ -59,6 +60,8 @@ NAMES: Final = ("given_name", "family_name", "preferred_name", "called", "agency
 IDENTITY: Final = (*NAMES, "birth_date", "language")
 CONTACTS: Final = ("phone", "email", "address")
 _ROW: Final = (*NAMES, "organization_id", "facility_id")
+#: What says which programs fit, and no more: where they will live, what they speak, where they are held.
+_WISHES: Final = (*NAMES, "language", "address", "facility_id")
 _PAGE: Final = (*IDENTITY, *CONTACTS, "organization_id", "facility_id", "added_at")
 _TEAM: Final = (
     *("organization_id", "user_id", "program_id", "facility_id", "tie", "reason", "reason_text", "from_at", "from_by"),
@@ -242,6 +245,24 @@ def participant(session: Session, actor: Actor, person_id: UUID, *, purpose: str
         records=VIEWED,
         purpose=purpose,
         fields=_PAGE,
+    )
+
+
+def wishes(session: Session, actor: Actor, person_id: UUID, *, purpose: str = PURPOSE) -> Sight[Person]:
+    """Return what programs are held against for one participant: their language, where they will live and are held.
+
+    Raises:
+        NotFoundError: as `participant`.
+    """
+    return look_at(
+        session,
+        actor,
+        visible_to,
+        on=Person,
+        target=person_id,
+        records=WISHES_VIEWED,
+        purpose=purpose,
+        fields=_WISHES,
     )
 
 

@@ -231,6 +231,7 @@ class SetCapacity(Takes):
     allow=[[p.offers_it]],
     makes=Program,
     purpose="administration",
+    edits=True,
 )
 def set_capacity(
     work: Work,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import IntEnum
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,7 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from referrals.kernel.actor import Side
 from referrals.kernel.errors import RuleBrokenError
-from referrals.kernel.orm import Identified, personal, public, related
+from referrals.kernel.orm import Identified, edits, personal, public, related
 from referrals.organization.models import Location, Organization
 
 #: What a program helps with; a referral asks for one of its program's services.
@@ -118,6 +121,7 @@ class Program(Identified):
     capacity_by: Mapped[UUID | None] = public()
     capacity_at: Mapped[datetime | None] = public()
     version: Mapped[int] = public(default=1)
+    edits: Mapped[dict[str, Any] | None] = edits()
     #: What lists sort by and searches look in; both follow from the fields above.
     name_fold: Mapped[str] = mapped_column(info={"class": "personal", "follows": "name"})
     search_fold: Mapped[str] = mapped_column(info={"class": "personal", "follows": "description"})
@@ -272,3 +276,164 @@ class IntakeMember(Identified):
 def once(values: Iterable[str]) -> list[str]:
     """Return values in their order, each once."""
     return list(dict.fromkeys(values))
+
+
+# --- who fits (R12) --------------------------------------------------------------------------------------------------
+
+
+class Verdict(IntEnum):
+    """What one reason says about a program for one participant; in the order in which programs are listed."""
+
+    YES = 0
+    UNSURE = 1
+    NO = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What a program is held against: nothing but what the reader may know, and nothing of supervision or health.
+
+    None where it is not known, or not the reader's to know: both are told alike.
+    """
+
+    #: A code of `SERVICES`; None when any will do.
+    service: str | None = None
+    #: A code of `person.models.LANGUAGES`.
+    language: str | None = None
+    #: Where they will live, as it is written on an envelope.
+    lives: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One line of why a program fits or does not: a code that has a sentence, and the words of the program in it."""
+
+    code: str
+    verdict: Verdict
+    says: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Why one program fits one participant, or does not. There is no score: reasons decide, in their order."""
+
+    program: Program
+    #: On agreement, service, area, language and room, in this order; on service only where one is asked.
+    reasons: tuple[Reason, ...]
+    is_stale: bool
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing speaks against it. Who may take part is in words, which people judge."""
+        return all(one.verdict is not Verdict.NO for one in self.reasons)
+
+    @property
+    def for_it(self) -> list[Reason]:
+        """What speaks for it."""
+        return [one for one in self.reasons if one.verdict is Verdict.YES]
+
+    @property
+    def to_check(self) -> list[Reason]:
+        """What only a person can find out."""
+        return [one for one in self.reasons if one.verdict is Verdict.UNSURE]
+
+    @property
+    def against(self) -> list[Reason]:
+        """What speaks against it."""
+        return [one for one in self.reasons if one.verdict is Verdict.NO]
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Where it stands in a list.
+
+        What fits comes first. Then each reason decides after the one before it, a yes before what is unsure; then a
+        fresh word about room before a stale one, the sooner start, more open places, and the name.
+        """
+        one = self.program
+        days = one.expected_days if one.expected_days is not None else _NOBODY_KNOWS
+        places = -(one.open_places or 0)
+        return (not self.fits, [each.verdict for each in self.reasons], self.is_stale, days, places, one.name_fold)
+
+
+_NOBODY_KNOWS: Final = 10_000
+#: A participant's language as programs may call it: Chinese is one entry there and three here.
+_SPOKEN_AS: Final = {"zh": ("zh", "cmn", "yue")}
+_ZIP: Final = re.compile(r"\d{5}(-\d{4})?")
+_STATE: Final = re.compile(r"[a-z]{2}")
+
+
+def fit(program: Program, sought: Sought, *, agreed: bool, part2: bool, at: datetime) -> Fit:
+    """Hold an open program against what is sought for one participant (R12, R15). Needs `location` loaded.
+
+    `agreed`: an agreement in force lets it be asked for them; `part2`: it may be a treatment program under 42 CFR
+    Part 2, to which nothing can be sent yet.
+    """
+    reasons = [_agreement(agreed=agreed, part2=part2)]
+    if sought.service is not None:
+        offered = sought.service in program.categories
+        reasons.append(Reason("service.yes", Verdict.YES) if offered else Reason("service.no", Verdict.NO))
+    reasons += [_area(program, sought.lives), _language(program, sought.language), _room(program)]
+    return Fit(program, tuple(reasons), program.capacity_is_stale(at))
+
+
+def _agreement(*, agreed: bool, part2: bool) -> Reason:
+    if not agreed:
+        return Reason("agreement.no", Verdict.NO)
+    return Reason("agreement.part2", Verdict.NO) if part2 else Reason("agreement.yes", Verdict.YES)
+
+
+def _area(program: Program, lives: str | None) -> Reason:
+    place = program.location
+    served = once([*program.places, *([place.city] if place is not None and place.city else [])])
+    if not served:
+        return Reason("area.not_said", Verdict.UNSURE)
+    named = {"places": ", ".join(served)}
+    if lives is None:
+        return Reason("area.home_unknown", Verdict.UNSURE, named)
+    lines = _lines_of(lives)
+    for one in served:
+        if any(_names(line, one) for line in lines):
+            return Reason("area.yes", Verdict.YES, {"place": one})
+    # Only ZIP codes say where an area ends: a street address does not tell its county.
+    theirs = {word for line in lines for word in line[-1:] if _ZIP.fullmatch(word)}
+    if theirs and all(_ZIP.fullmatch(one.strip()) for one in program.places) and program.places:
+        return Reason("area.no", Verdict.NO, {"places": ", ".join(program.places)})
+    return Reason("area.to_check", Verdict.UNSURE, named)
+
+
+def _lines_of(address: str) -> list[list[str]]:
+    return [folded(part).replace(".", " ").split() for part in re.split(r"[,;\n]", address)]
+
+
+def _names(line: Sequence[str], place: str) -> bool:
+    """Whether a line of an address is of this place: a street called after a town is not."""
+    wanted = _lines_of(place)[0]
+    if len(wanted) == 1 and _ZIP.fullmatch(wanted[0]):
+        return any(word.partition("-")[0] == wanted[0] for word in line[-1:])
+    kept, wanted = _without_state(line), _without_state(wanted)
+    return bool(wanted) and kept[-len(wanted) :] == wanted
+
+
+def _without_state(line: Sequence[str]) -> list[str]:
+    words = list(line)
+    if words and _ZIP.fullmatch(words[-1]):
+        words.pop()
+    if len(words) > 1 and _STATE.fullmatch(words[-1]):
+        words.pop()
+    return words
+
+
+def _language(program: Program, language: str | None) -> Reason:
+    if not program.languages:
+        return Reason("language.not_said", Verdict.UNSURE)
+    if language is None or language not in {*LANGUAGES, *_SPOKEN_AS}:
+        return Reason("language.theirs_unknown", Verdict.UNSURE)
+    spoken = any(one in program.languages for one in _SPOKEN_AS.get(language, (language,)))
+    return Reason("language.yes", Verdict.YES) if spoken else Reason("language.no", Verdict.NO)
+
+
+def _room(program: Program) -> Reason:
+    code = program.capacity_code
+    if code is None:
+        return Reason("room.not_said", Verdict.UNSURE)
+    return Reason(f"room.{code}", {"capacity": Verdict.YES, "no_capacity": Verdict.NO}.get(code, Verdict.UNSURE))

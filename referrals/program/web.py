@@ -263,6 +263,7 @@ def _capacity(target: UUID) -> dict[str, Any]:
     return {
         "it": it,
         "values": said(it, c.set_capacity.takes),
+        "version": it.version,
         "codes": [(one, sentence(f"capacity.{one}"), sentence(f"capacity_hint.{one}")) for one in q.CAPACITIES],
         "stale": it.capacity_is_stale(clock(session)),
         "said_by": by.get(it.capacity_by) if it.capacity_by is not None else None,

@@ -17,7 +17,7 @@ from referrals.consent import queries as consents
 from referrals.consent.commands import end_on_event
 from referrals.kernel.actor import Actor, Side, system
 from referrals.kernel.command import Work, command, execute
-from referrals.kernel.errors import InvalidInputError, NotFoundError, RefusedError, RuleBrokenError
+from referrals.kernel.errors import InvalidInputError, NotFoundError, RuleBrokenError
 from referrals.kernel.job import job_kind
 from referrals.kernel.orm import CATEGORIES
 from referrals.kernel.record import clock, day_of
@@ -29,7 +29,7 @@ from referrals.person import queries as persons
 from referrals.person.commands import assign, end_assignments
 from referrals.person.models import LANGUAGES, Assignment, Person
 from referrals.person.policy import WORKING, works_with_participants
-from referrals.program.models import Program
+from referrals.program.models import SERVICES, Program
 from referrals.referral import policy as p
 from referrals.referral import queries as q
 from referrals.referral.models import (
@@ -145,10 +145,16 @@ class SaveDraft(Takes):
 
 
 class DraftReferral(Takes):
-    """The program asked, and the ended referral that this one tries again."""
+    """The program asked, and the service, if that is known already."""
 
     program_id = uid()
-    replaces_id = uid(required=False)
+    service = code(SERVICES, required=False)
+
+
+class RerouteReferral(Takes):
+    """The program asked in place of the one that did not take it on; the same one may be asked again."""
+
+    program_id = uid()
 
 
 class DiscardDraft(Takes):
@@ -291,38 +297,68 @@ class StrikeMessage(Takes):
     makes=Referral,
     purpose="referral",
 )
-def draft_referral(work: Work, person: Person, *, program_id: UUID, replaces_id: UUID | None) -> Referral:
-    """Begin a referral of a participant to a program. Nothing leaves until it is sent.
+def draft_referral(work: Work, person: Person, *, program_id: UUID, service: str | None) -> Referral:
+    """Begin a referral of a participant to a program. Nothing leaves until it is sent."""
+    program = _program_of_others(work, program_id)
+    if service is not None and service not in program.categories:
+        service = None  # it was sought, and this program was chosen although it does not offer it
+    return _draft(work, person.id, program, service=service)
 
-    One that tries an ended referral again (R12) begins with what was written there, but for the participant's yes: that
-    was to the old one.
+
+@command(
+    records="referral.rerouted",
+    on=Referral,
+    takes=RerouteReferral,
+    within=q.visible_to,
+    allow=[[p.sends_it]],
+    purpose="referral",
+)
+def reroute_referral(work: Work, referral: Referral, *, program_id: UUID) -> Referral:
+    """Try an ended referral again, elsewhere or at the same program, as a new draft that names the old one (R2, R12).
+
+    It begins with what was written there, but for the participant's yes, which was to the old one. Consent for the new
+    recipient is given afresh.
+
+    Raises:
+        WrongStateError: it has not ended.
+        AnswersNotSharedError: whether it has ended does not come back to the actor's side.
     """
-    session = work.session
-    faults: dict[str, list[str]] = {}
-    old = None if replaces_id is None else _replaceable(work, replaces_id, person.id)
-    program = session.get(Program, program_id)
+    facts = _facts(work, referral)
+    if (due := referral.write_settlement(facts, at=work.now)) is not None:
+        _put(work, referral, due)
+        _let_go(work, referral)
+    with _named(work):
+        if referral.sent_at is None or referral.recorded not in TERMINAL:
+            raise referral.wrong_state(referral.recorded, work.now)
+    if q.is_outcome_hidden(work.session, referral, work.actor, work.now):
+        raise AnswersNotSharedError
+    program = _program_of_others(work, program_id)
+    return _draft(work, referral.participant_id, program, replaces_id=referral.id, **_taken_over(referral, program))
+
+
+def _program_of_others(work: Work, program_id: UUID) -> Program:
+    program = work.session.get(Program, program_id)
     if program is None or program.organization_id == work.actor.organization:
-        faults["program_id"] = ["not_a_choice"]
-    if replaces_id is not None and old is None:
-        faults["replaces_id"] = ["not_a_choice"]
-    if faults or program is None:
-        raise InvalidInputError(faults)
-    referral = Referral(
-        reference=_free_reference(session),
-        participant_id=person.id,
+        raise InvalidInputError({"program_id": ["not_a_choice"]})
+    return program
+
+
+def _draft(work: Work, participant_id: UUID, program: Program, **begins_with: Any) -> Referral:
+    draft = Referral(
+        reference=_free_reference(work.session),
+        participant_id=participant_id,
         source_id=work.actor.organization,
         recipient_id=program.organization_id,
         program_id=program.id,
         drafted_at=work.now,
         drafted_by=work.actor.me,
         touched_at=work.now,
-        replaces_id=replaces_id,
         step_count=0,
         version=1,
-        **({} if old is None else _taken_over(old, program)),
+        **begins_with,
     )
-    work.add(referral)
-    return referral
+    work.add(draft)
+    return draft
 
 
 @command(
@@ -850,6 +886,8 @@ def _amended_faults(work: Work, referral: Referral, topic: str, covered: q.Cover
 )
 def close_loop(work: Work, referral: Referral, *, answer: str, remark: str | None) -> LoopAnswer:
     """Acknowledge how it ended; only the side that owes it can, and nothing else closes the loop (R22)."""
+    if answer == "try_again" and referral.side_of(work.actor.organization) is not Party.SOURCE:
+        raise InvalidInputError({"answer": ["not_yours"]})  # what is tried again is the source's to send
     said = _answer_loop(work, referral, answer, remark)
     _let_go(work, referral)
     return said
@@ -1180,18 +1218,6 @@ def _content_faults(work: Work, referral: Referral, content: Mapping[str, Any]) 
     if "none" in needs and len(needs) > 1:
         faults["accommodations"] = ["none_and_more"]
     return faults
-
-
-def _replaceable(work: Work, replaces_id: UUID, participant_id: UUID) -> Referral | None:
-    """Return the referral of one's own side that has ended, as far as the actor may know, and can be tried again."""
-    try:
-        old = q.known(work.session, work.actor, replaces_id)
-    except RefusedError:
-        return None
-    ours = old.participant_id == participant_id and old.source_id == work.actor.organization
-    if not ours or old.recorded not in TERMINAL or old.sent_at is None:
-        return None
-    return None if q.is_outcome_hidden(work.session, old, work.actor, work.now) else old
 
 
 def _taken_over(old: Referral, program: Program) -> dict[str, Any]:

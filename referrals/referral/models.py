@@ -25,7 +25,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from referrals.kernel.crypto import sealed, structure, text
 from referrals.kernel.errors import RuleBrokenError
-from referrals.kernel.orm import Identified, personal, public, related
+from referrals.kernel.orm import Identified, edits, personal, public, related
 from referrals.kernel.record import day_of
 from referrals.organization.models import is_working_day, working_day_after
 
@@ -936,6 +936,7 @@ class Referral(Identified):
     open_for: Mapped[str | None] = personal(category="identity", unique=True)
     step_count: Mapped[int] = public(default=0)
     version: Mapped[int] = public(default=1)
+    edits: Mapped[dict[str, Any] | None] = edits()
 
     steps: Mapped[list[ReferralStep]] = related(
         ReferralStep, primaryjoin="Referral.id == foreign(ReferralStep.referral_id)", order_by=ReferralStep.seq

@@ -69,7 +69,7 @@ from referrals.person import queries as persons
 from referrals.person.models import Assignment, Person
 from referrals.person.policy import WORKING
 from referrals.program import queries as programs
-from referrals.program.models import IntakeMember, Program
+from referrals.program.models import SERVICES, Fit, IntakeMember, Program, Sought, fit
 from referrals.referral import policy
 from referrals.referral.models import (
     DRAFT_KEPT,
@@ -100,7 +100,7 @@ from referrals.referral.models import (
 from referrals.release import queries as releases
 from referrals.release.models import AUTHORITATIVE, ReleaseDate
 
-__all__ = ["CATEGORIES", "STATES"]
+__all__ = ["CATEGORIES", "SERVICES", "STATES"]
 
 VIEWED: Final = declare_look("referral.viewed", "a referral's page")
 STOOD: Final = declare_look("referral.standing_viewed", "how a referral stands, and nothing of its content")
@@ -851,11 +851,6 @@ class View(_Timed, Standing):
     #: What was changed after sending, oldest first.
     amendments: Sequence[Amended] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def may_be_tried_again(self) -> bool:
-        """Whether it has ended, for its sender to know, so that a new referral may take its place (R2)."""
-        return self.side == Party.SOURCE and self.status in TERMINAL
 
     @property
     def is_held_by_people(self) -> bool:
@@ -1778,6 +1773,8 @@ def _may(actor: Actor, row: Referral, stands: Facts, at: datetime) -> frozenset[
         verbs |= {"close_loop", "dispute_outcome"}
     if row.sent_at is not None and not row.is_done and policy.takes_part(actor, row):
         verbs.add("post_message")
+    if row.sent_at is not None and seen in TERMINAL and policy.sends_it(actor, row):
+        verbs.add("reroute_referral")
     return frozenset(verbs)
 
 
@@ -1815,36 +1812,88 @@ def _partner_of(own: UUID, at: datetime) -> ColumnElement[bool]:
     return select(Agreement.id).where(joins, active_at(at)).exists()
 
 
-def choosable_programs(
-    session: Session, actor: Actor, *, service: str | None = None, first: str | None = None, limit: int = 100
-) -> list[tuple[Program, str, bool]]:
-    """Return the open programs of partners: those that offer the `first` service before others, then those with room.
+#: How many programs are held against one participant at most: partners' before others.
+OFFERED_AT_MOST: Final = 200
+#: How many programs the sender of an ended referral is shown (R12).
+SUGGESTED: Final = 5
 
-    Each comes with its organization's name and whether what is said about capacity is stale.
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A program held against one participant, with the name of who offers it."""
+
+    fit: Fit
+    organization: str
+    #: Whether a referral may begin: without an agreement it could never be sent.
+    may_begin: bool
+
+    @property
+    def program(self) -> Program:
+        """The program."""
+        return self.fit.program
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """The programs held against one participant, those that fit first. `more`: there are others, in the directory."""
+
+    rows: Sequence[Offer]
+    more: bool
+
+    @property
+    def fitting(self) -> list[Offer]:
+        """Those that nothing speaks against."""
+        return [one for one in self.rows if one.fit.fits]
+
+    @property
+    def others(self) -> list[Offer]:
+        """The rest, each with what speaks against it."""
+        return [one for one in self.rows if not one.fit.fits]
+
+
+def who_fits(session: Session, actor: Actor, wishes: Sight[Person], *, service: str | None = None) -> Offers:
+    """Return the open programs of others, held against what this reader may know of one participant (R12, R15).
+
+    What is not shared counts as not known, so nothing can be read off the order. Partners' programs come whole; of the
+    rest, as many as fit a page.
     """
     at = clock(session)
     own = actor.organization
-    statement = (
-        select(Program, Organization.name)
+    is_partner = _partner_of(own, at)
+    asked = (
+        select(Program, Organization, is_partner)
         .join(Organization, Organization.id == Program.organization_id)
-        .where(
-            Program.closed_at.is_(None),
-            Organization.ended_at.is_(None),
-            Program.organization_id != own,
-            _partner_of(own, at),
-        )
-        .order_by(
-            case(
-                {"capacity": 0, "waitlist": 1, "additional_assessment_required": 2},
-                value=Program.capacity_code,
-                else_=3,
-            ),
-            Program.name,
-            Program.id,
-        )
+        .options(selectinload(Program.location))
+        .where(Program.closed_at.is_(None), Organization.ended_at.is_(None), Program.organization_id != own)
+        .order_by(is_partner.desc(), Program.name_fold, Program.id)
+        .limit(OFFERED_AT_MOST + 1)
     )
-    rows = session.execute(statement.limit(1000))
-    offered = [(one, name, one.capacity_is_stale(at)) for one, name in rows]
-    if first is not None:
-        offered.sort(key=lambda row: first not in (row[0].categories or ()))
-    return [row for row in offered if service is None or service in (row[0].categories or ())][:limit]
+    found = session.execute(asked).all()
+    partners = {organization.id for _program, organization, partner in found if partner}
+    agreements = partnerships.agreements_among(session, [(own, one) for one in partners], at)
+    sought = Sought(service, wishes.language or None, wishes.address or None)
+    held_at = wishes.facility_id or None  # not shared, it is the agreement's to say when it is sent
+    rows = []
+    for program, organization, _partner in found[:OFFERED_AT_MOST]:
+        agreement = agreements.get(frozenset((own, organization.id)))
+        agreed = (
+            agreement is not None
+            and PURPOSE in agreement.purposes
+            and agreement.covers_program(program.id)
+            and agreement.covers_facility(held_at)
+        )
+        held = fit(program, sought, agreed=agreed, part2=organization.part2_program != "no", at=at)
+        rows.append(Offer(held, organization.name, agreed))
+    rows.sort(key=lambda one: (*one.fit.order, one.program.id))
+    return Offers(rows, len(found) > OFFERED_AT_MOST)
+
+
+def suggested(session: Session, actor: Actor, view: View) -> list[Offer]:
+    """Return up to five programs that fit, other than the one that was asked, for the sender of an ended referral.
+
+    Raises:
+        NotFoundError: the participant is no longer theirs to know of.
+    """
+    wishes = persons.wishes(session, actor, view.it.participant_id)
+    found = who_fits(session, actor, wishes, service=view.it.service).fitting
+    return [one for one in found if one.program.id != view.it.program_id][:SUGGESTED]

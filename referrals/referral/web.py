@@ -14,10 +14,10 @@ from marshmallow import fields
 
 from referrals.kernel.actor import Actor
 from referrals.kernel.door import Doors, Form, Shape, asking
-from referrals.kernel.errors import NotFoundError
-from referrals.kernel.look import NOT_SHARED
+from referrals.kernel.errors import NotPermittedError
+from referrals.kernel.look import NOT_SHARED, refuse
 from referrals.kernel.schema import Takes, code, uid, whole
-from referrals.kernel.web import place, say, sentence
+from referrals.kernel.web import at_api, place, say, sentence
 from referrals.person import queries as persons
 from referrals.person.policy import works_with_participants
 from referrals.referral import commands as c
@@ -248,8 +248,16 @@ def referral(target: UUID) -> Mapping[str, Any]:
     return {
         "it": view,
         "versioned": view.it,
-        "around": lambda: _around(view) | {"banner": _banner(view), "forms": forms},
+        "around": lambda: _around(view) | {"banner": _banner(view), "forms": forms, "suggested": _suggested(view)},
     }
+
+
+def _suggested(view: q.View) -> list[Mapping[str, Any]] | None:
+    """Return programs that fit, where the one that was asked said no or nothing (R12)."""
+    if "reroute_referral" not in view.may or view.status not in {"declined", "expired"}:
+        return None
+    session, actor = asking()
+    return [_offered(one) for one in q.suggested(session, actor, view)]
 
 
 @doors.get("/referrals/<uuid:target>/answer", page="referral/answer.html", shape=None)
@@ -294,9 +302,6 @@ def _around(view: q.View) -> dict[str, Any]:
         "status": _word("status", view.status),
         "status_kind": _KINDS.get(str(view.status), "neutral"),
         "next_words": _next_words(view),
-        "again_url": f"/participants/{view.it.participant_id}/referrals/new?replaces_id={view.it.id}"
-        if view.may_be_tried_again
-        else None,
         "entries": [_told(entry) for entry in view.timeline],
         "content": _content(view),
         "other": str(told),
@@ -438,35 +443,132 @@ def _referral_url(row: Any) -> str:
     return f"/referrals/{getattr(row, 'referral_id', None) or row.id}"
 
 
-def _tried_before(target: UUID) -> q.View | None:
-    """Return the ended referral that is to be tried again, which the address or the form sent before names."""
-    session, actor = asking()
-    try:
-        view = q.referral(session, actor, UUID(request.values.get("replaces_id", "")))
-    except (ValueError, NotFoundError):
-        return None
-    return view if view.it.participant_id == target and view.may_be_tried_again else None
-
-
 def _choosing(target: UUID) -> Mapping[str, Any]:
+    """Return the page on which a program is chosen, with why each fits; which service, a form before may have said."""
+    asked = request.form.get("service")
+    return _held_against(target, asked if asked in q.SERVICES else None)
+
+
+def _held_against(target: UUID, service: str | None) -> dict[str, Any]:
     session, actor = asking()
-    old = _tried_before(target)
-    who = q.banner(session, actor, target, persons.participant(session, actor, target))
+    wishes = persons.wishes(session, actor, target)
+    offers = q.who_fits(session, actor, wishes, service=service)
+    who = q.banner(session, actor, target, wishes)
     return {
         "banner": {
             "name": who.name,
+            "url": f"/participants/{target}",
             "number": who.number,
             "release_on": who.release_on,
             "days": who.days,
             "is_released": who.is_released,
         },
-        "offers": [
-            {"program": one, "organization": name, "stale": stale}
-            for one, name, stale in q.choosable_programs(session, actor, first=None if old is None else old.it.service)
-        ],
         "participant_id": target,
-        "old": old,
+        "wishes": {
+            "language": _word("language", wishes.language),
+            "lives": wishes.address,
+        },
+        "service": service,
+        "services": _options("service", q.SERVICES),
+        "fitting": [_offered(one) for one in offers.fitting],
+        "others": [_offered(one) for one in offers.others],
+        "more": offers.more,
     }
+
+
+def _offered(one: q.Offer) -> Mapping[str, Any]:
+    """Return a program with its reasons in words."""
+    return {
+        "program": one.program,
+        "organization": one.organization,
+        "may_begin": one.may_begin,
+        "form": Form(),  # one for each: each button is an act of its own
+        "stale": one.fit.is_stale,
+        "for_it": [sentence(f"fit.{each.code}", each.says) for each in one.fit.for_it],
+        "to_check": [sentence(f"fit.{each.code}", each.says) for each in one.fit.to_check],
+        "against": [sentence(f"fit.{each.code}", each.says) for each in one.fit.against],
+    }
+
+
+class WishWords(Takes):
+    """Which service is sought. Beside a participant it says something about them, so it stands in no address."""
+
+    service = code(q.SERVICES, required=False)
+
+
+class OfferShape(Shape):
+    """A program held against one participant: whether it fits, and why, by reasons in their order."""
+
+    program_id = fields.UUID()
+    program = fields.String()
+    organization = fields.String()
+    fits = fields.Boolean()
+    for_it = fields.List(fields.String())
+    to_check = fields.List(fields.String())
+    against = fields.List(fields.String())
+    may_begin = fields.Boolean()
+    eligibility = fields.String(allow_none=True)
+    capacity_code = fields.String(allow_none=True)
+    open_places = fields.Integer(allow_none=True)
+    waiting = fields.Integer(allow_none=True)
+    expected_days = fields.Integer(allow_none=True)
+    capacity_is_stale = fields.Boolean()
+
+
+@doors.search(
+    "/participants/<uuid:target>/programs",
+    page="referral/programs.html",
+    shape=OfferShape,
+    takes=WishWords,
+    blank=lambda target: _held_against(target, None),
+)
+def programs_for(target: UUID, *, service: str | None) -> Mapping[str, Any]:
+    """Hold the programs against one participant: which fit and why, which do not and why."""
+    held = _held_against(target, service)
+    rows = [
+        {
+            "program_id": one["program"].id,
+            "program": one["program"].name,
+            "fits": not one["against"],
+            "capacity_is_stale": one["stale"],
+            **{
+                name: getattr(one["program"], name)
+                for name in ("eligibility", "capacity_code", "open_places", "waiting", "expected_days")
+            },
+            **{name: one[name] for name in ("organization", "for_it", "to_check", "against", "may_begin")},
+        }
+        for one in (*held["fitting"], *held["others"])
+    ]
+    return held | {"rows": rows}
+
+
+# --- rerouting -------------------------------------------------------------------------------------------------------
+
+
+def _rerouting(target: UUID) -> Mapping[str, Any]:
+    view = _view(target)
+    if view.side != "source":  # only its sender chooses where it goes
+        session, actor = asking()
+        code = NotPermittedError.code
+        refuse(session, actor, q.VIEWED, row_type="referral", target=target, purpose=q.PURPOSE, code=code)
+        raise NotPermittedError
+    service = view.it.service
+    return _held_against(view.it.participant_id, service if service in q.SERVICES else None) | {
+        "view": view,
+        "target": target,
+        "asked_before": view.it.program_id,
+    }
+
+
+doors.act(
+    "/referrals/<uuid:target>/rerouting",
+    c.reroute_referral,
+    page="referral/new.html",
+    context=_rerouting,
+    then=lambda row: f"/referrals/{row.id}/draft",
+    shape=DraftShape,
+    show=_draft_of,
+)
 
 
 doors.act(
@@ -684,8 +786,14 @@ def _looping(target: UUID) -> dict[str, Any]:
     ended = [entry for entry, told in zip(around["view"].timeline, around["entries"], strict=True) if entry.seq]
     return around | {
         "ended": around["entries"][around["view"].timeline.index(ended[0])] if ended else None,
-        "answers": _options("loop_answer", ["agreed", "try_again"]),
+        "answers": _options("loop_answer", ["agreed", "try_again"] if around["view"].side == "source" else ["agreed"]),
     }
+
+
+def _after_loop(row: Any) -> str:
+    """Lead who wants to try again to the choice of a program (R22); the answer to a machine names the referral."""
+    again = row.answer == "try_again" and not at_api()
+    return f"/referrals/{row.referral_id}/rerouting" if again else _referral_url(row)
 
 
 def _verb(rule: str, what: Any, page: str | None, context: Any, done: str) -> None:
@@ -725,7 +833,16 @@ doors.act(
 )
 _verb("error-report", c.report_error, "error_report", _reporting, "error_was_reported")
 _verb("error", c.confirm_error, "error", _confirming, "error_was_confirmed")
-_verb("outcome", c.close_loop, "outcome", _looping, "loop_closed_now")
+doors.act(
+    "/referrals/<uuid:target>/outcome",
+    c.close_loop,
+    page="referral/outcome.html",
+    context=_looping,
+    then=_after_loop,
+    shape=StandingShape,
+    show=_standing_of,
+    done="loop_closed_now",
+)
 _verb("dispute", c.dispute_outcome, "dispute", _looping, "outcome_disputed")
 
 
@@ -798,6 +915,27 @@ say(
         "side.source": _l("Sender"),
         "side.recipient": _l("Program"),
         "side.system": _l("Throughgate"),
+        "fit.agreement.yes": _l("Your agreement with them is in force."),
+        "fit.agreement.no": _l("No agreement in force lets you refer this participant there."),
+        "fit.agreement.part2": _l(
+            "They treat, or may treat, substance use. That needs a special consent, which is not offered yet."
+        ),
+        "fit.service.yes": _l("Offers the service you ask for."),
+        "fit.service.no": _l("Does not offer the service you ask for."),
+        "fit.area.yes": _l("Serves %(place)s, where the participant will live."),
+        "fit.area.not_said": _l("Does not say which places it serves. Ask them."),
+        "fit.area.home_unknown": _l("Serves %(places)s. You cannot see where the participant will live."),
+        "fit.area.to_check": _l("Serves %(places)s. Check whether the participant will live there."),
+        "fit.area.no": _l("Serves only %(places)s. The participant will live elsewhere."),
+        "fit.language.yes": _l("Works in the participant's language."),
+        "fit.language.not_said": _l("Does not say in which languages it works. Ask them."),
+        "fit.language.theirs_unknown": _l("You cannot see which language the participant speaks."),
+        "fit.language.no": _l("Does not work in the participant's language. Ask about an interpreter."),
+        "fit.room.capacity": _l("Has room."),
+        "fit.room.waitlist": _l("Has a waiting list."),
+        "fit.room.additional_assessment_required": _l("Meets people first, before it says whether there is room."),
+        "fit.room.no_capacity": _l("Says it has no room."),
+        "fit.room.not_said": _l("Nobody has said whether there is room. Ask them."),
         "group.us": _l("Waiting on us"),
         "group.them": _l("Waiting on them"),
         "group.closed": _l("Closed"),

@@ -73,4 +73,5 @@ def with_capacity(session: Session, community: Organization, program: Program, *
         actor=someone(community, Role.NAVIGATOR),
         target=program.id,
         data={"capacity_code": "capacity", "open_places": 3} | said,
+        expect=program.version,
     )

@@ -45,7 +45,7 @@ def open_for_referrals(community: Place, program: dict[str, Any]) -> None:
     supervisor, navigator = community.people["supervisor"], community.people["navigator"]
     supervisor.do(f"/programs/{program['id']}/intake", {"user_id": navigator.me})
     room = {"capacity_code": "capacity", "open_places": 3, "expected_days": 10}
-    navigator.do(f"/programs/{program['id']}/capacity", room)
+    navigator.do(f"/programs/{program['id']}/capacity", room, If_Match='"1"')
 
 
 def agree(agency: Place, community: Place) -> None:

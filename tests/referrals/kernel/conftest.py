@@ -29,8 +29,8 @@ from referrals.kernel.command import COMMANDS, Work, command
 from referrals.kernel.door import OPERATIONS, Doors, Operation, Shape, asking
 from referrals.kernel.errors import NotFoundError, RuleBrokenError
 from referrals.kernel.keys import KeyRing
-from referrals.kernel.look import LOOKS, declare_look, note
-from referrals.kernel.orm import Base, Identified, personal, public
+from referrals.kernel.look import LOOKS, NOT_SHARED, declare_look, note
+from referrals.kernel.orm import Base, Identified, edits, personal, public
 from referrals.kernel.schema import Takes, codes, day, line, many, whole, yes_no
 from referrals.kernel.schema import text as words
 from referrals.kernel.web import SignedIn
@@ -56,6 +56,7 @@ class Parcel(Identified):
     organization_id: Mapped[UUID] = public()
     name: Mapped[str] = personal()
     version: Mapped[int] = public(default=1)
+    edits: Mapped[dict[str, Any] | None] = edits()
     content = crypto.sealed(crypto.text, nullable=True)
 
 
@@ -205,7 +206,21 @@ def parcel_room() -> Doors:
         context=lambda target: {"depot": target, "values": {"name": "suggested"}},
         done="required",
     )
-    doors.act("/parcels/<uuid:target>/name", rename_parcel, page="parcel/form.html", then=then, shape=ParcelShape)
+
+    def renaming(target: UUID) -> Mapping[str, Any]:
+        session, actor = asking()
+        found = session.scalars(ours(actor).where(Parcel.id == target)).one()
+        shown = NOT_SHARED if found.name == "withheld" else found.name
+        return {"values": {"name": shown}, "version": found.version}
+
+    doors.act(
+        "/parcels/<uuid:target>/name",
+        rename_parcel,
+        page="parcel/form.html",
+        context=renaming,
+        then=then,
+        shape=ParcelShape,
+    )
     doors.act(
         "/parcels/<uuid:target>/stamp", stamp_parcel, page="parcel/form.html", then=then, shape=ParcelShape, upload=True
     )
@@ -234,7 +249,11 @@ PAGES = {
         {% block content %}<p>{{ it.name }}</p>{% endblock %}""",
     "parcel/form.html": """{% set title = 'Form' %}{% extends 'base.html' %}
         {% from 'components/form.html' import form_tag %}
-        {% block content %}{% call form_tag(form) %}<input name='name' value='{{ form.values.name }}'>
+        {% from 'components/compare.html' import compare %}
+        {% block content %}{% call form_tag(form) %}
+        {% call compare(form, 'name', 'Name') %}
+        <input id='name' name='name' value='{{ form.values.name }}'>
+        {% endcall %}
         <output>{{ form.errors | tojson }}</output>{% endcall %}{% endblock %}""",
 }
 

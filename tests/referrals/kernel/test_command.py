@@ -30,7 +30,7 @@ from referrals.kernel.errors import (
     UnavailableError,
     UnrecordedWriteError,
 )
-from referrals.kernel.orm import Base, Identified, personal, public
+from referrals.kernel.orm import Base, Identified, edits, personal, public
 from referrals.kernel.schema import Takes, line
 from referrals.kernel.schema import text as words
 from referrals.kernel.session import HouseSession
@@ -46,6 +46,7 @@ class Lamp(Identified):
     name: Mapped[str] = personal()
     lit_at: Mapped[datetime | None] = public()
     version: Mapped[int] = public(default=1)
+    edits: Mapped[dict[str, Any] | None] = edits()
     note = crypto.sealed(crypto.text, nullable=True)
 
     def light(self, at: datetime) -> None:

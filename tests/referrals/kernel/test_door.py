@@ -274,6 +274,91 @@ def test_s310_an_edit_without_a_version_is_428_and_a_form_with_an_old_one_comes_
     ]
 
 
+def compared(answer: Any) -> dict[str, list[str]]:
+    """The hidden and chosen fields of a page, by name."""
+    found: dict[str, list[str]] = {}
+    for tag in re.findall(r"<input[^>]*>", answer.get_data(as_text=True)):
+        said = dict(re.findall(r'(\w+)=["\']([^"\']*)["\']', tag))
+        if said.get("type") != "radio":
+            found.setdefault(said["name"], []).append(html.unescape(said.get("value", "")))
+    return found
+
+
+def test_two_people_edit_the_second_reads_both_and_nothing_is_saved_before_they_choose(
+    small_house: Any, visitor: Any, worker: Actor, parcel: UUID
+) -> None:
+    at = f"/parcels/{parcel}/name"
+    colleague = small_house.let_in("colleague", dataclasses.replace(worker, user_id=uuid4()))
+    assert colleague.post(at, {"name": "theirs & more", "version": "1"}).status_code == 303
+    typed = {"name": "mine", "version": "1"}
+    for _ in range(2):  # without a choice it comes back as it was
+        page = visitor.post(at, typed)
+        assert page.status_code == 409
+        words = compared(page)
+        assert (words["name"], words["theirs.name"], words["compared"]) == (["mine"], ["theirs & more"], ["name"])
+        assert (words["version"], words["since"]) == (["2"], ["1"])
+        assert names(small_house) == ["theirs & more"]
+        typed = {"name": "mine", "version": "2", "since": "1", "compared": "name", "theirs.name": "theirs & more"}
+    assert visitor.post(at, typed | {"keep.name": "mine"}).status_code == 303
+    assert names(small_house) == ["mine"]
+
+
+def test_whoever_chooses_theirs_keeps_theirs(small_house: Any, visitor: Any, parcel: UUID) -> None:
+    at = f"/parcels/{parcel}/name"
+    assert visitor.post(at, {"name": "theirs", "version": "1"}).status_code == 303
+    chosen = {"name": "mine", "compared": "name", "theirs.name": "theirs", "keep.name": "theirs"}
+    assert visitor.post(at, chosen | {"version": "2", "since": "1"}).status_code == 303
+    assert names(small_house) == ["theirs"]
+
+
+def test_a_third_change_in_between_is_compared_again(small_house: Any, visitor: Any, parcel: UUID) -> None:
+    at = f"/parcels/{parcel}/name"
+    assert visitor.post(at, {"name": "second", "version": "1"}).status_code == 303
+    assert visitor.post(at, {"name": "third", "version": "2"}).status_code == 303
+    chosen = {"name": "mine", "compared": "name", "theirs.name": "second", "keep.name": "mine"}
+    page = visitor.post(at, chosen | {"version": "2", "since": "1"})
+    assert page.status_code == 409
+    words = compared(page)
+    assert (words["name"], words["theirs.name"], words["version"]) == (["mine"], ["third"], ["3"])
+    assert names(small_house) == ["third"]
+
+
+def test_a_fault_on_the_way_does_not_lose_the_comparison(small_house: Any, visitor: Any, parcel: UUID) -> None:
+    at = f"/parcels/{parcel}/name"
+    assert visitor.post(at, {"name": "theirs", "version": "1"}).status_code == 303
+    undecided = {"name": "x" * 30, "compared": "name", "theirs.name": "theirs", "version": "2", "since": "1"}
+    page = visitor.post(at, undecided)
+    assert (page.status_code, compared(page)["version"]) == (422, ["1"])
+    assert visitor.post(at, {"name": "mine", "version": "1"}).status_code == 409
+    assert names(small_house) == ["theirs"]
+
+
+def test_who_sets_what_the_other_has_set_meets_no_conflict(small_house: Any, visitor: Any, parcel: UUID) -> None:
+    at = f"/parcels/{parcel}/name"
+    assert visitor.post(at, {"name": "same", "version": "1"}).status_code == 303
+    assert visitor.post(at, {"name": "same", "version": "1"}).status_code == 303
+    assert names(small_house) == ["same"]
+
+
+def test_what_the_second_person_may_not_read_is_neither_shown_nor_named(
+    small_house: Any, visitor: Any, parcel: UUID
+) -> None:
+    at = f"/parcels/{parcel}/name"
+    assert visitor.post(at, {"name": "withheld", "version": "1"}).status_code == 303
+    page = visitor.post(at, {"name": "mine", "version": "1"})
+    assert page.status_code == 409
+    assert "withheld" not in page.get_data(as_text=True)
+    assert "compared" not in compared(page)
+    assert names(small_house) == ["withheld"]
+
+
+def test_a_machine_is_told_which_fields_changed(visitor: Any, parcel: UUID) -> None:
+    visitor.call(f"/parcels/{parcel}/name", {"name": "theirs"}, headers={"If-Match": '"1"'})
+    refused = visitor.call(f"/parcels/{parcel}/name", {"name": "mine"}, headers={"If-Match": '"1"'})
+    assert (refused.status_code, refused.json["code"]) == (412, "changed_meanwhile")
+    assert refused.json["facts"] == {"fields": ["name"]}
+
+
 def test_s310_an_idempotency_key_replays_refuses_another_body_and_is_nobody_elses(
     small_house: Any, visitor: Any, worker: Actor, depot: UUID
 ) -> None:

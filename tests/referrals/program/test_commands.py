@@ -189,7 +189,9 @@ def test_two_editors_do_not_overwrite_each_other(session: HouseSession) -> None:
 def test_capacity_refuses_bad_words(session: HouseSession, said: dict[str, Any], faults: dict[str, Any]) -> None:
     community, program, _ = member(session)
     with pytest.raises(InvalidInputError) as refused:
-        execute(session, c.set_capacity, actor=someone(community, Role.NAVIGATOR), target=program.id, data=said)
+        execute(
+            session, c.set_capacity, actor=someone(community, Role.NAVIGATOR), target=program.id, data=said, expect=1
+        )
     assert refused.value.fields == faults
 
 
@@ -204,6 +206,7 @@ def test_capacity_says_who_said_so_and_when_and_still_true_renews_it(session: Ho
         actor=first,
         target=program.id,
         data={"capacity_code": "capacity", "open_places": 2, "expected_days": 10},
+        expect=1,
     )
     said_at = row.capacity_at
     assert (row.capacity_by, row.open_places, row.expected_days) == (first.user_id, 2, 10)

@@ -130,8 +130,11 @@ def test_the_form_of_a_change_shows_what_stands_and_two_editors_are_told(
     assert re.search(r'value="employment" checked', page.text)
     assert "Alameda County</textarea>" in page.text
     assert first.post(path, **SAID).status_code == 303
-    late = second.open("POST", path, data={"csrf_token": second.token(), "version": "1", **SAID})
+    words = {"csrf_token": second.token(), "version": "1", **SAID, "name": "Ready for Work"}
+    late = second.open("POST", path, data=words)
     assert late.status_code == 409
+    assert "Name of the program: two answers" in late.text
+    assert "What it helps with: two answers" not in late.text, "both say the same"
     assert "Somebody else changed this" in late.text
 
 

@@ -37,7 +37,7 @@ from referrals.program.models import Program
 from referrals.referral import commands as c
 from referrals.referral import queries as q
 from referrals.referral.models import Amendment, Referral, ReferralStep, State, fold
-from tests.factories.referral import FULL, RETURNED, ZONE, World, a_consent, a_world, planting, tomorrow
+from tests.factories.referral import FULL, LONG_AGO, RETURNED, ZONE, World, a_consent, a_world, planting, tomorrow
 
 
 @pytest.fixture
@@ -106,8 +106,8 @@ def test_bad_words_are_refused_by_field(world: World, content: dict[str, Any], f
 
 
 def again(world: World, replaces_id: UUID, *, actor: Actor | None = None) -> Referral:
-    words = {"program_id": str(world.program_id), "replaces_id": str(replaces_id)}
-    made: Referral = world.act(c.draft_referral, actor or world.case_manager, world.person_id, **words)
+    words = {"program_id": str(world.program_id)}
+    made: Referral = world.act(c.reroute_referral, actor or world.case_manager, replaces_id, **words)
     return made
 
 
@@ -125,9 +125,36 @@ def test_a_new_try_begins_with_what_was_written_but_for_the_participants_yes(wor
 
 @pytest.mark.parametrize("start", [State.SENT, State.ACCEPTED, State.IN_PROGRESS])
 def test_what_has_not_ended_is_not_tried_again(world: World, start: State) -> None:
-    with pytest.raises(InvalidInputError) as refused:
+    with pytest.raises(RuleBrokenError) as refused:
         again(world, reach(world, start))
-    assert refused.value.fields == {"replaces_id": ["not_a_choice"]}
+    assert refused.value.code == "wrong_state"
+
+
+def test_a_service_that_the_other_program_does_not_offer_is_not_taken_over(world: World) -> None:
+    old = reach(world, State.DECLINED)
+    with planting(world.session):
+        work = Program(organization_id=world.other_cbo_id, name="Work", categories=["employment"], added_at=LONG_AGO)
+        world.session.add(work)
+    made: Referral = world.act(c.reroute_referral, world.case_manager, old, program_id=str(work.id))
+    begun = world.row(made.id)
+    assert (begun.service, begun.recipient_id, begun.source_id) == (None, world.other_cbo_id, world.agency_id)
+    assert begun.reason_text == world.row(old).reason_text
+
+
+def test_a_draft_begins_with_the_service_that_was_sought_if_the_program_offers_it(world: World) -> None:
+    for service, kept in (("housing", "housing"), ("employment", None)):
+        words = {"program_id": str(world.program_id), "service": service}
+        made: Referral = world.act(c.draft_referral, world.case_manager, world.person_id, **words)
+        assert world.row(made.id).service == kept
+
+
+def test_a_program_cannot_say_that_it_tries_again_what_its_sender_took_back(world: World) -> None:
+    referral_id = reach(world, State.ACCEPTED)
+    world.act(c.cancel_referral, world.case_manager, referral_id, reason="release_cancelled")
+    with pytest.raises(InvalidInputError) as refused:
+        world.act(c.close_loop, world.navigator, referral_id, answer="try_again")
+    assert refused.value.fields == {"answer": ["not_yours"]}
+    world.act(c.close_loop, world.navigator, referral_id, answer="agreed")
 
 
 def test_nothing_is_taken_over_from_what_should_never_have_been(world: World) -> None:
@@ -141,19 +168,19 @@ def test_trying_again_does_not_tell_whether_it_has_ended(world: World) -> None:
     for end in (State.DECLINED, State.ACCEPTED):
         old = reach(world, end)
         world.withdraw_consent(world.return_consent_id)
-        with pytest.raises(InvalidInputError) as refused:
+        with pytest.raises(RuleBrokenError) as refused:
             again(world, old)
-        faults.append(refused.value.fields)
+        faults.append((refused.value.code, refused.value.facts))
         with planting(world.session):
             made = a_consent(world.person_id, world.cbo_id, world.agency_id, world.case_manager.me, categories=RETURNED)
             world.session.add(made)
         world.return_consent_id = made.id
-    assert faults == [{"replaces_id": ["not_a_choice"]}] * 2
+    assert faults == [("answers_not_shared", {})] * 2
 
 
 def test_a_program_does_not_take_over_what_it_was_sent(world: World) -> None:
     old = reach(world, State.DECLINED)
-    with pytest.raises((InvalidInputError, NotFoundError)):
+    with pytest.raises(NotPermittedError):
         again(world, old, actor=world.navigator)
 
 

@@ -262,18 +262,60 @@ def test_what_was_declined_is_tried_again_from_its_page(world: World, browser: O
     assert "Try again" not in lee.page(f"/referrals/{referral_id}")
     assert ana.post(f"/referrals/{referral_id}/refusal", {"reason": "no_capacity"}).status_code == 303
     assert "Try again" not in ana.page(f"/referrals/{referral_id}")
-    again = f"/participants/{world.person_id}/referrals/new?replaces_id={referral_id}"
-    assert again in lee.page(f"/referrals/{referral_id}")
-    page = lee.page(again)
-    assert "A new try of referral" in page
-    assert f'name="replaces_id" value="{referral_id}"' in page
-    for nonsense in ("x", str(uuid7())):
-        assert "A new try" not in lee.page(f"/participants/{world.person_id}/referrals/new?replaces_id={nonsense}")
-    words = {"program_id": str(world.program_id), "replaces_id": str(referral_id)}
-    made = lee.post(f"/participants/{world.person_id}/referrals/new", words)
+    again = f"/referrals/{referral_id}/rerouting"
+    assert f'href="{again}"' in lee.page(f"/referrals/{referral_id}")
+    assert "A new try of referral" in lee.page(again)
+    assert ana.get(again).status_code == 403, "only its sender chooses where it goes"
+    made = lee.post(again, {"program_id": str(world.program_id)})
     assert made.status_code == 303
     draft = lee.page(made.headers["Location"])
     assert "Needs a bed from the first night on." in draft
+
+
+def test_a_declined_referral_shows_its_sender_what_else_fits_and_goes_there_by_one_button(
+    world: World, browser: Open
+) -> None:
+    with planting(world.session) as work:
+        said = {"categories": ["housing"], "capacity_code": "capacity", "capacity_at": work.now}
+        other = Program(organization_id=world.cbo_id, name="Garden Rooms", added_at=work.now, **said)
+        world.session.add(other)
+    referral_id = world.sent()
+    lee, ana = browser("case_manager"), browser("navigator")
+    assert "Other programs that fit" not in lee.page(f"/referrals/{referral_id}")
+    assert ana.post(f"/referrals/{referral_id}/refusal", {"reason": "no_capacity"}).status_code == 303
+    assert "Other programs that fit" not in ana.page(f"/referrals/{referral_id}")
+    page = lee.page(f"/referrals/{referral_id}")
+    assert "Other programs that fit" in page
+    assert "Refer to Garden Rooms" in page
+    assert "Refer to Bridge Housing" not in page, "it has just said no"
+    closed = lee.post(f"/referrals/{referral_id}/outcome", {"answer": "try_again"})
+    assert (closed.status_code, closed.location) == (303, f"/referrals/{referral_id}/rerouting")
+    assert "You asked this program before." in lee.page(closed.location)
+    made = lee.post(closed.location, {"program_id": str(other.id)})
+    assert made.status_code == 303
+    assert "Needs a bed from the first night on." in lee.page(made.location)
+    told = lee.read(f"{made.location}")
+    assert (told.get_json()["replaces_id"], told.get_json()["agreed_on"]) == (str(referral_id), None)
+
+
+def test_who_fits_is_asked_without_a_word_in_the_address_and_begins_a_draft(world: World, browser: Open) -> None:
+    lee, eli = browser("case_manager"), browser("stranger")
+    at = f"/participants/{world.person_id}/programs"
+    assert eli.get(at).status_code == 404
+    page = lee.page(at)
+    assert "Bridge Housing" in page
+    assert "more than 14 days old" in page, "how old the word about room is stands beside it"
+    assert lee.get(f"{at}?service=housing").status_code == 200
+    wrong = lee.post(at, {"service": "gambling"})
+    assert wrong.status_code == 422
+    assert "Choose one of the answers offered." in wrong.get_data(as_text=True)
+    asked = lee.post(at, {"service": "employment"})
+    assert asked.status_code == 200
+    shown = asked.get_data(as_text=True)
+    assert "Does not offer the service you ask for." in shown
+    assert "Refer to Bridge Housing" in shown, "people judge: it can be chosen all the same"
+    made = lee.post(f"/participants/{world.person_id}/referrals/new", {"program_id": str(world.program_id)})
+    assert made.status_code == 303
 
 
 def test_every_page_of_an_open_referral_opens(world: World, browser: Open) -> None:
