@@ -1,6 +1,6 @@
 """Who set which field last, for two people who edit the same row.
 
-Revision ID: 0026
+Revision ID: 0024
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
-revision: Final = "0026"
-down_revision: Final = "0022"
+revision: Final = "0024"
+down_revision: Final = "0023"
 branch_labels: Final = None
 depends_on: Final = None
 
