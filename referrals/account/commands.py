@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from email.message import EmailMessage
 from typing import Any, Final
 from uuid import UUID
@@ -1149,6 +1149,8 @@ def send_mail(session: Session, target: UUID | None, _behalf: UUID | None) -> No
     post = post_of(session)
     if post is None or target is None:
         raise MailNotTakenError
+    if _is_resting(session, target):
+        return
     began = _begin_mail(session, target)
     if not began:
         return
@@ -1159,6 +1161,8 @@ def send_mail(session: Session, target: UUID | None, _behalf: UUID | None) -> No
             return
         post.hand_over(message)
     except MailError as fault:
+        if fault.code in _OUT_OF_REACH:
+            session.info["post_rests_until"] = clock(session) + _REST
         is_final = fault.fate != "later" or began >= MOST_TRIES
         _end_mail(session, target, error_code=fault.code, **_missed(session, for_good=is_final))
         if is_final:
@@ -1171,6 +1175,24 @@ def send_mail(session: Session, target: UUID | None, _behalf: UUID | None) -> No
         raise
     # From here on it has been sent: if this cannot be written down, it stays begun, and is never sent again.
     _end_mail(session, target, sent_at=clock(session), error_code=None)
+
+
+#: A server that cannot be reached may cost each message its whole patience, while settlements and deadlines wait: so
+#: this worker asks it once in so long.
+_OUT_OF_REACH: Final = frozenset({"unreachable", "tls_failed"})
+_REST: Final = timedelta(minutes=1)
+
+
+def _is_resting(session: Session, mail_id: UUID) -> bool:
+    """Put a message off, uncounted, while this worker leaves the mail server alone; return whether it did."""
+    until = session.info.get("post_rests_until")
+    if until is None or until <= clock(session):
+        return False
+    start_writing(session)
+    follow_up(session, "account.send_mail", target=mail_id, at=until)
+    session.flush()
+    commit(session)
+    return True
 
 
 def _missed(session: Session, *, for_good: bool) -> dict[str, datetime | None]:

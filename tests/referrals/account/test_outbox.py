@@ -405,6 +405,23 @@ def test_a_server_that_is_busy_is_asked_again_with_doubling_pauses(office: Offic
     assert (office.bodies, mail.tries, mail.error_code, mail.sent_at) == ([("ann", ONE)], 3, None, office.now)
 
 
+def test_a_server_out_of_reach_is_left_alone_for_a_minute_and_holds_up_nothing(office: Office) -> None:
+    for who in (office.ann, office.bo):
+        office.told(who, urgent=True)
+    office.server.answers["connect"] = [""]
+    office.work()
+    assert (office.server.connections, sorted(one.tries for one in office.mails())) == (1, [0, 1])
+    office.pass_by(seconds=59)
+    office.work()
+    assert office.server.connections == 1
+    office.pass_by(seconds=1)
+    office.work()
+    office.pass_by(minutes=1)
+    office.work()
+    assert sorted(office.bodies) == [("ann", ONE), ("bo", ONE)]
+    assert sorted(one.tries for one in office.mails()) == [1, 2]
+
+
 def test_a_server_that_stays_down_ends_as_failed(office: Office) -> None:
     office.told(office.ann, urgent=True)
     office.server.answers["connect"] = ["421 busy"] * 20
