@@ -58,8 +58,17 @@ from referrals.kernel.record import clock, day_of
 from referrals.organization.models import Organization
 
 __all__ = [
-    *("ENROLL", "FULL", "MAIL_HOURS", "NEW_PASSWORD", "POWERFUL", "RECOVERY_CODES", "ROLES", "RULES", "SECOND_FACTOR"),
-    *("WORDING", "MailChoice"),
+    "ENROLL",
+    "FULL",
+    "MAIL_HOURS",
+    "NEW_PASSWORD",
+    "POWERFUL",
+    "RECOVERY_CODES",
+    "ROLES",
+    "RULES",
+    "SECOND_FACTOR",
+    "WORDING",
+    "MailChoice",
 ]
 
 #: A refused reading of an organization's accounts. Readings that succeed are about no participant and not recorded.
