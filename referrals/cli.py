@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 from alembic import command as alembic
@@ -28,6 +29,7 @@ from referrals.kernel.actor import system
 from referrals.kernel.command import execute
 from referrals.kernel.errors import RefusedError
 from referrals.kernel.keys import KeyRing
+from referrals.kernel.mail import post_from
 from referrals.kernel.orm import make_engine
 from referrals.kernel.providers import FileProvider, KeyProblemError, provider_from
 from referrals.kernel.record import commit, start_writing
@@ -47,7 +49,7 @@ def opened() -> Iterator[tuple[Settings, Engine, HouseSession]]:
     engine = make_engine(settings.database_url)
     try:
         ring = KeyRing(provider_from(settings.keys, os.environ))
-        with HouseSession(engine, info={"ring": ring, "gates": gates()}) as session:
+        with HouseSession(engine, info=_furniture(settings, ring)) as session:
             yield settings, engine, session
     except KeyProblemError as problem:
         raise click.ClickException(problem.remedy) from problem
@@ -55,6 +57,10 @@ def opened() -> Iterator[tuple[Settings, Engine, HouseSession]]:
         raise click.ClickException(f"Refused: {refusal.code} {refusal.facts or ''}".strip()) from refusal
     finally:
         engine.dispose()
+
+
+def _furniture(settings: Settings, ring: KeyRing) -> dict[str, Any]:
+    return {"ring": ring, "gates": gates(), "post": post_from(settings)}
 
 
 def read_settings() -> Settings:
@@ -188,6 +194,20 @@ def confirm_role(sign_in_name: str, role: str) -> None:
             raise click.ClickException(f"No role {role} waits for {sign_in_name}.")
         execute(session, accounts.confirm_role, actor=system("cli"), target=proposal.id, data={})
     click.echo(f"{sign_in_name} now works as {role}, from the next sign-in.")
+
+
+@main.command("mail")
+def mail() -> None:
+    """Say how mail goes: what waits for the server, and what it did not take for good."""
+    with opened() as (settings, _engine, session):
+        if settings.smtp is None:
+            click.echo("This installation sends no mail. Set THROUGHGATE_SMTP_URL to change that.")
+            return
+        click.echo(f"Waiting for the mail server: {account_queries.waiting_mail(session)}")
+        failed = account_queries.failed_mail(session)
+        click.echo(f"Failed: {len(failed) or 'none'}")
+        for at, sign_in_name, code in failed:
+            click.echo(f"  {at:%Y-%m-%d %H:%M} UTC  {sign_in_name}  {code}")
 
 
 @main.command("worker")

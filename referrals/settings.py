@@ -7,11 +7,12 @@ hold.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final, Literal, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from environs import Env, EnvError
 
@@ -24,6 +25,56 @@ _OTHERS: Final = frozenset({"REQUIRE", "WEB_WORKERS", "BIND"})
 
 class SettingsError(ValueError):
     """A setting is missing, unknown or wrong; the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpServer:
+    """Where mail is handed over, and as whom.
+
+    `tls` is "implicit" (from the first byte), "required" (STARTTLS or no mail) or "offered" (STARTTLS where the server
+    knows it). A name and password are never sent without TLS.
+    """
+
+    host: str
+    port: int
+    tls: Literal["implicit", "required", "offered"]
+    sender: str
+    name: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+def smtp_server(url: str) -> SmtpServer:
+    """Read `smtp://[NAME:PASSWORD@]HOST[:PORT]?from=ADDRESS[&tls=required]`, or the same with `smtps://`.
+
+    The port is 587 (RFC 6409), for `smtps` 465 (RFC 8314), unless it is named.
+
+    Raises:
+        ValueError: it cannot be read, or lacks the host or the sender's address.
+    """
+    parts = urlsplit(url)
+    asked = parse_qs(parts.query, strict_parsing=True, keep_blank_values=True) if parts.query else {}
+    sender = asked.pop("from", [""])[-1]
+    wanted = asked.pop("tls", ["offered"])[-1]
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or parts.path.strip("/") or asked:
+        raise ValueError("not an SMTP address")
+    if wanted not in {"offered", "required"} or not _ADDRESS.fullmatch(sender):
+        raise ValueError("not a sender")
+    implicit = parts.scheme == "smtps"
+    name = unquote(parts.username) if parts.username else None
+    return SmtpServer(
+        host=parts.hostname,
+        port=parts.port or (465 if implicit else 587),
+        tls="implicit" if implicit else "required" if name or wanted == "required" else "offered",
+        sender=sender,
+        name=name,
+        password=unquote(parts.password) if parts.password else None,
+    )
+
+
+#: Mail for these leaves the machine only by the mail server that listens there.
+_OWN_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+#: Enough to tell an address from a slip of the pen; the server knows the rest.
+_ADDRESS: Final = re.compile(r"[!-?A-~]+@[!-?A-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +102,11 @@ class Settings:
         return self.env == "development"
 
     @property
+    def smtp(self) -> SmtpServer | None:
+        """Where mail is handed over; None: this installation sends none, and its pages do not speak of mail."""
+        return smtp_server(self.smtp_url) if self.smtp_url else None
+
+    @property
     def hosts(self) -> list[str]:
         """The host names the service answers to; any other is 400 (S-306)."""
         host = urlsplit(self.public_url).hostname or "localhost"
@@ -59,11 +115,11 @@ class Settings:
     def shown(self) -> dict[str, str]:
         """Return every setting for `throughgate check`: secrets as "set"."""
         return {
-            field.name: ("set" if value else "not set")
-            if field.name in {"secret_key", "database_url", "smtp_url"}
+            one.name: ("set" if value else "not set")
+            if one.name in {"secret_key", "database_url", "smtp_url"}
             else str(value)
-            for field in fields(self)
-            for value in (getattr(self, field.name),)
+            for one in fields(self)
+            for value in (getattr(self, one.name),)
         }
 
 
@@ -75,7 +131,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     """
     given = dict(os.environ if environ is None else environ)
     ours = {name.removeprefix(PREFIX) for name in given if name.startswith(PREFIX)}
-    known = {field.name.upper() for field in fields(Settings)} | _OTHERS
+    known = {one.name.upper() for one in fields(Settings)} | _OTHERS
     unknown = {name for name in ours - known if not name.startswith("KEK_")}
     if unknown:
         names = ", ".join(f"{PREFIX}{name}" for name in sorted(unknown))
@@ -114,8 +170,18 @@ def _check(settings: Settings, given: set[str]) -> None:
         )
     if not settings.keys:
         raise SettingsError(f"{PREFIX}KEYS is missing. Run `throughgate keys create PATH` and set it to that path.")
+    try:
+        smtp = settings.smtp
+    except ValueError:
+        raise SettingsError(
+            f"{PREFIX}SMTP_URL cannot be read. Write it like smtp://NAME:PASSWORD@mail.example.org:587?from=a@example.org"
+        ) from None
     if settings.is_development:
         return
+    if smtp is not None and smtp.tls == "offered" and smtp.host not in _OWN_MACHINE:
+        raise SettingsError(
+            f"{PREFIX}SMTP_URL names another machine without TLS. Add &tls=required, or begin with smtps://"
+        )
     if aids := sorted(given & DEVELOPMENT_ONLY):
         names = ", ".join(f"{PREFIX}{name}" for name in aids)
         raise SettingsError(f"{names} is a test aid. Remove it: production does not start with it.")

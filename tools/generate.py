@@ -321,6 +321,11 @@ DECLARED: Final[dict[str, tuple[str, str, str]]] = {
         "none",
     ),
     "referrals/kernel/record.py": ("random part of an event's id", "operating system's generator", "none"),
+    "referrals/kernel/mail.py": (
+        "handing mail to its server; message ids",
+        "TLS as the platform's defaults have it, the server's certificate and name checked",
+        "none; 128 random bits",
+    ),
     "referrals/kernel/sealing.py": (
         "envelopes; blind indexes",
         "AES-256-GCM; HMAC-SHA-256 and HKDF-SHA-256, truncated",

@@ -11,11 +11,13 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pyotp
 from argon2 import PasswordHasher
@@ -220,6 +222,18 @@ class RulesChangedError(RuleBrokenError):
     code = "rules_changed"
 
 
+class MailNotTakenError(RuleBrokenError):
+    """The mail server has not taken a message yet; it is tried again."""
+
+    code = "mail_not_taken"
+
+
+class MailUnderWayError(RuleBrokenError):
+    """Another worker is handing this message over."""
+
+    code = "mail_under_way"
+
+
 # --- passwords and codes ---------------------------------------------------------------------------------------------
 
 
@@ -397,6 +411,30 @@ def is_emergency_over(until: datetime | None, at: datetime) -> bool:
     return until is not None and at >= until
 
 
+class MailChoice(StrEnum):
+    """When somebody is told by mail that something waits; what is urgent comes at once, but for `none`."""
+
+    AT_ONCE = "at_once"
+    DAILY = "daily"
+    NONE = "none"
+
+
+#: The hours at which a daily mail may come, on the clock of the person's organization, and the one nobody need choose.
+MAIL_HOURS: Final = range(5, 20)
+MAIL_HOUR: Final = 8
+
+
+def digest_after(at: datetime, hour: int, zone: str) -> datetime:
+    """Return the first moment after this one when the daily mail leaves: at that hour, on the clock of that place.
+
+    An hour that a clock change skips comes an hour later by the new clock; of one that comes twice, the first counts.
+    """
+    place = ZoneInfo(zone)
+    today = day_of(at, place)
+    mornings = (datetime.combine(today + timedelta(days=n), time(hour), place).astimezone(UTC) for n in range(3))
+    return next(one for one in mornings if one > at)
+
+
 class User(Identified):
     """One person's account. The name is never used again; the row stays when the person leaves."""
 
@@ -426,6 +464,9 @@ class User(Identified):
     disabled_because: Mapped[str | None] = personal(String(400))
     #: When an administrator last let a disabled account be used again.
     enabled_at: Mapped[datetime | None] = public()
+    #: When and at which hour this person is mailed; None: as long as they have not chosen (`DAILY`, `MAIL_HOUR`).
+    mail_choice: Mapped[str | None] = public(String(10))
+    mail_hour: Mapped[int | None] = public()
     #: The last day on which it opens, where its organization is; None: no end is known.
     ends_on: Mapped[date | None] = public()
     #: When an account made for an emergency ends by itself, and why it was made. Set when it is made, never changed.
@@ -444,6 +485,26 @@ class User(Identified):
     def roles(self) -> frozenset[Role]:
         """The roles in force. Needs `grants` loaded."""
         return frozenset(Role(grant.role) for grant in self.grants if grant.ended_at is None)
+
+    @property
+    def mailed(self) -> MailChoice:
+        """When this person is told by mail that something waits."""
+        return MailChoice(self.mail_choice or MailChoice.DAILY)
+
+    @property
+    def mailed_at(self) -> int:
+        """The hour of their daily mail."""
+        return MAIL_HOUR if self.mail_hour is None else self.mail_hour
+
+    def may_be_mailed(self, at: datetime) -> bool:
+        """Whether mail may go to this person now. Needs `organization` loaded."""
+        if self.disabled_at is not None or self.organization.ended_at is not None or self.mailed is MailChoice.NONE:
+            return False
+        return self.email is not None and not is_past_last_day(self.ends_on, at, self.organization.time_zone)
+
+    def choose_mail(self, choice: MailChoice, hour: int) -> None:
+        """Say when one is told by mail."""
+        self.mail_choice, self.mail_hour = choice.value, hour
 
     @property
     def must_change_password(self) -> bool:
@@ -916,3 +977,63 @@ class FailedAttempt(Base):
     user_id: Mapped[UUID | None] = public(ForeignKey("user.id"))
     factor: Mapped[str] = public(String(12))
     at: Mapped[datetime] = public()
+
+
+# --- the outbox ------------------------------------------------------------------------------------------------------
+
+
+class Notice(Base):
+    """That somebody is to be told of something: who, what kind, about which row. Ids alone, never content.
+
+    Written in the transaction of the act that is told of; `dedupe_key` lets the same thing be told once. It goes with
+    a mail, or is dropped: when it was time, its ground was gone, or the person wanted no mail.
+    """
+
+    __tablename__ = "notice"
+    __audited__ = False
+    __table_args__ = (
+        Index(
+            "ix_notice_waiting",
+            "user_id",
+            "id",
+            sqlite_where=text("mail_id IS NULL AND dropped_at IS NULL"),
+            postgresql_where=text("mail_id IS NULL AND dropped_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[UUID] = public(primary_key=True, default=uuid7)
+    user_id: Mapped[UUID] = public(ForeignKey("user.id"))
+    kind: Mapped[str] = public(String(60))
+    target_id: Mapped[UUID] = public()
+    is_urgent: Mapped[bool] = public()
+    at: Mapped[datetime] = public()
+    dedupe_key: Mapped[str] = public(unique=True)
+    mail_id: Mapped[UUID | None] = public(ForeignKey("mail.id"), index=True)
+    dropped_at: Mapped[datetime | None] = public()
+
+    def is_due(self, choice: MailChoice, hour: int, zone: str, now: datetime) -> bool:
+        """Whether it is time to tell it to somebody who chose so."""
+        if self.is_urgent or choice is MailChoice.AT_ONCE:
+            return True
+        return digest_after(self.at, hour, zone) <= now
+
+
+class Mail(Base):
+    """One message to one person, written from notices when it is sent. What it said is the same for everybody.
+
+    `begun_at` is set before the server is spoken to and taken back when it is certain that it did not take the message:
+    what was begun and came to no known end is never sent again.
+    """
+
+    __tablename__ = "mail"
+    __audited__ = False
+
+    id: Mapped[UUID] = public(primary_key=True, default=uuid7)
+    user_id: Mapped[UUID] = public(ForeignKey("user.id"), index=True)
+    at: Mapped[datetime] = public()
+    tries: Mapped[int] = public(default=0)
+    begun_at: Mapped[datetime | None] = public()
+    sent_at: Mapped[datetime | None] = public()
+    failed_at: Mapped[datetime | None] = public(index=True)
+    dropped_at: Mapped[datetime | None] = public()
+    error_code: Mapped[str | None] = public(String(40))

@@ -17,6 +17,8 @@ from referrals.account.models import (
     ENROLL,
     FULL,
     IDLE_AFTER,
+    MAIL_HOUR,
+    MAIL_HOURS,
     NEW_PASSWORD,
     POWERFUL,
     RECOVERY_CODES,
@@ -29,6 +31,9 @@ from referrals.account.models import (
     FailedAttempt,
     KeptSearch,
     Limits,
+    Mail,
+    MailChoice,
+    Notice,
     RecoveryCode,
     RoleGrant,
     RoleProposal,
@@ -44,6 +49,7 @@ from referrals.account.models import (
     step_of,
     token_hash,
 )
+from referrals.kernel import crypto
 from referrals.kernel.actor import Actor, Role, Side, Source
 from referrals.kernel.errors import NotFoundError, NotPermittedError
 from referrals.kernel.look import declare_look, refuse
@@ -51,7 +57,19 @@ from referrals.kernel.orm import names_by_id, written
 from referrals.kernel.record import clock, day_of
 from referrals.organization.models import Organization
 
-__all__ = ["ENROLL", "FULL", "NEW_PASSWORD", "POWERFUL", "RECOVERY_CODES", "ROLES", "RULES", "SECOND_FACTOR", "WORDING"]
+__all__ = [
+    "ENROLL",
+    "FULL",
+    "MAIL_HOURS",
+    "NEW_PASSWORD",
+    "POWERFUL",
+    "RECOVERY_CODES",
+    "ROLES",
+    "RULES",
+    "SECOND_FACTOR",
+    "WORDING",
+    "MailChoice",
+]
 
 #: A refused reading of an organization's accounts. Readings that succeed are about no participant and not recorded.
 PEOPLE = declare_look("account.people_viewed", "the accounts of an organization")
@@ -154,6 +172,20 @@ def colleagues(organization_id: UUID, *roles: Role) -> Select[User]:
         in_force = RoleGrant.ended_at.is_(None) & RoleGrant.role.in_([role.value for role in roles])
         statement = statement.where(exists().where(RoleGrant.user_id == User.id, in_force))
     return statement.options(selectinload(User.grants)).order_by(User.display_name, User.id)
+
+
+def supervisors(session: Session, organizations: Iterable[UUID]) -> dict[UUID, list[UUID]]:
+    """Return who supervises at each of these organizations now, in one statement."""
+    found: dict[UUID, list[UUID]] = {}
+    in_force = RoleGrant.ended_at.is_(None), RoleGrant.role == written(Role.SUPERVISOR)
+    statement = select(User.organization_id, User.id).where(
+        User.organization_id.in_(set(organizations)),
+        User.disabled_at.is_(None),
+        exists().where(RoleGrant.user_id == User.id, *in_force),
+    )
+    for organization_id, user_id in session.execute(statement.order_by(User.id)):
+        found.setdefault(organization_id, []).append(user_id)
+    return found
 
 
 def to_disable(session: Session, at: datetime) -> list[tuple[UUID, str]]:
@@ -405,6 +437,19 @@ def _require_administrator(session: Session, actor: Actor) -> None:
         raise NotPermittedError
 
 
+def reader(user: User) -> Actor:
+    """Return somebody as who reads, though they are not signed in now: what mail may tell them is judged by it."""
+    return Actor(
+        "user",
+        user_id=user.id,
+        organization_id=user.organization_id,
+        side=Side(user.organization.side),
+        roles=user.roles,
+        source=Source("job"),
+        zone=user.organization.time_zone,
+    )
+
+
 def actor_for(user: User, sign_in: SignIn, source: Source, *, step: str = FULL) -> Actor:
     """Return who acts through this sign-in. Until it is complete nobody has a role through it (S-103)."""
     return Actor(
@@ -564,3 +609,70 @@ def _demo_factor(session: Session, sign_in_name: str, at: datetime) -> tuple[Sec
     if factor is None:
         raise NotFoundError
     return factor, int(at.timestamp()) // 30
+
+
+# --- the outbox ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """What waits in the outbox, as of now: by person, the notices that it is time for; those nobody is to be told."""
+
+    due: dict[UUID, list[UUID]]
+    unwanted: list[UUID]
+
+
+def to_mail(session: Session, at: datetime) -> Sorted:
+    """Sort what waits in the outbox, in one statement."""
+    reachable = crypto.column_of(User, "email").is_not(None)
+    waiting = (
+        select(Notice, User.mail_choice, User.mail_hour, Organization.time_zone, reachable)
+        .join(User, User.id == Notice.user_id)
+        .join(Organization, Organization.id == User.organization_id)
+        .where(Notice.mail_id.is_(None), Notice.dropped_at.is_(None))
+        .order_by(Notice.user_id, Notice.id)
+    )
+    due: dict[UUID, list[UUID]] = {}
+    unwanted = []
+    for notice, chosen, hour, zone, has_address in session.execute(waiting):
+        choice = MailChoice(chosen or MailChoice.DAILY)
+        if choice is MailChoice.NONE or not has_address:
+            unwanted.append(notice.id)
+        elif notice.is_due(choice, MAIL_HOUR if hour is None else hour, zone, at):
+            due.setdefault(notice.user_id, []).append(notice.id)
+    return Sorted(due, unwanted)
+
+
+def told_by(session: Session, mail_id: UUID) -> list[Notice]:
+    """Return the notices that go with a mail."""
+    return list(session.scalars(select(Notice).where(Notice.mail_id == mail_id).order_by(Notice.id)))
+
+
+def unreached(session: Session, users: Iterable[UUID]) -> dict[UUID, datetime]:
+    """Return since when mail to each of these people fails, in one statement; not those whom a later one reached."""
+    last_failed, last_sent = func.max(Mail.failed_at), func.max(Mail.sent_at)
+    statement = (
+        select(Mail.user_id, last_failed)
+        .where(Mail.user_id.in_(set(users)))
+        .group_by(Mail.user_id)
+        .having(last_failed.is_not(None), or_(last_sent.is_(None), last_failed > last_sent))
+    )
+    return {user_id: at for user_id, at in session.execute(statement) if at is not None}
+
+
+def failed_mail(session: Session, *, limit: int = 100) -> list[tuple[datetime, str, str]]:
+    """Return the last messages that could not be sent: when, to whose account, why. For the operator."""
+    statement = (
+        select(Mail.failed_at, User.sign_in_name, Mail.error_code)
+        .join(User, User.id == Mail.user_id)
+        .where(Mail.failed_at.is_not(None))
+        .order_by(Mail.failed_at.desc())
+        .limit(limit)
+    )
+    return [(at, name, code or "") for at, name, code in session.execute(statement) if at is not None]
+
+
+def waiting_mail(session: Session) -> int:
+    """Count the messages that the server has not taken yet. For the operator."""
+    ended = Mail.sent_at, Mail.failed_at, Mail.dropped_at
+    return session.scalar(select(func.count()).select_from(Mail).where(*(one.is_(None) for one in ended))) or 0

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, time
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 import segno
+from babel.dates import format_time
 from flask import Response, flash, g, make_response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from flask_wtf.csrf import generate_csrf
@@ -38,7 +41,8 @@ from referrals.kernel.door import (
     people_are_called,
     run,
 )
-from referrals.kernel.errors import InvalidInputError, RefusedError, RuleBrokenError, SignInNeededError
+from referrals.kernel.errors import InvalidInputError, NotFoundError, RefusedError, RuleBrokenError, SignInNeededError
+from referrals.kernel.mail import post_of
 from referrals.kernel.record import clock
 from referrals.kernel.schema import Takes, uid
 from referrals.kernel.web import (
@@ -371,6 +375,8 @@ class OneselfShape(PersonShape):
     email = fields.String()
     phone = fields.String()
     organization_id = fields.UUID()
+    mail_choice = fields.String(attribute="mailed")
+    mail_hour = fields.Integer(attribute="mailed_at")
 
 
 class NewCodeShape(PersonShape):
@@ -474,6 +480,8 @@ def account() -> Mapping[str, Any]:
         "around": lambda: {"newest": q.changes(database, actor)[:3], "told": told_change},
         "codes_left": len(q.recovery_codes(database, actor.me)),
         "ends_at": g.get("sign_in_ends_at"),
+        "mailed": MAIL_CHOICES,
+        "hour": hour_in_words,
         "form": Form(),
     }
 
@@ -520,6 +528,38 @@ doors.act(
     show=lambda user: q.user(db.session(), user.id),
     target=lambda _ids: current_actor().me,
     done="changes_seen",
+)
+
+
+def hour_in_words(hour: int) -> str:
+    """Say a full hour as people here read it."""
+    return format_time(time(hour), "short", locale=get_locale() or "en")
+
+
+def _mail() -> Mapping[str, Any]:
+    """Ask when one is told by mail. Where no mail is sent, nothing is asked."""
+    database, actor = asking()
+    if post_of(database) is None:
+        raise NotFoundError
+    it = q.user(database, actor.me)
+    return {
+        "it": it,
+        "mailed": MAIL_CHOICES,
+        "hours": [(hour, hour_in_words(hour)) for hour in q.MAIL_HOURS],
+        "values": {"choice": it.mailed.value, "hour": str(it.mailed_at)},
+    }
+
+
+doors.act(
+    "/account/mail",
+    c.set_mail,
+    page="account/mail.html",
+    context=_mail,
+    target=lambda _ids: current_actor().me,
+    then=lambda _user: "/account",
+    shape=OneselfShape,
+    show=lambda row: q.user(db.session(), row.id),
+    done="mail_is_set",
 )
 
 
@@ -803,7 +843,11 @@ def people(after: UUID | None) -> Mapping[str, Any]:
     database, actor = asking()
     rows, following = q.people_for(database, actor, after=after)
     shown = {"rows": rows, "next": following, "works_as": works_as}
-    return shown | {"around": lambda: {"waiting": len(q.waiting(database, actor.organization))}}
+
+    def around() -> dict[str, Any]:
+        return {"waiting": len(q.waiting(database, actor.organization)), "unreached": _unreached(*rows)}
+
+    return shown | {"around": around}
 
 
 @doors.get("/organization/people/<uuid:target>", page="account/person.html", shape=PersonShape)
@@ -812,7 +856,17 @@ def person(target: UUID) -> Mapping[str, Any]:
     database, actor = asking()
     it = q.person_for(database, actor, target)
     shown = {"it": it, "roles": ROLE_NAMES, "oneself": it.id == actor.user_id, "form": Form()}
-    return shown | {"around": lambda: {"waiting": q.waiting(database, actor.organization, it.id)}}
+
+    def around() -> dict[str, Any]:
+        return {"waiting": q.waiting(database, actor.organization, it.id), "unreached": _unreached(it)}
+
+    return shown | {"around": around}
+
+
+def _unreached(*people: Any) -> Mapping[UUID, datetime]:
+    """Return since when mail to these people fails; nothing where none is sent."""
+    database = db.session()
+    return q.unreached(database, [one.id for one in people]) if post_of(database) is not None else {}
 
 
 def works_as(user: Any) -> str:
@@ -1102,6 +1156,13 @@ RULES: dict[str, tuple[Words, ...]] = {
     ),
 }
 
+#: When mail comes, in words.
+MAIL_CHOICES: dict[str, Words] = {
+    q.MailChoice.AT_ONCE: _l("At once"),
+    q.MailChoice.DAILY: _l("Once a day, and at once when it is urgent"),
+    q.MailChoice.NONE: _l("Never"),
+}
+
 say(
     {
         "unknown_change": _l("This is no change of your account. Load the page again."),
@@ -1112,6 +1173,10 @@ say(
         "required.wording": _l("The rules on this page are not complete. Load the page again."),
         "rules_changed": _l("The rules changed while you were reading. Read the new ones below."),
         "rules_known": _l("You acknowledged these rules before. You can go on."),
+        "mail_is_set": _l("Saved. Mail that waits for you now follows your new choice, too."),
+        "required.choice": _l("Choose when we may send you mail."),
+        "mail_not_taken": _l("The mail server has not taken the message yet. It will be tried again."),
+        "mail_under_way": _l("This message is being sent."),
         "acknowledge_first": _l("Confirm that you read the notice."),
         "required.acknowledged": _l("Confirm that you read the notice."),
         "required.name": _l("Enter your sign-in name."),

@@ -78,6 +78,13 @@ def queue(work: Work, kind: str, *, target: UUID | None = None, after: timedelta
     work.keep(Job(kind=kind, target_id=target, behalf_id=work.actor.user_id, run_at=work.now + after))
 
 
+def follow_up(session: Session, kind: str, *, target: UUID, at: datetime | None = None) -> None:
+    """Write a job, for now or a later time, with the bookkeeping that another job is about to commit."""
+    if kind not in KINDS:
+        raise LookupError(kind)
+    session.add(Job(kind=kind, target_id=target, run_at=at or clock(session)))
+
+
 def run_once(session: Session) -> int:
     """Run every job that is due, and return how many were run. The worker calls this in a loop."""
     _plant_periodic(session)

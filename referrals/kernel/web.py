@@ -42,6 +42,7 @@ from referrals.kernel.errors import (
     UnrecordedWriteError,
 )
 from referrals.kernel.keys import KeyRing
+from referrals.kernel.mail import post_from
 from referrals.kernel.orm import Base, make_engine, uuid7
 from referrals.kernel.session import HouseSession
 from referrals.settings import Settings
@@ -268,6 +269,7 @@ def furnish(session: Session, installed: Installed) -> None:
     """Hand a session its key ring and gates."""
     session.info["ring"] = installed.ring
     session.info["gates"] = installed.gates
+    session.info["post"] = post_from(installed.settings)
     if installed.clock is not None:
         session.info["clock"] = installed.clock
 
@@ -568,6 +570,8 @@ def _install_templates(app: Flask) -> None:
     app.jinja_env.tests["not_shared"] = lambda value: value is look.NOT_SHARED
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals["sentence"] = sentence  # macros see it too
+    installed = cast("Installed", app.extensions["throughgate"])
+    app.jinja_env.globals["sends_mail"] = installed.settings.smtp is not None
     app.context_processor(_everywhere)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -13,15 +13,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from referrals.account import queries as accounts
+from referrals.account.commands import Told, ground, tell, tell_by_job
 from referrals.consent import queries as consents
 from referrals.consent.commands import end_on_event
 from referrals.kernel.actor import Actor, Side, system
 from referrals.kernel.command import Work, command, execute
 from referrals.kernel.errors import InvalidInputError, NotFoundError, RuleBrokenError
 from referrals.kernel.job import job_kind
+from referrals.kernel.mail import post_of
 from referrals.kernel.orm import CATEGORIES
 from referrals.kernel.record import clock, day_of
-from referrals.kernel.schema import Nothing, Takes, code, codes, day, line, many, text, uid, whole
+from referrals.kernel.schema import Nothing, Takes, code, codes, day, line, many, text, uid, whole, yes_no
 from referrals.organization.models import Organization
 from referrals.partnership import queries as partnerships
 from referrals.partnership.models import NoAgreementError
@@ -272,11 +274,12 @@ class DisputeOutcome(Takes):
 
 
 class PostMessage(Takes):
-    """A message, whom it is for, and what kind of thing it says."""
+    """A message, whom it is for, what kind of thing it says, and whether mail says that something waits."""
 
     audience = code(["both", "own_side"])
     category = code(CATEGORIES)
     message = text()
+    mail = yes_no()
 
 
 class StrikeMessage(Takes):
@@ -934,7 +937,7 @@ def _answer_loop(work: Work, referral: Referral, answer: str, words: str | None)
     makes=Message,
     purpose="referral",
 )
-def post_message(work: Work, referral: Referral, *, audience: str, category: str, message: str) -> Message:
+def post_message(work: Work, referral: Referral, *, audience: str, category: str, message: str, mail: bool) -> Message:
     """Write to the thread, for both sides or one's own. What the other side may not read cannot be chosen (R19)."""
     if referral.sent_at is None:
         with _named(work):
@@ -944,7 +947,13 @@ def post_message(work: Work, referral: Referral, *, audience: str, category: str
         raise ReferralDoneError
     if audience == "both":
         _let_across(work, referral, category)
-    return _put_message(work, referral, audience=audience, category=category, words=message)
+    posted = _put_message(work, referral, audience=audience, category=category, words=message)
+    if mail:
+        own = referral.side_of(work.actor.organization)
+        sides = (Party.SOURCE, Party.RECIPIENT) if audience == "both" else (own,)
+        people = frozenset[UUID]().union(*(q.people_of(referral, side) for side in sides))
+        _tell(work, referral, q.POSTED, people, target=posted.id, occasion=posted.id)
+    return posted
 
 
 def _let_across(work: Work, referral: Referral, category: str) -> None:
@@ -1059,6 +1068,48 @@ def lapse_drafts(session: Session, _target: UUID | None, _behalf: UUID | None) -
             continue  # its author was faster: saved, sent or discarded it
 
 
+# --- mail (R12, R20) --------------------------------------------------------------------------------------------------
+
+
+def _told_as(kind: str) -> None:
+    @ground(kind)
+    def holds(session: Session, actor: Actor, target: UUID, at: datetime) -> bool:
+        return q.is_still_told(session, actor, target, kind, at)
+
+
+for _kind in sorted({*q.TOLD.values(), q.HALF_USED, q.OVERDUE}):
+    _told_as(_kind)
+ground(q.POSTED)(q.is_message_told)
+
+
+@job_kind("referral.remind", every=300)
+def remind(session: Session, _target: UUID | None, _behalf: UUID | None) -> None:
+    """Remind whoever it waits on once half of the time is used; once it is over, tell the supervisors of both sides.
+
+    Each is told once of a deadline: the release date may move it, and that is no new reason.
+    """
+    if post_of(session) is None:
+        return
+    at = clock(session)
+    for clocks in q.running(session, at):
+        passed = [one for one in clocks if one.due <= at]
+        sides = {one.referral.source_id for one in passed} | {one.referral.recipient_id for one in passed}
+        supervisors = accounts.supervisors(session, sides) if sides else {}
+        told = [one for running in clocks for one in _reminders(running, supervisors, at)]
+        tell_by_job(session, told)
+
+
+def _reminders(running: q.Running, supervisors: Mapping[UUID, list[UUID]], at: datetime) -> Iterator[Told]:
+    row = running.referral
+    occasion, is_urgent = f"{row.id}:{running.deadline}", row.urgency == "urgent"
+    if running.due <= at:
+        for user_id in (*supervisors.get(row.source_id, ()), *supervisors.get(row.recipient_id, ())):
+            yield Told(user_id, q.OVERDUE, row.id, occasion, is_urgent)
+    elif running.half_used_at <= at:
+        for user_id in sorted(running.waiting_on):
+            yield Told(user_id, q.HALF_USED, row.id, occasion, is_urgent)
+
+
 # --- shared rules, for the closing verbs upstairs too -----------------------------------------------------------------
 
 
@@ -1127,7 +1178,16 @@ def _check_state(work: Work, referral: Referral, verb: Verb) -> Facts:
 def _put(work: Work, referral: Referral, *steps: ReferralStep) -> None:
     for step in steps:
         work.add(step)
+        if (told := q.told_of(referral, step)) is not None:
+            kind, people = told
+            _tell(work, referral, kind, people, target=referral.id, occasion=step.id)
     work.record(referral, ["step_count", "open_for", "sent_at", "done_at"])
+
+
+def _tell(work: Work, referral: Referral, kind: str, people: Iterable[UUID], *, target: UUID, occasion: UUID) -> None:
+    """Let people be told by mail, if there is any (R20). Whether they may know of it is asked when it leaves."""
+    is_urgent = referral.urgency == "urgent"
+    tell(work, (Told(one, kind, target, str(occasion), is_urgent) for one in sorted(people)))
 
 
 def _facts(work: Work, referral: Referral) -> Facts:

@@ -8,6 +8,7 @@ from dataclasses import fields as dataclass_fields
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
@@ -95,6 +96,7 @@ from referrals.referral.models import (
     Settled,
     State,
     deadlines,
+    half_used_at,
     settle,
 )
 from referrals.release import queries as releases
@@ -565,22 +567,27 @@ def expires_at(session: Session, row: Referral, at: datetime) -> datetime | None
     return None if found is None else found.expires_at
 
 
-def unanswered(session: Session, at: datetime, *, page: int = 200) -> Iterator[Referral]:
-    """Give, page by page, the referrals that wait for an answer and were sent before the shortest deadline can end."""
+def unanswered(
+    session: Session, at: datetime, *, page: int = 200, sent_before: datetime | None = None
+) -> Iterator[Referral]:
+    """Give, page by page, the referrals that wait for an answer.
+
+    Those sent before an instant; unless it is named, before the shortest deadline can have ended.
+    """
     after: UUID | None = None
     while True:
         waits = visible_to(system()).where(
             Referral.open_for.is_not(None),
-            Referral.sent_at < at - timedelta(days=1),
+            Referral.sent_at < (sent_before or at - timedelta(days=1)),
             _is_unanswered(),
         )
         if after is not None:
             waits = waits.where(Referral.id > after)
         rows = session.scalars(waits.order_by(Referral.id).limit(page), execution_options=_AS_IT_IS).all()
+        after = rows[-1].id if rows else None  # whoever takes them may write meanwhile, and let go what was read
         yield from rows
         if len(rows) < page:
             return
-        after = rows[-1].id
 
 
 def expired(session: Session, at: datetime) -> list[UUID]:
@@ -591,6 +598,133 @@ def expired(session: Session, at: datetime) -> list[UUID]:
         if until is not None and until <= at:
             due.append(row.id)
     return due
+
+
+# --- what is told by mail (R12, R20) ----------------------------------------------------------------------------------
+
+#: What people are told of a referral, by the state a step leads to; what ends it is told as one thing.
+TOLD: Final[Mapping[State, str]] = {
+    State.SENT: "referral.sent",
+    State.INFO_REQUESTED: "referral.asked",
+    State.ACKNOWLEDGED: "referral.answered",
+    State.ACCEPTED: "referral.accepted",
+    State.DECLINED: "referral.declined",
+    **dict.fromkeys(TERMINAL - {State.DECLINED}, "referral.ended"),
+}
+HALF_USED: Final = "referral.half_used"
+OVERDUE: Final = "referral.overdue"
+POSTED: Final = "referral.message_posted"
+
+
+def told_of(referral: Referral, step: ReferralStep) -> tuple[str, frozenset[UUID]] | None:
+    """Return as what a step is told, and to whom: the people of the side that did not take it. None: it is not told."""
+    kind = TOLD.get(State(step.to_state))
+    answers = step.from_state == State.INFO_REQUESTED and step.side == Party.SOURCE
+    if kind is None or referral.sent_at is None or (step.to_state == State.ACKNOWLEDGED and not answers):
+        return None
+    sides = {Party.SOURCE: {Party.RECIPIENT}, Party.RECIPIENT: {Party.SOURCE}}
+    told = sides.get(Party(step.side), {Party.SOURCE, Party.RECIPIENT})
+    return kind, frozenset[UUID]().union(*(people_of(referral, side) for side in told))
+
+
+def people_of(referral: Referral, side: Party) -> frozenset[UUID]:
+    """Return who works on it at one side. Needs what `visible_to` loads.
+
+    At the source the care team and who sent it; at the recipient its caseworkers, before them the intake list.
+    """
+    if side is Party.RECIPIENT:
+        return referral.helper_ids or referral.intake_ids
+    senders = {step.by for step in referral.steps if step.to_state == State.SENT and step.by is not None}
+    return referral.team_ids | senders
+
+
+def is_still_told(session: Session, actor: Actor, referral_id: UUID, kind: str, at: datetime) -> bool:
+    """Whether what somebody was to be told of is still so, still theirs to do, and they may know of it now."""
+    try:
+        row = known(session, actor, referral_id)
+    except NotFoundError:
+        return False
+    fact = facts(session, [row.id], at)[row.id]
+    if is_gone(actor, row, fact) or _is_withheld_answer(session, row, actor, kind, at):
+        return False
+    seen = settle(row.recorded, fact, at).state
+    if kind == "referral.ended":
+        return seen in TERMINAL  # whoever worked on it may know, though nothing ties them to it any more
+    return policy.takes_part(actor, row) and _still_stands(session, row, actor, kind=kind, seen=seen, at=at)
+
+
+def _is_withheld_answer(session: Session, row: Referral, actor: Actor, kind: str, at: datetime) -> bool:
+    """Whether to be told would be to learn what a program did, whoever moved the referral since."""
+    if row.side_of(actor.organization_id) is not Party.SOURCE or kind == TOLD[State.SENT]:
+        return False
+    does = {TOLD[State.INFO_REQUESTED], TOLD[State.ACCEPTED], TOLD[State.DECLINED]}
+    return (kind in does or row.course.side == Party.RECIPIENT) and not comes_back(session, row, actor, at)
+
+
+#: Where a referral stands while what was told is still so.
+_STANDS: Final[Mapping[str, frozenset[State]]] = {
+    "referral.sent": frozenset({State.SENT, State.ACKNOWLEDGED}),
+    "referral.answered": frozenset({State.SENT, State.ACKNOWLEDGED}),
+    "referral.asked": frozenset({State.INFO_REQUESTED}),
+    "referral.accepted": TAKEN_ON,
+    "referral.declined": frozenset({State.DECLINED}),
+    HALF_USED: UNANSWERED,
+    OVERDUE: UNANSWERED,
+}
+
+
+def _still_stands(session: Session, row: Referral, actor: Actor, *, kind: str, seen: State, at: datetime) -> bool:
+    if seen not in _STANDS[kind]:
+        return False
+    if kind == HALF_USED:
+        return STATES[seen].waiting_on is row.side_of(actor.organization_id)
+    if kind == OVERDUE:
+        found = clocks(session, [row.id], at).get(row.id)
+        return found is not None and found.is_overdue(at)
+    return True
+
+
+def is_message_told(session: Session, actor: Actor, message_id: UUID, at: datetime) -> bool:
+    """Whether somebody may still read a message that nobody has struck."""
+    said = session.scalars(messages_visible_to(actor).where(Message.id == message_id)).one_or_none()
+    if said is None or said.struck_at is not None:
+        return False
+    row = known(session, actor, said.referral_id)
+    if is_gone(actor, row, facts(session, [row.id], at)[row.id]):
+        return False
+    return said.organization_id == actor.organization_id or _crosses(
+        session, row, actor, at, owner_id=said.organization_id, category=said.category
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A clock that runs for one referral: which deadline, until when, and when half of the time is used."""
+
+    referral: Referral
+    deadline: str
+    due: datetime
+    half_used_at: datetime
+
+    @property
+    def waiting_on(self) -> frozenset[UUID]:
+        """The people whose move it is."""
+        side = STATES[self.referral.recorded].waiting_on
+        return frozenset() if side is None else people_of(self.referral, side)
+
+
+def running(session: Session, at: datetime, *, page: int = 200) -> Iterator[list[Running]]:
+    """Give, page by page, the clocks that run for referrals without an answer: three statements a page."""
+    waiting = unanswered(session, at, page=page, sent_before=at)
+    while rows := list(islice(waiting, page)):
+        found = clocks(session, [row.id for row in rows], at)
+        yield [_running(row, found[row.id]) for row in rows if row.id in found]
+
+
+def _running(row: Referral, found: Deadlines) -> Running:
+    asks = row.recorded is State.INFO_REQUESTED
+    deadline = f"reply{row.step_count}" if asks else "answer" if found.acknowledge_by is None else "acknowledge"
+    return Running(row, deadline, found.due_by, half_used_at(row.steps, found))
 
 
 # --- what stands in the way of sending (R14, R15) ---------------------------------------------------------------------
@@ -650,16 +784,27 @@ def is_outcome_hidden(session: Session, referral: Referral, actor: Actor, at: da
     """Whether the recipient ended it and its answers do not come back to the actor's side (R25)."""
     if referral.side_of(actor.organization_id) is not Party.SOURCE or referral.course.side != Party.RECIPIENT:
         return False
-    comes_back = consents.holds(
+    return not comes_back(session, referral, actor, at)
+
+
+def comes_back(session: Session, referral: Referral, actor: Actor, at: datetime) -> bool:
+    """Whether the recipient's answers come back to somebody at the source now (R14)."""
+    return _crosses(session, referral, actor, at, owner_id=referral.recipient_id, category=RETURNED)
+
+
+def _crosses(
+    session: Session, referral: Referral, actor: Actor, at: datetime, *, owner_id: UUID, category: str
+) -> bool:
+    decided = consents.holds(
         session,
         reader=actor,
         participant_id=referral.participant_id,
-        owner_org_id=referral.recipient_id,
-        category=RETURNED,
+        owner_org_id=owner_id,
+        category=category,
         purpose=PURPOSE,
         at=at,
     )
-    return not isinstance(comes_back, Basis)
+    return isinstance(decided, Basis)
 
 
 def sendable_categories(referral: Referral, actor: Actor, covered: Coverage) -> tuple[str, ...]:

@@ -128,6 +128,8 @@ def service(tmp_path_factory: pytest.TempPathFactory, scratch: Path) -> Iterator
         "THROUGHGATE_KEYS": str(keys),
         "THROUGHGATE_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "THROUGHGATE_FAST_PASSWORDS": "1",
+        # Pages say that mail is sent; without a worker nothing is handed over.
+        "THROUGHGATE_SMTP_URL": "smtp://localhost?from=throughgate@county.example",
     }
     made = Service(f"http://127.0.0.1:{port}", env, home / "service.log")
     made.cli("keys", "create")

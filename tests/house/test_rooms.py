@@ -42,7 +42,7 @@ COMMITTERS: Final = {
     "referrals/kernel/job.py": "claims and results of jobs are no act",
     "referrals/kernel/session.py": "the guard itself",
     "referrals/kernel/orm.py": "settings of a new PostgreSQL connection, before any transaction of ours",
-    "referrals/account/commands.py": "a sign-in's last use, at most once a minute: bookkeeping, no act",
+    "referrals/account/commands.py": "a sign-in's last use and the outbox of mail: bookkeeping, no act",
     "referrals/cli.py": "the first house keys, before anything else exists",
 }
 #: Tables outside the audit rule: bookkeeping about no record, or rows that go with another row's event.
@@ -54,6 +54,8 @@ UNAUDITED: Final = {
     "job": "work to be done later: what it does leaves its own events",
     "sign_in_use": "when a sign-in was last used: no act, at most once a minute",
     "kept_search": "what somebody typed, for themselves and 8 hours: the search itself is a look",
+    "notice": "who is to be told of an act: the act has its event, and ids are all it holds",
+    "mail": "a message on its way, the same for everybody: it says nothing that could be read",
     "failed_attempt": "what lockout counts: the refusal's own event is the record",
 }
 #: Records that say what happened: the last word of the name is a past participle, or reads as one.

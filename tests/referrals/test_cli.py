@@ -166,6 +166,30 @@ def test_s802_an_operator_confirms_a_role_for_a_lone_administrator_only(installe
     assert installed("confirm-role", "ann", "supervisor").exit_code != 0
 
 
+def test_the_mail_servers_secret_is_printed_as_set(installed: Run) -> None:
+    url = {"THROUGHGATE_SMTP_URL": "smtp://gate:canary@mail.example.org?from=gate@example.org"}
+    told = installed("check", also=url)
+    assert told.exit_code == 0
+    assert "smtp_url: set" in told.output
+    assert "canary" not in told.output
+    assert "smtp_url: not set" in installed("check").output
+
+
+def test_an_operator_reads_how_mail_goes(installed: Run, place: dict[str, str]) -> None:
+    assert "sends no mail" in installed("mail").output
+    assert installed("setup", "--agency", "Test County", "--name", "Ann Admin", "--sign-in-name", "ann").exit_code == 0
+    with engine_of(place).begin() as connection:
+        user = connection.execute(text("SELECT id FROM user")).scalar_one()
+        words = "INSERT INTO mail (id, user_id, at, tries, failed_at, error_code) VALUES "
+        rows = "(:a, :u, :t, 1, :t, 'smtp_550'), (:b, :u, :t, 0, NULL, NULL)"
+        at = "2026-11-03 17:00:00.000000"
+        connection.execute(text(words + rows), {"a": "0" * 32, "b": "1" * 32, "u": user, "t": at})
+    told = installed("mail", also={"THROUGHGATE_SMTP_URL": "smtp://localhost?from=gate@example.org"})
+    assert told.exit_code == 0
+    assert "Waiting for the mail server: 1" in told.output
+    assert re.search(r"2026-11-03 17:00 UTC +ann +smtp_550", told.output)
+
+
 @pytest.mark.parametrize("command", ["unlock", "enable"])
 def test_unlocking_or_enabling_nobody_says_so(installed: Run, command: str) -> None:
     told = installed(command, "nobody")

@@ -29,6 +29,11 @@ PRODUCTION = DEVELOPMENT | {
         ({"THROUGHGATE_RATE_URL": "memory://"}, "THROUGHGATE_RATE_URL", "redis://"),
         ({"THROUGHGATE_FAST_PASSWORDS": "1"}, "THROUGHGATE_FAST_PASSWORDS is a test aid", "Remove it"),
         ({"THROUGHGATE_DEMO_FOLDER": "/srv"}, "THROUGHGATE_DEMO_FOLDER is a test aid", "Remove it"),
+        ({"THROUGHGATE_SMTP_URL": "mail.example.org"}, "THROUGHGATE_SMTP_URL cannot be read", "smtp://"),
+        ({"THROUGHGATE_SMTP_URL": "smtp://mail.example.org"}, "THROUGHGATE_SMTP_URL cannot be read", "from="),
+        ({"THROUGHGATE_SMTP_URL": "smtp://m.example?from=a@b&tls=no"}, "THROUGHGATE_SMTP_URL", "smtp://"),
+        ({"THROUGHGATE_SMTP_URL": "smtp://m.example:x?from=a@b"}, "THROUGHGATE_SMTP_URL", "smtp://"),
+        ({"THROUGHGATE_SMTP_URL": "smtp://m.example?from=a@b"}, "without TLS", "tls=required"),
         ({"THROUGHGATE_TRUSTED_PROXIES": "two"}, "TRUSTED_PROXIES", ""),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
@@ -54,6 +59,37 @@ def test_what_is_shown_holds_no_secret() -> None:
     shown = load(PRODUCTION | {"THROUGHGATE_SECRET_KEY": "canary-of-a-secret"}).shown()
     assert shown["secret_key"] == "set"
     assert "canary" not in str(shown)
+
+
+@pytest.mark.parametrize(
+    ("url", "read"),
+    [
+        ("smtp://localhost:25?from=a@b.example", ("localhost", 25, "offered", None, None)),
+        ("smtp://m.example?from=a@b.example&tls=required", ("m.example", 587, "required", None, None)),
+        ("smtp://gate:p%40ss@m.example?from=a@b.example", ("m.example", 587, "required", "gate", "p@ss")),
+        ("smtps://gate:p@m.example?from=a@b.example", ("m.example", 465, "implicit", "gate", "p")),
+    ],
+)
+def test_where_mail_goes_is_read_from_one_address(url: str, read: tuple[str, int, str, str, str]) -> None:
+    smtp = load(PRODUCTION | {"THROUGHGATE_SMTP_URL": url}).smtp
+    assert smtp is not None
+    assert (smtp.host, smtp.port, smtp.tls, smtp.name, smtp.password) == read
+    assert smtp.sender == "a@b.example"
+    assert "p@ss" not in repr(smtp)
+
+
+def test_without_an_address_no_mail_is_sent() -> None:
+    assert load(PRODUCTION).smtp is None
+
+
+def test_neither_the_list_nor_a_fault_shows_the_mail_servers_secret() -> None:
+    url = "smtp://canary:canary@m.example?from=a@b.example"
+    shown = load(PRODUCTION | {"THROUGHGATE_SMTP_URL": url}).shown()
+    assert shown["smtp_url"] == "set"
+    assert "canary" not in str(shown)
+    with pytest.raises(SettingsError) as refused:
+        load(PRODUCTION | {"THROUGHGATE_SMTP_URL": url.replace("from=", "sender=")})
+    assert "canary" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

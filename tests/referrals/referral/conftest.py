@@ -25,7 +25,13 @@ ORIGIN = "https://localhost"
 
 
 @pytest.fixture
-def app(sqlite_url: str, provider: FileProvider) -> Flask:
+def smtp_url() -> str | None:
+    """Where the application hands over mail: nowhere, unless a test says so."""
+    return None
+
+
+@pytest.fixture
+def app(sqlite_url: str, provider: FileProvider, smtp_url: str | None) -> Flask:
     """The whole application on this test's database."""
     settings = Settings(
         env="development",
@@ -34,7 +40,7 @@ def app(sqlite_url: str, provider: FileProvider) -> Flask:
         public_url=ORIGIN,
         trusted_proxies=0,
         rate_url="memory://",
-        smtp_url=None,
+        smtp_url=smtp_url,
         secret_key=None,
         fast_passwords=True,
         demo_folder=None,
