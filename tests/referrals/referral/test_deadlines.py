@@ -234,7 +234,7 @@ def test_no_deadline_tells_an_answer_that_does_not_come_back(world: World) -> No
 
 def listed(world: World, who: str, group: q.Group) -> list[q.Card]:
     with looking(world.session):
-        return q.listed(world.session, world.people[who], group)[0]
+        return q.listed(world.session, world.people[who], group).cards
 
 
 def test_a_line_of_a_list_says_what_its_page_says(world: World) -> None:
