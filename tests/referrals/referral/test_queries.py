@@ -443,6 +443,31 @@ def test_pages_neither_skip_nor_repeat_whatever_the_order(world: World, sort: q.
                 assert sent == sorted(sent, reverse=sort is q.Sort.LATEST)  # type: ignore[type-var]
 
 
+def test_both_databases_narrow_and_order_alike(any_session: HouseSession) -> None:
+    world = a_world(any_session)
+    made = many(world)
+    told = listing(world, world.navigator, q.Group.US, sort=q.Sort.DUE)
+    assert [(card.id, card.is_overdue) for card in told.cards] == [
+        *((made[5], True), (made[6], True), (made[4], True), (made[0], False), (made[3], False))
+    ]
+    for group, wanted, sort, found in (
+        (q.Group.US, q.Wanted(overdue=True), None, [5, 6, 4]),
+        (q.Group.US, q.Wanted(urgency="routine"), q.Sort.SENT, [6, 3, 0]),
+        (q.Group.US, q.Wanted(status="accepted", program_id=None), q.Sort.LATEST, [3]),
+        (q.Group.THEM, q.Wanted(participant_id=world.person_id), None, [1, 2]),
+        (q.Group.CLOSED, q.Wanted(), q.Sort.DUE, []),
+    ):
+        one = listing(world, world.navigator, group, wanted=wanted, sort=sort)
+        assert [card.id for card in one.cards] == [made[number] for number in found]
+        assert one.count == len(found)
+        assert [name for _id, name in one.programs] == ["Bridge Housing", *(f"Program {n}" for n in range(7))]
+        first = listing(world, world.navigator, group, wanted=wanted, sort=sort, limit=1)
+        rest = listing(world, world.navigator, group, wanted=wanted, sort=sort, after=first.following)
+        assert [card.id for card in (*first.cards, *(rest.cards if first.following else ()))] == [
+            card.id for card in one.cards
+        ]
+
+
 def test_a_page_by_deadlines_goes_on_where_it_was_when_its_last_line_is_answered(world: World) -> None:
     many(world)
     whole = listing(world, world.navigator, q.Group.US, sort=q.Sort.DUE).cards
