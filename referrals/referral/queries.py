@@ -15,6 +15,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     CompoundSelect,
     Date,
@@ -38,13 +39,14 @@ from sqlalchemy import (
 from sqlalchemy import cast as as_type
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only, selectinload, with_expression
 from sqlalchemy.orm.interfaces import ORMOption
+from sqlalchemy.sql import operators
 
 from referrals.account import queries as accounts
 from referrals.consent import queries as consents
 from referrals.consent.models import Consent
 from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, asking_once, for_anybody, system
 from referrals.kernel.crypto import column_of
-from referrals.kernel.errors import NotFoundError
+from referrals.kernel.errors import InvalidInputError, NotFoundError
 from referrals.kernel.look import (
     NOT_SHARED,
     Basis,
@@ -113,8 +115,9 @@ TIMELINE_VIEWED: Final = declare_look("referral.timeline_viewed", "what happened
 AMENDMENTS_VIEWED: Final = declare_look("referral.amendments_viewed", "what was changed after a referral was sent")
 THREAD_VIEWED: Final = declare_look("referral.thread_viewed", "the messages of a referral's thread")
 
-#: A count of what waits goes no further than one beyond this.
+#: A count of what waits goes no further than one beyond this; that of a whole list, one beyond the other.
 COUNTED_AT_MOST: Final = 100
+LISTED_AT_MOST: Final = 1000
 
 #: Why a referral's content crosses between organizations (C8).
 PURPOSE: Final = "referral"
@@ -411,6 +414,13 @@ def sharing_holds() -> ColumnElement[bool]:
     return and_(consent_holds(), agreement_holds())
 
 
+def _toward(actor: AnyActor) -> ColumnElement[bool]:
+    """Return the condition that a consent to the actor's organization lets the actor read, too."""
+    roles = Consent.to_role.in_([written(role) for role in sorted(actor.roles)])
+    anybody_there = and_(Consent.to_user_id.is_(None), or_(Consent.to_role.is_(None), roles))
+    return or_(Consent.to_user_id == actor.me, anybody_there)
+
+
 def is_answer_withheld(actor: AnyActor) -> ColumnElement[bool]:
     """Return the condition that how it stands is the recipient's answer, which does not come back to the actor (R25).
 
@@ -422,14 +432,8 @@ def is_answer_withheld(actor: AnyActor) -> ColumnElement[bool]:
     )
     answered = select(last.to_state).where(theirs).correlate(Referral).scalar_subquery()
     moves_on = [written(state) for state, means in STATES.items() if means.unshared not in {None, state}]
-    to_us = or_(
-        Consent.to_user_id == actor.me,
-        and_(
-            Consent.to_user_id.is_(None),
-            or_(Consent.to_role.is_(None), Consent.to_role.in_([written(role) for role in sorted(actor.roles)])),
-        ),
-    )
-    comes_back = and_(_carried([RETURNED], Referral.recipient_id, Referral.source_id, to_us), _agreed([RETURNED]))
+    back = _carried([RETURNED], Referral.recipient_id, Referral.source_id, _toward(actor))
+    comes_back = and_(back, _agreed([RETURNED]))
     return and_(
         Referral.source_id == actor.organization,
         answered.is_not(None),
@@ -501,11 +505,14 @@ def clocks(session: Session, referrals: Iterable[UUID], at: datetime) -> dict[UU
     wanted = list(set(referrals))
     if not wanted:
         return {}
+    return _running(session.execute(_ticking_of_these(), moment(at) | {"these": wanted}))
+
+
+def _running(rows: Iterable[Row[*tuple[Any, ...]]]) -> dict[UUID, Deadlines]:
     kept_by: dict[UUID, tuple[bool, str, frozenset[date]]] = {}
     steps: dict[UUID, dict[int, _Moved]] = {}
     told: dict[UUID, dict[UUID, ReleaseTold]] = {}
-    for row in session.execute(_ticking(), moment(at) | {"these": wanted}):
-        referral_id, urgency, zone, closed, seq, state, moved_at, release_id, told_at, on = row
+    for referral_id, urgency, zone, closed, seq, state, moved_at, release_id, told_at, on in rows:
         kept_by[referral_id] = urgency == "urgent", zone, closed
         steps.setdefault(referral_id, {})[seq] = _Moved(state, moved_at)
         if release_id is not None:
@@ -526,8 +533,12 @@ def clocks(session: Session, referrals: Iterable[UUID], at: datetime) -> dict[UU
 
 
 @cache
-def _ticking() -> Select[*tuple[Any, ...]]:
-    """Select what a clock is computed from: each step, beside each thing the agency said about the release."""
+def _ticking_of_these() -> Select[*tuple[Any, ...]]:
+    return _ticking(bindparam("these", expanding=True))
+
+
+def _ticking(these: BindParameter[Any] | Select[UUID] | CompoundSelect[UUID]) -> Select[*tuple[Any, ...]]:
+    """Select what clocks are computed from: each step, beside each thing the agency said about the release."""
     waits = (
         select(
             *(Referral.id, Referral.participant_id, Referral.urgency, Organization.time_zone),
@@ -535,7 +546,7 @@ def _ticking() -> Select[*tuple[Any, ...]]:
             _carried(["release"], Referral.source_id, Referral.recipient_id).label("is_told"),
         )
         .join(Organization, Organization.id == Referral.recipient_id)
-        .where(Referral.id.in_(bindparam("these", expanding=True)), _is_unanswered(), sharing_holds())
+        .where(Referral.id.in_(these), _is_unanswered(), sharing_holds())
         .cte("waits")
     )
     said = and_(
@@ -1255,66 +1266,276 @@ def errors_to_confirm(session: Session, actor: Actor, *, limit: int = 20) -> lis
     return _read(session, actor, waits.order_by(Referral.id).limit(limit))
 
 
-def listed(
+class Sort(StrEnum):
+    """How a list is ordered, if not as it is by itself: what waits oldest first, what is closed newest first."""
+
+    DUE = "due"
+    SENT = "sent"
+    LATEST = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a reader looks for in a list; None where anything will do.
+
+    What is withheld from the reader never fits, so that no filter tells it.
+    """
+
+    status: str | None = None
+    urgency: str | None = None
+    program_id: UUID | None = None
+    participant_id: UUID | None = None
+    #: Only what somebody should have said something about by now.
+    overdue: bool = False
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What a statement is handed."""
+        named = ("status", "urgency", "program_id", "participant_id")
+        return {name: value for name in named if (value := getattr(self, name)) is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a page of a list ended: at which row, and in a list by deadlines at which of them."""
+
+    id: UUID
+    due_by: datetime | None = None
+
+    def __str__(self) -> str:
+        """Write it as it stands in an address."""
+        return str(self.id) if self.due_by is None else f"{self.due_by:{_MINUTE}}~{self.id}"
+
+    @classmethod
+    def read(cls, written_so: str) -> Mark:
+        """Read it from an address.
+
+        Raises:
+            InvalidInputError: it is none of ours.
+        """
+        due, _, row = written_so.rpartition("~")
+        try:
+            return cls(UUID(row), datetime.strptime(due, _MINUTE).replace(tzinfo=UTC) if due else None)
+        except ValueError:
+            raise InvalidInputError({"after": ["not_an_id"]}) from None
+
+
+#: Deadlines end at a whole minute.
+_MINUTE: Final = "%Y%m%dT%H%M"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of a list, where the next one begins, how many there are, and the programs to choose from.
+
+    The count goes no further than one beyond `LISTED_AT_MOST`.
+    """
+
+    cards: list[Card]
+    following: Mark | None
+    count: int
+    programs: list[tuple[UUID, str]]
+
+
+def listed(  # noqa: PLR0917
     session: Session,
     actor: Actor,
     group: Group,
+    wanted: Wanted = Wanted(),
+    sort: Sort | None = None,
+    after: Mark | None = None,
     *,
-    status: str | None = None,
-    participant_id: UUID | None = None,
-    after: UUID | None = None,
     limit: int = 25,
-) -> tuple[list[Card], UUID | None]:
-    """Return a page of one list, and the id to go on after: what waits oldest first, what is closed newest first.
-
-    Open loops that the actor's side owes wait on it, too.
-    """
+) -> Listing:
+    """Return a page of one list. Open loops that the actor's side owes wait on it, too."""
     anybody = anybody_like(actor)
     if anybody is None:
-        return [], None
-    given = {"status": status, "participant": participant_id, "after": after}
-    narrowed = frozenset(name for name, value in given.items() if value is not None)
+        return Listing([], None, 0, [])
     at = instant(session)
-    asked = asked_by(actor) | moment(at) | given | {"at_most": limit + 1}
-    lines = session.execute(_page_of(anybody, group, narrowed), asked, execution_options=_AS_IT_IS).all()
-    cards = _cards(session, actor, lines[:limit], at)
-    return cards, cards[-1].id if len(lines) > limit else None
+    asked = asked_by(actor) | moment(at) | wanted.words | {"at_most": limit + 1}
+    kind = _Kind(anybody, group, frozenset(wanted.words))
+    if wanted.overdue or (sort is Sort.DUE and group is not Group.CLOSED):
+        found = _by_deadline(session, kind, asked, after, overdue=wanted.overdue)
+    else:
+        found = _in_order(session, kind, asked, sort, after)
+    titles, choices = _titles_and_choices(session, actor, [line[0] for line in found.lines], at)
+    cards = _cards(session, actor, found.lines, at, running=found.running, titles=titles)
+    if found.count > len(cards):  # what is listed is on record by itself
+        note(session, actor, records=COUNTED, purpose=PURPOSE, count=found.count)
+    return Listing(cards, found.following, found.count, choices)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Which statement a list is: whose, which of the three, and by what it is narrowed."""
+
+    anybody: AnyActor
+    group: Group
+    narrowed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The lines of a page, where the next begins, how many fit, and the clocks of its rows where they are known."""
+
+    lines: Sequence[Row[*tuple[Any, ...]]]
+    following: Mark | None
+    count: int
+    running: Mapping[UUID, Deadlines] | None = None
+
+
+def _in_order(session: Session, kind: _Kind, asked: Mapping[str, Any], sort: Sort | None, after: Mark | None) -> _Found:
+    """Find a page of a list in the order of a column."""
+    given = {**asked, "after": None if after is None else after.id}
+    lines = session.execute(_page_of(kind, sort, further=after is not None), given, execution_options=_AS_IT_IS).all()
+    most = asked["at_most"] - 1
+    following = Mark(lines[most - 1][0].id) if len(lines) > most else None
+    return _Found(lines[:most], following, lines[0][-1] if lines else 0)
+
+
+def _by_deadline(
+    session: Session, kind: _Kind, asked: Mapping[str, Any], after: Mark | None, *, overdue: bool
+) -> _Found:
+    """Find a page of a list by deadlines: what runs first, then what has none, oldest first.
+
+    A deadline is computed and not stored: of all that waits for an answer, the oldest `LISTED_AT_MOST` are sorted here.
+    """
+    running, most = _running(session.execute(_ticking_in(kind), dict(asked))), asked["at_most"]
+    if overdue:
+        running = {one: found for one, found in running.items() if found.is_overdue(asked["at"])}
+    marks = sorted((found.due_by, one) for one, found in running.items())
+    behind = after is not None and after.due_by is None
+    if after is not None and after.due_by is not None:
+        marks = [mark for mark in marks if mark > (after.due_by, after.id)]
+    chosen = [] if behind else [Mark(one, due) for due, one in marks[:most]]
+    if not overdue and len(chosen) < most:
+        given = {"after": after.id if after else None, "these": list(running), "at_most": most - len(chosen)}
+        rest = session.scalars(_without_deadline(kind, further=behind), {**asked, **given})
+        chosen += [Mark(one) for one in rest]
+    following = chosen[most - 2] if len(chosen) == most else None
+    order = {mark.id: number for number, mark in enumerate(chosen[: most - 1])}
+    if not order:
+        return _Found([], None, 0)
+    given = {**asked, "these": list(order)}
+    lines = session.execute(_chosen_of(kind), given, execution_options=_AS_IT_IS).all()
+    count = len(running) if overdue else lines[0][-1]
+    if not overdue and len(running) >= LISTED_AT_MOST:  # more wait than were sorted: their clocks run, too
+        running = running | clocks(session, order, asked["at"])
+    return _Found(sorted(lines, key=lambda line: order[line[0].id]), following, count, running)
 
 
 @cache
-def _page_of(anybody: AnyActor, group: Group, narrowed: frozenset[str]) -> Select[*_Line]:
-    """Select one page of one list: building it costs more than asking it."""
-    also: list[ColumnElement[bool]] = []
-    if "status" in narrowed:
-        also += [settled_state() == bindparam("status"), not_(is_answer_withheld(anybody))]
-    if "participant" in narrowed:
-        also.append(Referral.participant_id == bindparam("participant", type_=Uuid()))
-    if "after" in narrowed:
+def _ticking_in(kind: _Kind) -> Select[*tuple[Any, ...]]:
+    """Select what the clocks of a list are computed from, for the oldest so many whose reader is told that they run."""
+    told = (_is_unanswered(), not_(is_answer_withheld(kind.anybody)))
+    most = literal(LISTED_AT_MOST)
+    return _ticking(_first_of(kind.anybody, kind.group, *_narrowed(kind), *told, by=_By(), most=most))
+
+
+@cache
+def _without_deadline(kind: _Kind, *, further: bool) -> Select[UUID]:
+    """Select what comes behind the deadlines, oldest first; `these` have one."""
+    also = [Referral.id.not_in(bindparam("these", expanding=True)), *([_By().is_behind] if further else [])]
+    first = _first_of(kind.anybody, kind.group, *_narrowed(kind), *also, by=_By())
+    return select(Referral.id).where(Referral.id.in_(first)).order_by(*_By().terms).limit(_AT_MOST)
+
+
+@cache
+def _chosen_of(kind: _Kind) -> Select[*tuple[Any, ...]]:
+    return _these().add_columns(_how_many(kind))
+
+
+def _narrowed(kind: _Kind) -> list[ColumnElement[bool]]:
+    """Return the conditions of the filters. Each asks only of what its reader is shown: a filter tells nothing else."""
+    conditions: list[ColumnElement[bool]] = []
+    if "status" in kind.narrowed:
+        conditions += [settled_state() == bindparam("status"), not_(is_answer_withheld(kind.anybody))]
+    if "urgency" in kind.narrowed:
+        conditions += [Referral.urgency == bindparam("urgency"), _is_shown(kind.anybody, "needs")]
+    if "program_id" in kind.narrowed:
+        conditions.append(Referral.program_id == bindparam("program_id", type_=Uuid()))
+    if "participant_id" in kind.narrowed:
+        conditions.append(Referral.participant_id == bindparam("participant_id", type_=Uuid()))
+    return conditions
+
+
+def _is_shown(actor: AnyActor, category: str) -> ColumnElement[bool]:
+    """Return the condition that what the source wrote in a category shows to the actor: the gate in SQL.
+
+    A test holds both equal.
+    """
+    crosses = and_(_carried([category], Referral.source_id, Referral.recipient_id, _toward(actor)), _agreed([category]))
+    known = persons.may_know(actor, Referral.participant_id)
+    return and_(known, or_(Referral.source_id == actor.organization, crosses))
+
+
+@dataclass(frozen=True, slots=True)
+class _By:
+    """What a list is ordered by: a column and then its rows' ids; without one by those alone, as they were begun."""
+
+    column: str | None = None
+    is_down: bool = False
+
+    @property
+    def terms(self) -> tuple[ColumnElement[Any], ...]:
+        columns = [] if self.column is None else [getattr(Referral, self.column)]
+        return tuple(one.desc() if self.is_down else one.asc() for one in (*columns, Referral.id))
+
+    @property
+    def is_behind(self) -> ColumnElement[bool]:
+        """The condition that a row comes behind the one named `after`."""
         after = bindparam("after", type_=Uuid())
-        if group is Group.CLOSED:
-            ended = select(Referral.done_at).where(Referral.id == after).scalar_subquery()
-            also.append(or_(Referral.done_at < ended, and_(Referral.done_at == ended, Referral.id < after)))
-        else:
-            also.append(Referral.id > after)
-    first = _first_of(anybody, group, *also)
-    return _lines(Referral.id.in_(first)).order_by(*_order(group)).limit(_AT_MOST)
+        beyond = operators.lt if self.is_down else operators.gt
+        later: ColumnElement[bool] = beyond(Referral.id, after)
+        if self.column is None:
+            return later
+        mine: InstrumentedAttribute[datetime] = getattr(Referral, self.column)
+        marked = aliased(Referral)
+        there = select(getattr(marked, self.column)).where(marked.id == after).scalar_subquery()
+        return or_(beyond(mine, there), and_(mine == there, later))
 
 
-def _order(group: Group) -> tuple[ColumnElement[Any], ...]:
-    """Return how a list is ordered: what is closed newest first, what waits oldest first."""
-    if group is Group.CLOSED:
-        return Referral.done_at.desc(), Referral.id.desc()
-    return (Referral.id.asc(),)
+def _by(group: Group, sort: Sort | None = None) -> _By:
+    """Return how a list is ordered: by itself what is closed newest first, what waits oldest first."""
+    if sort is Sort.SENT or sort is Sort.LATEST:
+        return _By("sent_at", sort is Sort.LATEST)
+    return _By("done_at", is_down=True) if group is Group.CLOSED else _By()
 
 
-def _first_of(actor: AnyActor, group: Group, *also: ColumnElement[bool]) -> Select[UUID] | CompoundSelect[UUID]:
-    """Select the ids of the first of a list, at most so many.
+@cache
+def _page_of(kind: _Kind, sort: Sort | None, *, further: bool) -> Select[*tuple[Any, ...]]:
+    """Select one page of one list, and how many there are: building it costs more than asking it."""
+    by = _by(kind.group, sort)
+    also = [*_narrowed(kind), *([by.is_behind] if further else [])]
+    first = _first_of(kind.anybody, kind.group, *also, by=by)
+    return _lines(Referral.id.in_(first)).order_by(*by.terms).limit(_AT_MOST).add_columns(_how_many(kind))
+
+
+def _how_many(kind: _Kind) -> ColumnElement[int]:
+    """Return how many a list holds, counted no further than one beyond `LISTED_AT_MOST`."""
+    some = _first_of(kind.anybody, kind.group, *_narrowed(kind), by=None, most=literal(LISTED_AT_MOST + 1))
+    first = select(some.subquery().c.id).limit(LISTED_AT_MOST + 1).subquery()
+    return select(func.count()).select_from(first).scalar_subquery()
+
+
+def _first_of(
+    actor: AnyActor,
+    group: Group,
+    *also: ColumnElement[bool],
+    by: _By | None,
+    most: ColumnElement[int] = _AT_MOST,
+) -> Select[UUID] | CompoundSelect[UUID]:
+    """Select the ids of the first of a list, at most so many; without `by`, of any of it.
 
     Each side is found for itself, so that nothing is asked of a referral that its side already decides, and looking
     goes no further than there is to show.
     """
     firsts = [
-        select(Referral.id).where(*conditions, *also).order_by(*_order(group)).limit(_AT_MOST).correlate(None)
+        select(Referral.id)
+        .where(*conditions, *also)
+        .order_by(*(() if by is None else by.terms))
+        .limit(most)
+        .correlate(None)
         for conditions in _in_list(actor, group)
     ]
     return firsts[0] if len(firsts) == 1 else union_all(*(select(one.subquery().c.id) for one in firsts))
@@ -1359,7 +1580,7 @@ def waiting(session: Session, actor: Actor, *, limit: int) -> Waiting:
     lines: Sequence[Row[*_Line]] = ()
     if shown:
         lines = session.execute(_these(), moment(at) | {"these": list(shown)}, execution_options=_AS_IT_IS).all()
-    cards = {card.id: card for card in _cards(session, actor, lines, at, running)}
+    cards = {card.id: card for card in _cards(session, actor, lines, at, running=running)}
 
     def told(ids: Iterable[UUID]) -> list[Card]:
         return [cards[one] for one in ids if one in cards]
@@ -1374,8 +1595,8 @@ _NO_DEADLINE: Final = datetime.max.replace(tzinfo=UTC)
 @cache
 def _ids_of(anybody: AnyActor, group: Group) -> Select[UUID]:
     """Select the ids of one open list, oldest first."""
-    first = _first_of(anybody, group)
-    return select(Referral.id).where(Referral.id.in_(first)).order_by(*_order(group)).limit(_AT_MOST)
+    first = _first_of(anybody, group, by=_By())
+    return select(Referral.id).where(Referral.id.in_(first)).order_by(*_By().terms).limit(_AT_MOST)
 
 
 @cache
@@ -1540,13 +1761,15 @@ def _cards(
     actor: Actor,
     lines: Sequence[Row[*_Line]],
     at: datetime,
+    *,
     running: Mapping[UUID, Deadlines] | None = None,
+    titles: Mapping[UUID, str] | None = None,
 ) -> list[Card]:
-    """Make the lines of a list; `running` are the clocks of its rows, where they are known already."""
+    """Make the lines of a list; `running` are the clocks of its rows and `titles` its names, where known already."""
     rows = [line[0] for line in lines]
     seen = _seen_in_list(session, actor, lines)
-    there = {one for row in rows for one in (row.source_id, row.recipient_id)}
-    titles = _titles(session, there, {row.program_id for row in rows}) if rows else {}
+    if titles is None:
+        titles = _titles(session, *_ends(rows)) if rows else {}
     names = _names(session, actor, list(zip(rows, seen, strict=True)), titles)
     told = [_told_line(actor, line, sight, at) for line, sight in zip(lines, seen, strict=True)]
     if running is None:
@@ -1579,7 +1802,7 @@ def _told_line(
     actor: Actor, line: Row[*_Line], sight: Sight[Referral], at: datetime
 ) -> tuple[Course, Settled, str | NotShared]:
     """Return what a line's steps come to, how it stands now, and what of that its reader is told."""
-    row, consent, agreement, _spoken_of, state, last_side, last_at, acted = line
+    row, consent, agreement, _spoken_of, state, last_side, last_at, acted, *_ = line
     course = Course(State(state or State.DRAFT), last_side, last_at, bool(acted), row.sent_at is not None)
     settled = settle(course.recorded, Facts(consent=bool(consent), agreement=bool(agreement)), at)
     return course, settled, _told_status(course, settled, sight, row.side_of(actor.organization_id))
@@ -1665,6 +1888,34 @@ def _named_so() -> CompoundSelect[UUID, str]:
         select(Organization.id, Organization.name).where(Organization.id.in_(bindparam("there", expanding=True))),
         select(Program.id, Program.name).where(Program.id.in_(bindparam("offered", expanding=True))),
     )
+
+
+def _ends(rows: Iterable[Referral]) -> tuple[set[UUID], set[UUID]]:
+    """Return the organizations at both ends of these rows, and their programs."""
+    rows = list(rows)
+    return {one for row in rows for one in (row.source_id, row.recipient_id)}, {row.program_id for row in rows}
+
+
+def _titles_and_choices(
+    session: Session, actor: Actor, rows: Iterable[Referral], at: datetime
+) -> tuple[dict[UUID, str], list[tuple[UUID, str]]]:
+    """Return the names around these rows, and the programs that a list may be narrowed to, by name: in one statement.
+
+    Those are the side's own and its partners', whether or not a referral was ever made.
+    """
+    there, offered = _ends(rows)
+    asked = {"there": list(there), "offered": list(offered), "own": actor.organization, "at": at}
+    rows_named = session.execute(_named_or_chosen(), asked).all()
+    choices = sorted(((row.id, row.name) for row in rows_named if row.is_choice), key=lambda one: one[1].casefold())
+    return {row.id: row.name for row in rows_named}, choices
+
+
+@cache
+def _named_or_chosen() -> CompoundSelect[UUID, str, int]:
+    own = bindparam("own", type_=Uuid())
+    named = select(_named_so().subquery(), written(0).label("is_choice"))
+    theirs = or_(Program.organization_id == own, _partner_of(own, _AT))
+    return union_all(named, select(Program.id, Program.name, written(1)).where(Program.closed_at.is_(None), theirs))
 
 
 def _timeline(
@@ -1949,7 +2200,7 @@ def known(session: Session, actor: Actor, referral_id: UUID) -> Referral:
     return row
 
 
-def _partner_of(own: UUID, at: datetime) -> ColumnElement[bool]:
+def _partner_of(own: UUID | BindParameter[UUID], at: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     joins = or_(
         and_(Agreement.agency_id == own, Agreement.community_id == Program.organization_id),
         and_(Agreement.community_id == own, Agreement.agency_id == Program.organization_id),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from flask import request
@@ -14,9 +15,9 @@ from marshmallow import fields
 
 from referrals.kernel.actor import Actor
 from referrals.kernel.door import Doors, Form, Shape, asking
-from referrals.kernel.errors import NotPermittedError
+from referrals.kernel.errors import NotFoundError, NotPermittedError
 from referrals.kernel.look import NOT_SHARED, refuse
-from referrals.kernel.schema import Takes, code, uid, whole
+from referrals.kernel.schema import Takes, code, line, uid, whole, yes_no
 from referrals.kernel.web import at_api, place, say, sentence
 from referrals.person import queries as persons
 from referrals.person.policy import works_with_participants
@@ -190,42 +191,69 @@ class ReferralShape(StandingShape, ContentShape):
 
 
 class ListWords(Takes):
-    """Which list, which status, and where the page begins."""
+    """Which list, which filters, how it is ordered, and where the page begins."""
 
     group = code(q.Group, default=q.Group.US)
     status = code(q.STATES, required=False)
+    urgency = code(c.URGENCY, required=False)
+    program_id = uid(required=False)
     participant_id = uid(required=False)
-    after = uid(required=False)
+    overdue = yes_no()
+    sort = code(q.Sort, required=False)
+    after = line(60, required=False)
     limit = whole(1, 100, required=False)
 
 
 @doors.get("/referrals", page="referral/list.html", shape=CardShape, takes=ListWords, many=True)
 def referrals(
-    *, group: str, status: str | None, participant_id: UUID | None, after: UUID | None, limit: int | None
+    *, group: str, sort: str | None, after: str | None, limit: int | None, overdue: bool, **narrowed: Any
 ) -> Mapping[str, Any]:
     """List the referrals that wait on us, on them, or are closed."""
     session, actor = asking()
-    chosen = q.Group(group)
-    rows, following = q.listed(
-        session, actor, chosen, status=status, participant_id=participant_id, after=after, limit=limit or 25
+    wanted = q.Wanted(overdue=overdue, **narrowed)
+    found = q.listed(
+        *(session, actor, q.Group(group), wanted, q.Sort(sort) if sort else None),
+        *(q.Mark.read(after) if after else None,),
+        limit=limit or 25,
     )
+    asked = {"group": group, **narrowed, "overdue": "yes" if overdue else None, "sort": sort, "limit": limit}
 
     def around() -> Mapping[str, Any]:
+        names = dict(found.programs)
+        told: dict[str, Callable[[Any], str]] = {
+            "status": lambda one: sentence(f"status.{one}"),
+            "urgency": lambda one: sentence(f"urgency.{one}"),
+            "program_id": lambda one: names.get(one, str(_l("One program"))),
+            "participant_id": lambda _one: str(_l("One participant")),
+            "overdue": lambda _one: str(_l("Overdue")),
+        }
+        chips = [
+            {"label": say_it(asked[name]), "remove_url": _list_url(asked | {name: None})}
+            for name, say_it in told.items()
+            if asked[name]
+        ]
         return {
+            "asked": asked,
             "group": group,
-            "status": status,
+            "sort": sort,
+            "count": found.count,
+            "counted": q.LISTED_AT_MOST,
+            "chips": chips,
+            "clear_url": _list_url({"group": group, "sort": sort, "limit": limit}),
             "statuses": _options("status", [one for one in q.STATES if one != "draft"]),
-            "next_url": _list_url(group, status, participant_id, following, limit) if following is not None else None,
-            "one_person": f"&participant_id={participant_id}" if participant_id is not None else "",
-            "is_first": after is None,
+            "urgencies": _options("urgency", c.URGENCY),
+            "programs": found.programs,
+            "list_url": lambda **other: _list_url(asked | other),
+            "next_url": _list_url(asked | {"after": found.following}) if found.following is not None else None,
+            "first_url": _list_url(asked) if after is not None else None,
+            "works": _works(actor),
         }
 
-    return {"rows": rows, "next": following, "around": around}
+    return {"rows": found.cards, "next": found.following and str(found.following), "around": around}
 
 
-def _list_url(group: str, status: str | None, participant_id: UUID | None, after: UUID, limit: int | None) -> str:
-    asked = {"group": group, "status": status, "participant_id": participant_id, "after": after, "limit": limit}
-    return "/referrals?" + "&".join(f"{name}={value}" for name, value in asked.items() if value is not None)
+def _list_url(asked: Mapping[str, Any]) -> str:
+    return "/referrals?" + urlencode({name: str(value) for name, value in asked.items() if value is not None})
 
 
 class NoWords(Takes):

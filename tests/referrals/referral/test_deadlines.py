@@ -234,7 +234,7 @@ def test_no_deadline_tells_an_answer_that_does_not_come_back(world: World) -> No
 
 def listed(world: World, who: str, group: q.Group) -> list[q.Card]:
     with looking(world.session):
-        return q.listed(world.session, world.people[who], group)[0]
+        return q.listed(world.session, world.people[who], group).cards
 
 
 def test_a_line_of_a_list_says_what_its_page_says(world: World) -> None:
@@ -340,7 +340,7 @@ def test_the_list_and_home_say_until_when_and_overdue_in_words(
         for path in (f"/referrals?group={group}", "/home"):
             page = somebody.page(path)
             assert "To be marked as received by" in page
-            assert ("Overdue" in page) is overdue
+            assert ('tg-status--attention">Overdue<' in page) is overdue
         [card] = somebody.read(f"/referrals?group={group}").get_json()["items"]
         assert card["acknowledge_by"] < card["answer_by"]
         assert card["is_overdue"] is overdue

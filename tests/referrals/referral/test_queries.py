@@ -19,14 +19,14 @@ from referrals.handoff import commands as h
 from referrals.handoff import queries as hq
 from referrals.kernel.actor import Actor, anybody_like, asked_by
 from referrals.kernel.command import execute
-from referrals.kernel.errors import NotFoundError
+from referrals.kernel.errors import InvalidInputError, NotFoundError
 from referrals.kernel.look import NOT_SHARED, Disclosure, looking
 from referrals.kernel.session import HouseSession
 from referrals.organization.models import Facility, Organization
 from referrals.partnership.models import Agreement
 from referrals.person import queries as persons
 from referrals.person.models import Person
-from referrals.program.models import Program
+from referrals.program.models import IntakeMember, Program
 from referrals.referral import commands as c
 from referrals.referral import queries as q
 from referrals.referral.models import Referral, settle
@@ -51,9 +51,10 @@ def gone(world: World, actor: Actor, referral_id: UUID) -> bool:
     return False
 
 
-def ids(world: World, actor: Actor, group: q.Group, **narrowed: Any) -> list[UUID]:
+def ids(world: World, actor: Actor, group: q.Group, after: q.Mark | None = None, **narrowed: Any) -> list[UUID]:
     with looking(world.session):
-        return [card.id for card in q.listed(world.session, actor, group, **narrowed)[0]]
+        listing = q.listed(world.session, actor, group, q.Wanted(**narrowed), after=after)
+    return [card.id for card in listing.cards]
 
 
 def post(world: World, actor: Actor, referral_id: UUID, message: str, **words: Any) -> Any:
@@ -305,8 +306,9 @@ def test_no_list_gives_away_an_answer_that_does_not_come_back(world: World, step
         assert told_of == [(NOT_SHARED, "none", NOT_SHARED)]
     for status in q.STATES:
         with looking(world.session):
-            told = [q.listed(world.session, world.case_manager, group, status=str(status))[0] for group in q.Group]
-        assert told == [[], [], []], status
+            wanted = q.Wanted(status=str(status))
+            told = [q.listed(world.session, world.case_manager, group, wanted) for group in q.Group]
+        assert [(one.cards, one.count) for one in told] == [([], 0)] * 3, status
     with planting(world.session):
         world.session.add(
             a_consent(
@@ -342,6 +344,164 @@ def test_a_status_filters_by_what_is_settled(world: World) -> None:
     assert ids(world, world.case_manager, q.Group.US, status="in_progress") == []
 
 
+def listing(world: World, actor: Actor, group: q.Group, **asked: Any) -> q.Listing:
+    with looking(world.session):
+        return q.listed(world.session, actor, group, **asked)
+
+
+def many(world: World) -> list[UUID]:
+    """Referrals of one participant to many programs, by turns further along, urgent, and seen by a role alone."""
+    made = []
+    world.session.info["clock"] = lambda: datetime(2026, 3, 1, 18, tzinfo=UTC)
+    for number in range(7):
+        with planting(world.session):
+            offer = Program(
+                organization_id=world.cbo_id, name=f"Program {number}", added_at=LONG_AGO, categories=["housing"]
+            )
+            offer.capacity_code = "capacity"
+            world.session.add(offer)
+            world.session.add(IntakeMember(program_id=offer.id, user_id=world.navigator.me, added_at=LONG_AGO))
+        urgency = ("routine", "soon", "urgent")[number % 3]
+        draft = world.draft(program_id=offer.id, urgency=urgency, urgency_because="Nowhere to sleep.")
+        made.append(draft)
+    for number, one in enumerate(reversed(made)):  # sent in another order than they were begun
+        world.session.info["clock"] = lambda day=2 + number: datetime(2026, 3, day, 17, tzinfo=UTC)
+        world.act(c.send_referral, world.case_manager, one)
+    acts: list[tuple[Any, dict[str, Any]]] = [
+        (c.acknowledge_referral, {}),
+        (c.ask_question, {"topic": "needs", "question": "Which?"}),
+        (c.decline_referral, {"reason": "no_capacity"}),
+    ]
+    for one, (what, words) in zip(made, acts, strict=False):
+        world.act(what, world.navigator, one, **words)
+    world.accept(made[3])
+    world.session.info["clock"] = lambda: datetime(2026, 3, 13, 18, tzinfo=UTC)
+    return made
+
+
+TO_ROLES: dict[str, dict[str, Any]] = {
+    "all": {},
+    "supervisors there": {"to_role": "supervisor"},
+    "one navigator": {"categories": ("identity", "contact"), "also": {"categories": ["needs"], "to": "navigator"}},
+    "sharing over": {"none": True},
+}
+
+
+@pytest.mark.parametrize(("shared", "answers"), [(one, one != "sharing over") for one in TO_ROLES])
+def test_a_filter_finds_exactly_the_lines_that_show_it(world: World, shared: str, answers: bool) -> None:
+    """Whatever is withheld from a reader, no filter, no order and no count tells it."""
+    terms = dict(TO_ROLES[shared])
+    many(world)
+    if shared != "all":
+        world.withdraw_consent()
+        also = terms.pop("also", None)
+        if not terms.pop("none", False):
+            world.consent_again(**terms)
+        if also is not None:
+            world.consent_again(categories=also["categories"], to_user_id=world.people[also["to"]].me)
+    if not answers:
+        world.withdraw_consent(world.return_consent_id)
+    found = 0
+    for actor in (world.case_manager, world.navigator, world.cbo_supervisor):
+        for group in q.Group:
+            whole = listing(world, actor, group)
+            assert whole.count == len(whole.cards)
+            wants = [(q.Wanted(status=str(one)), [card.status == one for card in whole.cards]) for one in q.STATES]
+            wants += [(q.Wanted(urgency=one), [card.urgency == one for card in whole.cards]) for one in c.URGENCY]
+            wants += [
+                (q.Wanted(program_id=one), [card.program == name for card in whole.cards])
+                for one, name in whole.programs
+            ]
+            wants += [(q.Wanted(overdue=True), [card.is_overdue for card in whole.cards])]
+            for wanted, fits in wants:
+                shown = [card.id for card, fit in zip(whole.cards, fits, strict=True) if fit]
+                told = listing(world, actor, group, wanted=wanted)
+                assert sorted(card.id for card in told.cards) == sorted(shown), (wanted, group)
+                assert told.count == len(shown)
+                found += len(shown)
+    assert found
+
+
+@pytest.mark.parametrize("sort", [None, *q.Sort])
+def test_pages_neither_skip_nor_repeat_whatever_the_order(world: World, sort: q.Sort | None) -> None:
+    many(world)
+    for actor in (world.case_manager, world.navigator, world.cbo_supervisor):
+        for group in q.Group:
+            whole = listing(world, actor, group, sort=sort).cards
+            mark, told, pages = None, [], 0
+            while pages == 0 or mark is not None:
+                part = listing(world, actor, group, sort=sort, after=mark, limit=2)
+                mark = None if part.following is None else q.Mark.read(str(part.following))
+                told += part.cards
+                pages += 1
+                assert part.count == len(whole)
+            assert [card.id for card in told] == [card.id for card in whole]
+            assert pages == max(1, -(-len(whole) // 2))
+            assert [card.deadlines for card in told] == [card.deadlines for card in whole]
+            if sort is q.Sort.DUE and group is not q.Group.CLOSED:
+                due = [card.due_by for card in whole if card.due_by is not None]
+                assert [card.due_by for card in whole] == sorted(due) + [None] * (len(whole) - len(due))
+            elif sort in {q.Sort.SENT, q.Sort.LATEST}:
+                sent = [card.sent_at for card in whole]
+                assert sent == sorted(sent, reverse=sort is q.Sort.LATEST)  # type: ignore[type-var]
+
+
+def test_both_databases_narrow_and_order_alike(any_session: HouseSession) -> None:
+    world = a_world(any_session)
+    made = many(world)
+    told = listing(world, world.navigator, q.Group.US, sort=q.Sort.DUE)
+    assert [(card.id, card.is_overdue) for card in told.cards] == [
+        *((made[5], True), (made[6], True), (made[4], True), (made[0], False), (made[3], False))
+    ]
+    for group, wanted, sort, found in (
+        (q.Group.US, q.Wanted(overdue=True), None, [5, 6, 4]),
+        (q.Group.US, q.Wanted(urgency="routine"), q.Sort.SENT, [6, 3, 0]),
+        (q.Group.US, q.Wanted(status="accepted", program_id=None), q.Sort.LATEST, [3]),
+        (q.Group.THEM, q.Wanted(participant_id=world.person_id), None, [1, 2]),
+        (q.Group.CLOSED, q.Wanted(), q.Sort.DUE, []),
+    ):
+        one = listing(world, world.navigator, group, wanted=wanted, sort=sort)
+        assert [card.id for card in one.cards] == [made[number] for number in found]
+        assert one.count == len(found)
+        assert [name for _id, name in one.programs] == ["Bridge Housing", *(f"Program {n}" for n in range(7))]
+        first = listing(world, world.navigator, group, wanted=wanted, sort=sort, limit=1)
+        rest = listing(world, world.navigator, group, wanted=wanted, sort=sort, after=first.following)
+        assert [card.id for card in (*first.cards, *(rest.cards if first.following else ()))] == [
+            card.id for card in one.cards
+        ]
+
+
+def test_a_page_by_deadlines_goes_on_where_it_was_when_its_last_line_is_answered(world: World) -> None:
+    many(world)
+    whole = listing(world, world.navigator, q.Group.US, sort=q.Sort.DUE).cards
+    first = listing(world, world.navigator, q.Group.US, sort=q.Sort.DUE, limit=2)
+    world.accept(first.cards[-1].id)
+    rest = listing(world, world.navigator, q.Group.US, sort=q.Sort.DUE, after=first.following)
+    told = [card.id for card in rest.cards]
+    assert [one for one in told if one != first.cards[-1].id] == [card.id for card in whole[2:]]
+
+
+def test_a_mark_that_is_none_of_ours_is_refused() -> None:
+    for wrong in ("", "x", "20260302T1700~", "2026~" + "0" * 32, "~~", "20260302T1700~zz"):
+        with pytest.raises(InvalidInputError):
+            q.Mark.read(wrong)
+
+
+def test_beyond_what_is_sorted_by_deadline_the_rest_comes_oldest_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many(world)
+    whole = listing(world, world.navigator, q.Group.US)
+    monkeypatch.setattr(q, "LISTED_AT_MOST", 2)
+    q._ticking_in.cache_clear()
+    q._chosen_of.cache_clear()
+    told = listing(world, world.navigator, q.Group.US, sort=q.Sort.DUE)
+    q._ticking_in.cache_clear()
+    q._chosen_of.cache_clear()
+    assert {card.id: card.deadlines for card in told.cards} == {card.id: card.deadlines for card in whole.cards}
+    assert told.count == 3
+
+
 def statements(world: World) -> Any:
     @contextmanager
     def counting() -> Iterator[list[str]]:
@@ -374,9 +534,9 @@ def test_a_list_takes_the_same_number_of_statements_whatever_its_length(world: W
         counts.append(len([one for one in said if one.startswith("SELECT")]))
     assert len(set(counts)) == 1
     with looking(world.session):
-        first, after = q.listed(world.session, world.case_manager, q.Group.THEM, limit=2)
-    assert [card.id for card in first] == made[:2]
-    assert ids(world, world.case_manager, q.Group.THEM, after=after) == made[2:]
+        first = q.listed(world.session, world.case_manager, q.Group.THEM, limit=2)
+    assert [card.id for card in first.cards] == made[:2]
+    assert ids(world, world.case_manager, q.Group.THEM, after=first.following) == made[2:]
 
 
 # --- the timeline and the thread --------------------------------------------------------------------------------------
