@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from typing import Any, Final, NoReturn, Protocol, cast
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 from flask import Blueprint, Response, current_app, flash, make_response, redirect, render_template, request
@@ -94,12 +94,23 @@ class ListAddress:
     def but(self, **changed: Any) -> str:
         """Return the address with some of it changed; what is None is left out."""
         words = {name: str(value) for name, value in ({**self.given, **changed}).items() if value is not None}
-        return f"{self.path}?{urlencode(words)}" if words else self.path
+        # A bare address opens with the reader's default view, so what shows everything says so.
+        return f"{self.path}?{urlencode(words or {'size': PAGE_SIZES[0]})}"
+
+    @property
+    def cleared(self) -> str:
+        """The address of the whole list."""
+        return ListAddress(self.path, {}).but()
 
     @property
     def query(self) -> str:
         """What stands behind the question mark."""
         return self.but().partition("?")[2]
+
+    @property
+    def sorted(self) -> str:
+        """The same in a fixed order, as views are saved."""
+        return urlencode(sorted(parse_qsl(self.query)))
 
     def chips(self, told: Mapping[str, str | None]) -> list[dict[str, str]]:
         """Return the filters in force in words, each with the address without it."""

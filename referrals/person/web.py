@@ -11,8 +11,10 @@ from flask import request
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
+from referrals.account.commands import declare_listing
 from referrals.account.queries import colleagues
 from referrals.account.queries import names as user_names
+from referrals.account.web import saved_views
 from referrals.kernel.actor import Actor, Side
 from referrals.kernel.door import PAGE_SIZES, Doors, ListAddress, Shape, asking, form_words
 from referrals.kernel.errors import InvalidInputError, NotPermittedError
@@ -225,6 +227,9 @@ def team_rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
+declare_listing("participants", "/participants", Filters)
+
+
 @doors.get("/participants", page="person/list.html", shape=RowShape, takes=Filters, many=True)
 def participants(
     *,
@@ -263,6 +268,7 @@ def participants(
             "leaving": sentence(f"leaving.{leaving}"),
         }
         return {
+            **saved_views("participants", at),
             "after": after,
             "count": page.count,
             "counted_at_most": q.COUNTED_AT_MOST,

@@ -13,6 +13,8 @@ from marshmallow import fields
 from typing_extensions import override
 
 from referrals.account import queries as accounts
+from referrals.account.commands import declare_listing
+from referrals.account.web import saved_views
 from referrals.kernel.command import Command
 from referrals.kernel.door import PAGE_SIZES, Doors, ListAddress, Shape, asking
 from referrals.kernel.record import clock
@@ -94,6 +96,9 @@ class Filters(Takes):
     after = uid(required=False)
 
 
+declare_listing("programs", "/programs", Filters)
+
+
 def language_name(one: str) -> str:
     """Return a language's name in the reader's language; where Unicode's list lacks it, from a sentence of ours."""
     locale = get_locale()
@@ -170,6 +175,7 @@ def programs(
         "stale": {row.id for row in rows if row.capacity_is_stale(now)},
         "services": labels("service", q.SERVICES),
         "language_choices": languages(),
+        "around": lambda: saved_views("programs", at),
         "may_add": own is not None and not own.is_agency and may(c.add_program, own),
     }
 

@@ -12,6 +12,7 @@ from flask_babel import format_date
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
+from referrals.account.commands import declare_listing
 from referrals.kernel.actor import Actor
 from referrals.kernel.door import Doors, Form, Shape, asking
 from referrals.kernel.errors import NotPermittedError
@@ -197,6 +198,9 @@ class ListWords(Takes):
     participant_id = uid(required=False)
     after = uid(required=False)
     limit = whole(1, 100, required=False)
+
+
+declare_listing("referrals", "/referrals", ListWords)
 
 
 @doors.get("/referrals", page="referral/list.html", shape=CardShape, takes=ListWords, many=True)
