@@ -47,7 +47,7 @@ def upgrade() -> None:
         sa.Column("listing", sa.String(40), nullable=False),
         sa.Column("view_id", sa.Uuid()),
         sa.PrimaryKeyConstraint("id", name="pk_default_view"),
-        sa.UniqueConstraint("user_id", "listing", name="uq_default_view_user_id"),
+        sa.UniqueConstraint("user_id", "listing", name="uq_default_view_user_id_listing"),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name="fk_default_view_user_id_user"),
         sa.ForeignKeyConstraint(["view_id"], ["saved_view.id"], name="fk_default_view_view_id_saved_view"),
     )

@@ -1120,7 +1120,7 @@ def _listing(name: str) -> Listing:
     makes=SavedView,
     takes=RenameView,
     within=q.views_within,
-    allow=[[p.holds_it], [p.keeps_the_teams]],
+    allow=[[p.holds_it]],
     purpose="administration",
     edits=True,
 )
@@ -1136,11 +1136,26 @@ def rename_view(work: Work, view: SavedView, *, name: str) -> SavedView:
     makes=SavedView,
     takes=Nothing,
     within=q.views_within,
-    allow=[[p.holds_it], [p.keeps_the_teams]],
+    allow=[[p.holds_it]],
     purpose="administration",
 )
 def withdraw_view(work: Work, view: SavedView) -> SavedView:
     """Take a saved view out of use; lists that opened with it open with everything again."""
+    work.record(view, view.withdraw(at=work.now, by=work.actor.user_id))
+    return view
+
+
+@command(
+    records="account.team_view_withdrawn",
+    on=SavedView,
+    makes=SavedView,
+    takes=Nothing,
+    within=q.views_within,
+    allow=[[p.keeps_the_teams]],
+    purpose="administration",
+)
+def withdraw_team_view(work: Work, view: SavedView) -> SavedView:
+    """Take a colleague's view for the team out of use: whoever saved it may have left."""
     work.record(view, view.withdraw(at=work.now, by=work.actor.user_id))
     return view
 

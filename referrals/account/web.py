@@ -586,7 +586,15 @@ def saved_views(listing: str, at: ListAddress) -> dict[str, Any]:
     chosen = next((one for one in rows if one.is_default), None)
     if chosen is not None and not request.query_string:
         abort(redirect(f"{at.path}?{chosen.query}" if chosen.query else at.but(), 303))
-    shown = [{"name": one.name, "url": f"{at.path}?{one.query}", "current": one.query == at.sorted} for one in rows]
+    shown = [
+        {
+            "name": one.name,
+            "url": f"{at.path}?{one.query}",
+            "current": one.query == at.sorted,
+            "is_team": one.is_team,
+        }
+        for one in rows
+    ]
     save = urlencode({"listing": listing, "query": at.query})
     return {"views": shown, "save_view_url": f"/account/views/new?{save}"}
 
@@ -602,19 +610,17 @@ def views(*, listing: str | None) -> Mapping[str, Any]:
         "next": None,
         "form": Form(),
         "urls": {one.id: f"{c.LISTINGS[one.listing].url}?{one.query}" for one in rows if one.listing in c.LISTINGS},
-        "may_change": {one.id for one in rows if one.is_own or (one.is_team and shares)},
+        "may_withdraw": {one.id for one in rows if one.is_team and shares and not one.is_own},
     }
 
 
-def _view(target: UUID) -> dict[str, Any]:
+def _view(what: Command[Any, Any], target: UUID) -> dict[str, Any]:
     """Return what a form about a view shows; refused on record, when the view is not the asker's to change."""
     database, actor = asking()
-    row = database.scalars(q.views_within(actor).where(c.rename_view.on.id == target)).one_or_none()
-    if row is None or not (p.holds_it(actor, row) or p.keeps_the_teams(actor, row)):
+    row = database.scalars(what.within(actor).where(what.on.id == target)).one_or_none()
+    if row is None or not any(all(may(actor, row) for may in clause) for clause in what.allow):
         fault = NotFoundError() if row is None else NotPermittedError()
-        refuse(
-            database, actor, c.rename_view.records, row_type="saved_view", target=target, purpose=None, code=fault.code
-        )
+        refuse(database, actor, what.records, row_type="saved_view", target=target, purpose=None, code=fault.code)
         raise fault
     return {"it": row, "values": {"name": row.name}, "version": row.version}
 
@@ -648,7 +654,7 @@ doors.act(
     "/account/views/<uuid:target>/name",
     c.rename_view,
     page="account/rename_view.html",
-    context=_view,
+    context=lambda target: _view(c.rename_view, target),
     then=lambda _row: "/account/views",
     show=_shown_view,
     shape=ViewShape,
@@ -658,7 +664,17 @@ doors.act(
     "/account/views/<uuid:target>/removal",
     c.withdraw_view,
     page="account/withdraw_view.html",
-    context=_view,
+    context=lambda target: _view(c.withdraw_view, target),
+    then=lambda _row: "/account/views",
+    show=lambda row: q.view_of(row, current_actor(), None),
+    shape=ViewShape,
+    done="view_withdrawn_now",
+)
+doors.act(
+    "/account/views/<uuid:target>/team-removal",
+    c.withdraw_team_view,
+    page="account/withdraw_view.html",
+    context=lambda target: _view(c.withdraw_team_view, target),
     then=lambda _row: "/account/views",
     show=lambda row: q.view_of(row, current_actor(), None),
     shape=ViewShape,

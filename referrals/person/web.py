@@ -280,6 +280,7 @@ def participants(
             "chips": at.chips(told),
             "places": places,
             "languages": _choices("language", c.LANGUAGES),
+            "sorts": _choices("sort", q.SORTS if leaving else q.SORTS[:2]),
             "windows": _choices("leaving", WINDOWS),
             "days": dict(day for room in LEAVING for day in room.days(ids).items()) if leaving else {},
         }
@@ -512,6 +513,9 @@ say(
     {
         "person_page.participants": _l("Participants"),
         "person_page.mine": _l("On my care teams"),
+        "sort.name": _l("By family name"),
+        "sort.-name": _l("By family name, last first"),
+        "sort.release": _l("By release date"),
         "leaving.30": _l("Leaving within 30 days"),
         "leaving.60": _l("Leaving within 60 days"),
         "leaving.90": _l("Leaving within 90 days"),

@@ -66,14 +66,17 @@ def test_a_teams_view_is_its_organizations_and_changed_by_who_may_share(api: Api
     made = walsh.do("/account/views", words)
     assert [one["is_own"] for one in named(maria, "With partners")] == [False]
     assert named(dana, "With partners") == []
-    assert maria.post(f"/account/views/{made['id']}/removal").status_code == 403
-    assert page(maria, f"/account/views/{made['id']}/removal").status_code == 403
+    for step in ("removal", "team-removal"):
+        assert maria.post(f"/account/views/{made['id']}/{step}").status_code == 403
+        assert page(maria, f"/account/views/{made['id']}/{step}").status_code == 403
     renamed = {"name": "At partners"}
-    assert lee.post(f"/account/views/{made['id']}/name", renamed).status_code == 428
-    lee.do(f"/account/views/{made['id']}/name", renamed, If_Match='"1-x"')
+    assert lee.post(f"/account/views/{made['id']}/name", renamed, If_Match='"1-x"').status_code == 403
+    assert walsh.post(f"/account/views/{made['id']}/name", renamed).status_code == 428
+    walsh.do(f"/account/views/{made['id']}/name", renamed, If_Match='"1-x"')
     assert walsh.post(f"/account/views/{made['id']}/name", renamed, If_Match='"1-x"').status_code == 412
     assert len(named(maria, "At partners")) == 1
-    lee.do(f"/account/views/{made['id']}/removal")
+    assert "Remove for the team" in page(lee, "/account/views").text
+    lee.do(f"/account/views/{made['id']}/team-removal")
     assert named(maria, "At partners") == []
     assert walsh.post(f"/account/views/{made['id']}/removal").status_code == 404
 
