@@ -169,6 +169,17 @@ class Seeding:
         home, work = self._programs(harbor.id, location.id)
         self._agreement(agency.id, harbor.id)
         self._people(agency.id, harbor.id, facility.id, home, work)
+        self._views()
+
+    def _views(self) -> None:
+        """One view of somebody's own, and one for their team."""
+        said: tuple[tuple[str, str, str, bool], ...] = (
+            ("maria", "Leaving this month", "leaving=30&sort=release", False),
+            ("walsh", "Leaving in 90 days", "leaving=90&sort=release", True),
+        )
+        for who, name, query, team in said:
+            words = {"listing": "participants", "query": query, "name": name, "team": team}
+            self.act(accounts.save_view, self.actors[who].me, who, **words)
 
     def _accounts(self, agency_id: UUID, harbor_id: UUID) -> None:
         for person in ACCOUNTS:

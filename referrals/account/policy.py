@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from referrals.account.models import RoleGrant, RoleProposal, SecondFactor, SignIn, User
+from referrals.account.models import RoleGrant, RoleProposal, SavedView, SecondFactor, SignIn, User
 from referrals.kernel.actor import Actor, Role
 from referrals.organization.models import Installation, Organization
 
@@ -12,8 +12,8 @@ def is_nobody_yet(actor: Actor, _installation: Installation) -> bool:
     return actor.user_id is None and actor.kind in {"anonymous", "unknown"}
 
 
-def holds_it(actor: Actor, thing: SignIn | SecondFactor) -> bool:
-    """Is the user whose sign-in or factor this is."""
+def holds_it(actor: Actor, thing: SignIn | SecondFactor | SavedView) -> bool:
+    """Is the user whose sign-in, factor or saved view this is."""
     return actor.user_id == thing.user_id
 
 
@@ -45,3 +45,13 @@ def has_not_proposed_it(actor: Actor, proposal: RoleProposal) -> bool:
 def operates(actor: Actor, _thing: Organization | User | RoleGrant | RoleProposal) -> bool:
     """Runs the service: makes the first administrator, unlocks the last one, confirms where there is no second one."""
     return actor.works_as(Role.OPERATOR)
+
+
+def shares_views(actor: Actor) -> bool:
+    """Is an administrator or supervisor, and so may save views for the whole organization."""
+    return actor.works_as(Role.ADMINISTRATOR, Role.SUPERVISOR)
+
+
+def keeps_the_teams(actor: Actor, view: SavedView) -> bool:
+    """Is one of those who look after the views of the organization, of which this is one."""
+    return view.is_team and view.organization_id == actor.organization_id and shares_views(actor)

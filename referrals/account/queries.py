@@ -28,6 +28,7 @@ from referrals.account.models import (
     SECOND_FACTOR,
     WORDING,
     AccountChange,
+    DefaultView,
     FailedAttempt,
     KeptSearch,
     Limits,
@@ -38,6 +39,7 @@ from referrals.account.models import (
     RoleGrant,
     RoleProposal,
     RulesAcknowledgment,
+    SavedView,
     SecondFactor,
     SignIn,
     SignInUse,
@@ -575,6 +577,55 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
         has_factor=held.has_factor,
         has_news=held.has_news,
     )
+
+
+def views_within(actor: Actor) -> Select[SavedView]:
+    """Select the saved views an actor may use: their own, and those of their organization's team."""
+    team = and_(SavedView.is_team, SavedView.organization_id == actor.organization_id)
+    return select(SavedView).where(or_(SavedView.user_id == actor.user_id, team), SavedView.withdrawn_at.is_(None))
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A saved view as one person sees it."""
+
+    id: UUID
+    version: int
+    listing: str
+    name: str
+    query: str
+    is_team: bool
+    is_own: bool
+    is_default: bool
+
+
+def views(session: Session, actor: Actor, *, listing: str | None = None) -> list[View]:
+    """Return the saved views this person may use, by list and name: of one list, or of all."""
+    statement = views_within(actor).outerjoin(
+        DefaultView, and_(DefaultView.view_id == SavedView.id, DefaultView.user_id == actor.user_id)
+    )
+    if listing is not None:
+        statement = statement.where(SavedView.listing == listing)
+    found = [view_of(row, actor, chosen) for row, chosen in session.execute(statement.add_columns(DefaultView.id))]
+    return sorted(found, key=lambda one: (one.listing, one.name.casefold(), one.id))
+
+
+def view_of(row: SavedView, actor: Actor, default_id: UUID | None) -> View:
+    """Return a saved view as this person sees it."""
+    own, is_default = row.user_id == actor.user_id, default_id is not None
+    return View(row.id, row.version, row.listing, row.name, row.query, row.is_team, own, is_default)
+
+
+def view(session: Session, actor: Actor, view_id: UUID) -> View:
+    """Return one saved view.
+
+    Raises:
+        NotFoundError: there is none with this id that this person may use.
+    """
+    found = [one for one in views(session, actor) if one.id == view_id]
+    if not found:
+        raise NotFoundError
+    return found[0]
 
 
 def kept_search(session: Session, actor: Actor, search_id: UUID) -> dict[str, Any] | None:

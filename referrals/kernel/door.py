@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from typing import Any, Final, NoReturn, Protocol, cast
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 from flask import Blueprint, Response, current_app, flash, make_response, redirect, render_template, request
@@ -81,6 +82,43 @@ class Conflict:
         """Their value as a form sends it."""
         values = self.theirs if isinstance(self.theirs, list | tuple) else [self.theirs]
         return [_plain(one) for one in values if one is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class ListAddress:
+    """Where a list stands with its filters, order and size: all of it in the address, none of it about anybody."""
+
+    path: str
+    given: Mapping[str, Any]
+
+    def but(self, **changed: Any) -> str:
+        """Return the address with some of it changed; what is None is left out."""
+        words = {name: str(value) for name, value in ({**self.given, **changed}).items() if value is not None}
+        # A bare address opens with the reader's default view, so what shows everything says so.
+        return f"{self.path}?{urlencode(words or {'size': PAGE_SIZES[0]})}"
+
+    @property
+    def cleared(self) -> str:
+        """The address of the whole list."""
+        return ListAddress(self.path, {}).but()
+
+    @property
+    def query(self) -> str:
+        """What stands behind the question mark."""
+        return self.but().partition("?")[2]
+
+    @property
+    def sorted(self) -> str:
+        """The same in a fixed order, as views are saved."""
+        return urlencode(sorted(parse_qsl(self.query)))
+
+    def chips(self, told: Mapping[str, str | None]) -> list[dict[str, str]]:
+        """Return the filters in force in words, each with the address without it."""
+        return [
+            {"label": words or "", "remove_url": self.but(**{name: None})}
+            for name, words in told.items()
+            if self.given.get(name)
+        ]
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 
 from referrals.kernel import crypto
 from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, asking_once, for_anybody
+from referrals.kernel.crypto import folded_names
 from referrals.kernel.errors import InvalidInputError, NotFoundError
 from referrals.kernel.look import (
     NOT_SHARED,
@@ -75,6 +76,13 @@ _LINE: Final = load_only(
     *(Person.organization_id, Person.facility_id, Person.log_ref),
     raiseload=True,
 )
+#: The same, with what a list may be narrowed or sorted by.
+_OPENED_LINE = load_only(
+    *(crypto.column_of(Person, one) for one in (*_COMPARED, "language")),
+    *(Person.organization_id, Person.facility_id, Person.log_ref),
+    raiseload=True,
+)
+_helps = aliased(Assignment)
 #: One alias for all: making one costs more than the statement it stands in.
 _held = aliased(Assignment)
 
@@ -191,6 +199,43 @@ def _named(*, supervises: bool) -> Select[Person]:
     return select(Person).where(Person.id.in_(_known(supervises=supervises))).options(only)
 
 
+#: How the list of participants may be ordered; without any of these, newest first.
+SORTS: Final = ("name", "-name", "release")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which of the participants within sight are listed; None where anybody is.
+
+    `leaving` maps those who leave within some days to the day, as far as their release is shared with the reader.
+    """
+
+    facility_id: UUID | None = None
+    language: str | None = None
+    #: Only those on whose care team the reader stands.
+    mine: bool = False
+    leaving: Mapping[UUID, date] | None = None
+    sort: str | None = None
+
+    @property
+    def opens(self) -> bool:
+        """Whether sealed values decide who is listed, or where."""
+        return self.language is not None or self.sort is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list: its rows, the id to go on after, and how many there are, at most one over a thousand.
+
+    `too_many`: more are within sight than names are opened for, so they were neither sorted nor told by language.
+    """
+
+    rows: Sequence[Sight[Person]] = ()
+    next: UUID | None = None
+    count: int = 0
+    too_many: bool = False
+
+
 def participants(
     session: Session, actor: Actor, *, after: UUID | None = None, limit: int = 25, purpose: str = PURPOSE
 ) -> tuple[list[Sight[Person]], UUID | None, int]:
@@ -198,20 +243,124 @@ def participants(
 
     The count goes no further than one beyond `COUNTED_AT_MOST`; past the last page it is 0.
     """
+    found = listed(session, actor, Wanted(), after=after, limit=limit, purpose=purpose)
+    return list(found.rows), found.next, found.count
+
+
+def listed(
+    session: Session,
+    actor: Actor,
+    wanted: Wanted,
+    *,
+    after: UUID | None = None,
+    limit: int = 25,
+    purpose: str = PURPOSE,
+) -> Page:
+    """Return one page of the participants within sight whom the reader wants, newest first unless sorted.
+
+    What is not shared with the reader counts as absent, in filters, order and count (C14). Sorting by name and telling
+    languages open what is sealed, for at most `OPENED_AT_MOST` people.
+    """
     anybody = anybody_like(actor)
     if anybody is None:
-        return [], None, 0
+        return Page()
     asked = asked_by(actor) | {"after": after, "at_most": limit + 1}
-    found = session.execute(_page_of(anybody, further=after is not None), asked).all()
+    kinds = set()
+    if wanted.mine:
+        kinds.add("mine")
+    if wanted.leaving is not None:
+        kinds.add("leaving")
+        asked["leaving"] = list(wanted.leaving)
+    if wanted.facility_id is not None:
+        kinds.add("facility")
+        asked |= {"facility": wanted.facility_id, "shared": _held_there(session, actor, wanted.facility_id, purpose)}
+    narrowed = frozenset(kinds)
+    if wanted.opens:
+        return _opened(session, actor, wanted, (anybody, narrowed, asked), after=after, limit=limit, purpose=purpose)
+    found = session.execute(_page_of(anybody, narrowed, further=after is not None), asked).all()
     rows = [row[0] for row in found[:limit]]
     seen = look_over(session, actor, rows, records=LISTED, purpose=purpose, fields=_ROW)
-    return seen, (rows[-1].id if len(found) > limit else None), (found[0][1] if found else 0)
+    return Page(seen, rows[-1].id if len(found) > limit else None, found[0][1] if found else 0)
+
+
+def _held_there(session: Session, actor: Actor, facility_id: UUID, purpose: str) -> list[UUID]:
+    """Return who of other organizations is held at a facility, as far as that is shared with the reader."""
+    elsewhere = and_(Person.facility_id == facility_id, Person.organization_id != actor.organization)
+    rows = session.scalars(_listed(actor).where(elsewhere).options(_LINE).limit(OPENED_AT_MOST)).all()
+    shared = crossing(session, actor, rows, "facility_id", records=LISTED, purpose=purpose) if rows else []
+    return [row.id for row in shared]
+
+
+def _opened(
+    session: Session,
+    actor: Actor,
+    wanted: Wanted,
+    asking: tuple[AnyActor, frozenset[str], dict[str, Any]],
+    *,
+    after: UUID | None,
+    limit: int,
+    purpose: str,
+) -> Page:
+    """Return one page of a list that sealed values narrow or order."""
+    anybody, narrowed, asked = asking
+    rows = list(session.scalars(_all_of(anybody, narrowed), asked | {"at_most": OPENED_AT_MOST + 1}))
+    if len(rows) > OPENED_AT_MOST:
+        return Page(count=COUNTED_AT_MOST + 1, too_many=True)
+    crypto.prefetch(session, (row.id for row in rows))
+    if wanted.language is not None and rows:
+        shared = crossing(session, actor, rows, "language", records=LISTED, purpose=purpose)
+        rows = [row for row in shared if row.language == wanted.language]
+    rows = _sorted(session, actor, rows, wanted, purpose)
+    ids = [row.id for row in rows]
+    start = 0 if after is None else ids.index(after) + 1 if after in ids else len(ids)
+    page = rows[start : start + limit]
+    seen = look_over(session, actor, page, records=LISTED, purpose=purpose, fields=_ROW)
+    return Page(seen, page[-1].id if start + limit < len(rows) else None, len(rows))
+
+
+def _sorted(session: Session, actor: Actor, rows: list[Person], wanted: Wanted, purpose: str) -> list[Person]:
+    """Return rows by release day or by family and given name; whose name is not shared comes last, newest first."""
+    if wanted.sort == "release" and wanted.leaving is not None:
+        days = wanted.leaving
+        return sorted(rows, key=lambda row: (days[row.id], row.id))
+    if wanted.sort not in {"name", "-name"} or not rows:
+        return rows
+    named = crossing(session, actor, rows, "family_name", records=LISTED, purpose=purpose)
+    known = {row.id for row in named}
+    named.sort(
+        key=lambda row: (folded_names(row.family_name), folded_names(row.given_name), row.id),
+        reverse=wanted.sort == "-name",
+    )
+    return named + [row for row in rows if row.id not in known]
 
 
 @cache
-def _page_of(anybody: AnyActor, *, further: bool) -> Select[Person, int]:
-    """Select one page with the count beside it: building it costs more than asking it."""
+def _narrowed(anybody: AnyActor, narrowed: frozenset[str]) -> Select[Person]:
+    """Select who is listed, over the values that `listed` hands over."""
     known = _listed(anybody)
+    if "mine" in narrowed:
+        own = select(_helps.participant_id).where(_helps.user_id == anybody.me, _helps.until_at.is_(None))
+        known = known.where(Person.id.in_(own))
+    if "leaving" in narrowed:
+        known = known.where(Person.id.in_(bindparam("leaving", expanding=True)))
+    if "facility" in narrowed:
+        shared = Person.id.in_(bindparam("shared", expanding=True))
+        there = Person.facility_id == bindparam("facility", type_=Uuid())
+        known = known.where(there, or_(Person.organization_id == anybody.organization, shared))
+    return known
+
+
+@cache
+def _all_of(anybody: AnyActor, narrowed: frozenset[str]) -> Select[Person]:
+    """Select them newest first, as many as are opened, with what they are sorted and told apart by."""
+    newest = _narrowed(anybody, narrowed).order_by(Person.id.desc())
+    return newest.limit(bindparam("at_most", type_=Integer())).options(_OPENED_LINE)
+
+
+@cache
+def _page_of(anybody: AnyActor, narrowed: frozenset[str], *, further: bool) -> Select[Person, int]:
+    """Select one page with the count beside it: building it costs more than asking it."""
+    known = _narrowed(anybody, narrowed)
     counted = select(func.count()).select_from(_at_most(known)).scalar_subquery()
     page = known.order_by(Person.id.desc()).limit(bindparam("at_most", type_=Integer())).options(_LINE)
     if further:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from datetime import date
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from flask import request
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
+from referrals.account.commands import declare_listing
 from referrals.account.queries import colleagues
 from referrals.account.queries import names as user_names
+from referrals.account.web import saved_views
 from referrals.kernel.actor import Actor, Side
-from referrals.kernel.door import Doors, Shape, asking, form_words
+from referrals.kernel.door import PAGE_SIZES, Doors, ListAddress, Shape, asking, form_words
 from referrals.kernel.errors import InvalidInputError, NotPermittedError
 from referrals.kernel.look import NOT_SHARED, refuse
-from referrals.kernel.schema import Takes, day, line, uid, whole
+from referrals.kernel.schema import Takes, code, day, line, uid, whole, yes_no
 from referrals.kernel.web import current_actor, place, say, sentence
 from referrals.organization.queries import facilities, facility_names
 from referrals.organization.queries import names as organization_names
@@ -81,11 +84,25 @@ class AssignmentShape(Shape):
     ended_because = fields.String(allow_none=True)
 
 
-class Paging(Takes):
-    """Which page of a list."""
+#: Windows of planning, in days.
+WINDOWS: Final = ("30", "60", "90")
+_NOWHERE: Final = frozenset({None, NOT_SHARED})
+#: A list of choices holds so many facilities.
+_OFFERED_AT_MOST: Final = 200
 
-    after = uid(required=False)
+
+class Filters(Takes):
+    """Which participants, in which order, which page: codes and ids alone, since all of it stands in the address."""
+
+    facility_id = uid(required=False)
+    language = code(c.LANGUAGES, required=False)
+    mine = yes_no()
+    leaving = code(WINDOWS, required=False)
+    sort = code(q.SORTS, required=False)
+    size = code([str(size) for size in PAGE_SIZES], default=str(PAGE_SIZES[0]))
+    #: For programs that read the list; pages have `size`.
     limit = whole(1, 100, required=False)
+    after = uid(required=False)
 
 
 class TeamWords(Takes):
@@ -114,6 +131,21 @@ def _facility_choices(actor: Actor) -> list[tuple[str, str]]:
     session, _ = asking()
     return [(str(one.id), one.name) for one in session.scalars(facilities(actor.organization))]
 
+
+class Leaving(Protocol):
+    """What the room of releases, upstairs, tells this list."""
+
+    def within(self, days: int) -> Mapping[UUID, date]:
+        """Return who leaves within so many days, and when; for narrowing and sorting only."""
+        ...
+
+    def days(self, participants: Iterable[UUID]) -> Mapping[UUID, Any]:
+        """Return the days to be shown beside these participants, on record as read."""
+        ...
+
+
+#: Who tells; the room of releases joins itself.
+LEAVING: list[Leaving] = []
 
 #: What rooms upstairs add to who a page is about; each is handed the participant as seen.
 IN_BANNER: list[Callable[[Any], Mapping[str, Any]]] = []
@@ -195,22 +227,73 @@ def team_rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-@doors.get("/participants", page="person/list.html", shape=RowShape, takes=Paging, many=True)
-def participants(*, after: UUID | None, limit: int | None) -> Mapping[str, Any]:
-    """List the participants within sight, newest first."""
+declare_listing("participants", "/participants", Filters)
+
+
+@doors.get("/participants", page="person/list.html", shape=RowShape, takes=Filters, many=True)
+def participants(
+    *,
+    facility_id: UUID | None,
+    language: str | None,
+    mine: bool,
+    leaving: str | None,
+    sort: str | None,
+    size: str,
+    limit: int | None,
+    after: UUID | None,
+) -> Mapping[str, Any]:
+    """List the participants within sight: narrowed, sorted, by pages; newest first unless sorted."""
     session, actor = asking()
-    rows, further, found = q.participants(session, actor, after=after, limit=limit or 25)
+    days = {one: day for room in LEAVING for one, day in room.within(int(leaving)).items()} if leaving else None
+    wanted = q.Wanted(facility_id, language, mine, days, sort)
+    page = q.listed(session, actor, wanted, after=after, limit=limit or int(size))
 
     def around() -> Mapping[str, Any]:
+        given = {
+            "facility_id": facility_id,
+            "language": language,
+            "mine": "yes" if mine else None,
+            "leaving": leaving,
+            "sort": sort,
+            "size": size if size != str(PAGE_SIZES[0]) else None,
+        }
+        at, ids = ListAddress("/participants", given), [one.id for one in page.rows]
+        places = _filter_facilities(actor)
+        held = {one.facility_id for one in page.rows} | {facility_id}
+        named = dict(places) | {str(one): name for one, name in facility_names(session, held - _NOWHERE).items()}
+        told = {
+            "facility_id": named.get(str(facility_id), ""),
+            "language": sentence(f"language.{language}"),
+            "mine": sentence("person_page.mine"),
+            "leaving": sentence(f"leaving.{leaving}"),
+        }
         return {
+            **saved_views("participants", at),
             "after": after,
-            "count": found,
+            "count": page.count,
             "counted_at_most": q.COUNTED_AT_MOST,
-            "facilities": facility_names(session, {one.facility_id for one in rows} - {None, NOT_SHARED}),
+            "too_many": page.too_many,
+            "facilities": {one.facility_id: named.get(str(one.facility_id)) for one in page.rows},
             "may_add": p.writes_an_agencys_record(actor, None),
+            "at": at,
+            "given": given,
+            "chips": at.chips(told),
+            "places": places,
+            "languages": _choices("language", c.LANGUAGES),
+            "sorts": _choices("sort", q.SORTS if leaving else q.SORTS[:2]),
+            "windows": _choices("leaving", WINDOWS),
+            "days": dict(day for room in LEAVING for day in room.days(ids).items()) if leaving else {},
         }
 
-    return {"rows": rows, "next": str(further) if further else None, "around": around}
+    return {"rows": page.rows, "next": str(page.next) if page.next else None, "around": around}
+
+
+def _filter_facilities(actor: Actor) -> list[tuple[str, str]]:
+    """Return the facilities to choose from: one's own agency's; for others any, as far as a list of choices goes."""
+    if actor.side is Side.AGENCY:
+        return _facility_choices(actor)
+    session, _ = asking()
+    return [(str(one.id), one.name) for one in session.scalars(facilities().limit(_OFFERED_AT_MOST))]
 
 
 @doors.search("/participants/search", page="person/search.html", shape=RowShape, takes=SearchWords)
@@ -429,6 +512,13 @@ doors.act(
 say(
     {
         "person_page.participants": _l("Participants"),
+        "person_page.mine": _l("On my care teams"),
+        "sort.name": _l("By family name"),
+        "sort.-name": _l("By family name, last first"),
+        "sort.release": _l("By release date"),
+        "leaving.30": _l("Leaving within 30 days"),
+        "leaving.60": _l("Leaving within 60 days"),
+        "leaving.90": _l("Leaving within 90 days"),
         "person_page.not_shared": _l("Not shared"),
         "person_page.care_team": _l("Care team"),
         "person_page.assign": _l("Add a colleague"),

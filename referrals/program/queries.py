@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Select, Text, and_, cast, exists, false, func, or_, select, true
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
 
 from referrals.account.models import User
@@ -23,6 +38,10 @@ __all__ = ["CAPACITIES", "LANGUAGES", "SERVICES"]
 PAGE = 25
 #: Beyond this many, a list says "over 1,000" instead of counting on.
 COUNTED = 1000
+#: How the directory may be ordered.
+SORTS: Final = ("name", "-name", "wait", "-wait")
+#: Stands for a wait that nobody said; longer than any that can be said.
+_NOBODY_KNOWS: Final = 1_000_000
 #: More words than this in one search are not looked for.
 WORDS = 8
 
@@ -38,6 +57,9 @@ class Wanted:
     organization_id: UUID | None = None
     #: Only programs that said they have room.
     with_room: bool = False
+    #: Only programs that said somebody referred today starts within so many days.
+    within_days: int | None = None
+    sort: str = "name"
 
 
 def visible_to(actor: Actor) -> Select[Program]:
@@ -91,12 +113,24 @@ def fitting(wanted: Wanted) -> Select[Program]:
         statement = statement.where(Program.organization_id == wanted.organization_id)
     if wanted.with_room:
         statement = statement.where(Program.capacity_code == "capacity")
+    if wanted.within_days is not None:
+        statement = statement.where(_wait() <= wanted.within_days)
     if wanted.place is not None:
         statement = statement.where(_serves(wanted.place))
     if wanted.search is not None:
         for word in folded(wanted.search).split()[:WORDS]:
             statement = statement.where(_says(word))
     return statement
+
+
+def _wait() -> ColumnElement[int]:
+    """Return how many days somebody referred today waits; with room none; where nobody said, longer than any."""
+    return case((Program.capacity_code == "capacity", 0), else_=func.coalesce(Program.expected_days, _NOBODY_KNOWS))
+
+
+def _order(sort: str) -> tuple[ColumnElement[Any] | InstrumentedAttribute[Any], bool]:
+    """Return what a list is ordered by, and whether from the greatest down."""
+    return (_wait() if sort.removeprefix("-") == "wait" else Program.name_fold), sort.startswith("-")
 
 
 def _says(word: str) -> ColumnElement[bool]:
@@ -121,13 +155,15 @@ def _serves(place: str) -> ColumnElement[bool]:
 def page(
     session: Session, wanted: Wanted, *, after: UUID | None = None, limit: int = PAGE
 ) -> tuple[list[Program], UUID | None]:
-    """Return a page of the programs that fit, by name, and the id to go on after (None on the last page)."""
+    """Return a page of the programs that fit, sorted, and the id to go on after (None on the last page)."""
     statement = fitting(wanted).options(selectinload(Program.organization), selectinload(Program.location))
+    by, down = _order(wanted.sort)
     if after is not None:
-        last = select(Program.name_fold).where(Program.id == after).scalar_subquery()
-        later = or_(Program.name_fold > last, and_(Program.name_fold == last, Program.id > after))
-        statement = statement.where(later)
-    rows = list(session.scalars(statement.order_by(Program.name_fold, Program.id).limit(limit + 1)))
+        last = select(by).where(Program.id == after).correlate(None).scalar_subquery()
+        beyond = by < last if down else by > last
+        statement = statement.where(or_(beyond, and_(by == last, Program.id > after)))
+    ordered = statement.order_by(by.desc() if down else by.asc(), Program.id)
+    rows = list(session.scalars(ordered.limit(limit + 1)))
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, Final
 from uuid import UUID
 
 from flask import request
@@ -14,8 +13,10 @@ from marshmallow import fields
 from typing_extensions import override
 
 from referrals.account import queries as accounts
+from referrals.account.commands import declare_listing
+from referrals.account.web import saved_views
 from referrals.kernel.command import Command
-from referrals.kernel.door import PAGE_SIZES, Doors, Shape, asking
+from referrals.kernel.door import PAGE_SIZES, Doors, ListAddress, Shape, asking
 from referrals.kernel.record import clock
 from referrals.kernel.schema import Takes, code, line, uid, yes_no
 from referrals.kernel.web import current_actor, place, say, sentence
@@ -76,6 +77,10 @@ class IntakeShape(Shape):
     ended_at = fields.AwareDateTime()
 
 
+#: At most so many days until somebody referred today starts.
+WAITS: Final = ("7", "30", "90")
+
+
 class Filters(Takes):
     """What to look for in the directory."""
 
@@ -85,8 +90,13 @@ class Filters(Takes):
     search = line(100, required=False)
     organization_id = uid(required=False)
     with_room = yes_no()
+    wait = code(WAITS, required=False)
+    sort = code(q.SORTS, required=False)
     size = code([str(size) for size in PAGE_SIZES], default=str(q.PAGE))
     after = uid(required=False)
+
+
+declare_listing("programs", "/programs", Filters)
 
 
 def language_name(one: str) -> str:
@@ -116,12 +126,15 @@ def programs(
     search: str | None,
     organization_id: UUID | None,
     with_room: bool,
+    wait: str | None,
+    sort: str | None,
     size: str,
     after: UUID | None,
 ) -> Mapping[str, Any]:
-    """The open programs that fit, by name."""
+    """The open programs that fit: by name, or as sorted."""
     session, actor = asking()
-    wanted = q.Wanted(category, language, place, search, organization_id, with_room)
+    within = int(wait) if wait is not None else None
+    wanted = q.Wanted(category, language, place, search, organization_id, with_room, within, sort or "name")
     rows, following = q.page(session, wanted, after=after, limit=int(size))
     count = q.count(session, wanted)
     now = clock(session)
@@ -133,6 +146,8 @@ def programs(
         "search": search,
         "organization_id": organization_id,
         "with_room": "yes" if with_room else None,
+        "wait": wait,
+        "sort": sort,
         "size": size if size != str(q.PAGE) else None,
     }
     told = {
@@ -142,28 +157,28 @@ def programs(
         "search": search,
         "organization_id": offering.get(organization_id, "") if organization_id is not None else "",
         "with_room": sentence("has_room"),
+        "wait": sentence(f"wait.{wait}"),
     }
-    chips = [{"label": told[name], "remove_url": _address(given | {name: None})} for name in told if given[name]]
+    at = ListAddress("/programs", given)
     own = organizations.own_or_none(session, actor)
     return {
         "rows": rows,
         "next": following,
-        "next_url": _address(given | {"after": following}) if following is not None else None,
-        "first_url": _address(given) if after is not None else None,
+        "next_url": at.but(after=following) if following is not None else None,
+        "first_url": at.but() if after is not None else None,
+        "at": at,
+        "waits": labels("wait", WAITS),
+        "sorts": labels("program_sort", q.SORTS[1:]),
         "count": count,
         "counted": q.COUNTED,
         "given": given,
-        "chips": chips,
+        "chips": at.chips(told),
         "stale": {row.id for row in rows if row.capacity_is_stale(now)},
         "services": labels("service", q.SERVICES),
         "language_choices": languages(),
+        "around": lambda: saved_views("programs", at),
         "may_add": own is not None and not own.is_agency and may(c.add_program, own),
     }
-
-
-def _address(given: Mapping[str, Any]) -> str:
-    words = urlencode({name: str(value) for name, value in given.items() if value is not None})
-    return f"/programs?{words}" if words else "/programs"
 
 
 @doors.get("/programs/<uuid:target>", page="program/show.html", shape=ProgramShape)
@@ -359,6 +374,12 @@ say(
         "no_places_with_capacity": _l("If there is room, there is at least one open place; or leave this open."),
         "places_without_capacity": _l("If there are open places, choose “There is room” above."),
         "has_room": _l("Has room now"),
+        "program_sort.-name": _l("By name, last first"),
+        "program_sort.wait": _l("Shortest wait first"),
+        "program_sort.-wait": _l("Longest wait first"),
+        "wait.7": _l("Starts within a week"),
+        "wait.30": _l("Starts within 30 days"),
+        "wait.90": _l("Starts within 90 days"),
         "language.cmn": _l("Mandarin"),
         "language.mam": _l("Mam"),
         "language.ase": _l("American Sign Language"),

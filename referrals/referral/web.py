@@ -13,9 +13,10 @@ from flask_babel import format_date
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
+from referrals.account.commands import declare_listing
 from referrals.kernel.actor import Actor
 from referrals.kernel.door import Doors, Form, Shape, asking
-from referrals.kernel.errors import NotFoundError, NotPermittedError
+from referrals.kernel.errors import NotPermittedError
 from referrals.kernel.look import NOT_SHARED, refuse
 from referrals.kernel.schema import Takes, code, line, uid, whole, yes_no
 from referrals.kernel.web import at_api, place, say, sentence
@@ -202,6 +203,9 @@ class ListWords(Takes):
     sort = code(q.Sort, required=False)
     after = line(60, required=False)
     limit = whole(1, 100, required=False)
+
+
+declare_listing("referrals", "/referrals", ListWords)
 
 
 @doors.get("/referrals", page="referral/list.html", shape=CardShape, takes=ListWords, many=True)

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Date, Integer, Select, Uuid, and_, bindpar
 from sqlalchemy.orm import Session, aliased, load_only
 
 from referrals.kernel.actor import Actor, AnyActor, anybody_like, asked_by, asking_once, for_anybody
-from referrals.kernel.look import NOT_SHARED, Sight, declare_look, look, look_at
+from referrals.kernel.look import NOT_SHARED, Sight, crossing, declare_look, look, look_at
 from referrals.person.queries import may_know, may_know_of_many
 from referrals.release.models import AUTHORITATIVE, ReleaseDate
 
@@ -21,6 +21,8 @@ HISTORY_VIEWED: Final = declare_look("release.history_viewed", "all that was sai
 
 #: Why release dates cross between organizations, unless their caller says otherwise.
 PURPOSE: Final = "referral"
+#: A list is narrowed to so many of those who leave first.
+LEAVING_AT_MOST: Final = 1000
 #: One alias for all: making one costs more than the statement it stands in.
 _later = aliased(ReleaseDate)
 FIELDS: Final = (
@@ -135,6 +137,21 @@ def expected_between(
     asked = asked_by(actor) | {"first": first, "last": last, "at_most": limit}
     rows = look(session, actor, _expected(anybody), given=asked, records=LISTED, purpose=purpose, fields=_WHEN)
     return [row for row in rows if row.expected_on is not NOT_SHARED]
+
+
+def leaving(session: Session, actor: Actor, first: date, last: date, *, purpose: str = PURPOSE) -> dict[UUID, date]:
+    """Return who is expected to leave within these days, and when: at most `LEAVING_AT_MOST`, soonest first.
+
+    For lists that are narrowed by it: one whose release is not shared with this actor is left out, as if there were
+    none (C14), and the days themselves are not on record as read. A page that shows them asks `shown_in_force`.
+    """
+    anybody = anybody_like(actor)
+    if anybody is None:
+        return {}
+    asked = asked_by(actor) | {"first": first, "last": last, "at_most": LEAVING_AT_MOST}
+    rows = session.scalars(_expected(anybody), asked).all()
+    shared = crossing(session, actor, rows, "expected_on", records=LISTED, purpose=purpose) if rows else []
+    return {row.participant_id: row.expected_on for row in shared if row.expected_on is not None}
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,11 +20,31 @@ from referrals.kernel.web import say, sentence
 from referrals.organization.queries import facilities, facility_names
 from referrals.organization.queries import names as organization_names
 from referrals.person.queries import participant
-from referrals.person.web import IN_BANNER, banner, crumbs
+from referrals.person.web import IN_BANNER, LEAVING, banner, crumbs
 from referrals.release import commands as c
 from referrals.release import queries as q
 
 doors = Doors("release")
+
+
+class _Leaving:
+    """What the list of participants knows of releases: this room stands above it."""
+
+    @staticmethod
+    def within(days: int) -> Mapping[UUID, date]:
+        """Return who leaves within so many days from today, and when."""
+        session, actor = asking()
+        today = day_of(clock(session), actor.zone)
+        return q.leaving(session, actor, today, today + timedelta(days=days))
+
+    @staticmethod
+    def days(participants: Iterable[UUID]) -> Mapping[UUID, Any]:
+        """Return for those on a page the day they are expected to leave, on record as read."""
+        seen = q.shown_in_force(*asking(), participants)
+        return {one: said.expected_on for one, said in seen.items()}
+
+
+LEAVING.append(_Leaving())
 
 
 class ReleaseDateShape(Shape):

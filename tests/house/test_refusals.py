@@ -69,6 +69,8 @@ HINTS: Final[dict[str, Any]] = {
     "acknowledged": True,
     "told_rights": True,
     "agreed": True,
+    "listing": "programs",
+    "query": "category=housing",
     "purposes": ["referral"],
     "source": "agency_record",
     "county_fips": "06001",

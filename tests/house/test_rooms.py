@@ -65,7 +65,8 @@ LAST_WORDS: Final = frozenset(
     counted declined deleted disabled discarded disclosed disputed drafted enabled ended enrolled given granted held
     identified imported installed joined listed locked made moved named noted opened posted previewed proposed
     queried read recorded reencrypted refused released removed renewed reported requested reset resumed retired
-    rerouted reviewed revoked saved searched seen sent set settled shown signed started struck suggested superseded
+    renamed rerouted reviewed revoked saved searched seen sent set settled shown signed started struck suggested
+    superseded
     unlocked verified viewed voided waited waitlisted widened withdrawn witnessed written
     """.split()  # noqa: SIM905  # a list of words reads as words
 )

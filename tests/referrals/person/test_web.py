@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
 from referrals.kernel.actor import Role
 from referrals.kernel.providers import FileProvider
+from referrals.kernel.record import clock
 from referrals.kernel.session import HouseSession
 from referrals.organization.models import Organization
+from referrals.person import queries
 from tests.factories.account import Member, a_member
 from tests.factories.browser import Visitor, an_app
 from tests.factories.consent import a_consent
 from tests.factories.organization import a_community_organization, a_facility, an_agency
 from tests.factories.partnership import an_agreement
 from tests.factories.person import as_if_referred, details
+from tests.factories.release import a_release_date
 
 
 class House:
@@ -209,3 +212,91 @@ def test_a_page_leads_to_the_participants_referrals(casey: Visitor) -> None:
 def test_pages_show_times_where_the_reader_works(casey: Visitor) -> None:
     page = casey.page(f"/participants/{added(casey)}")
     assert ("PDT" in page or "PST" in page, str(datetime.now(UTC).year) in page) == (True, True)
+
+
+# --- filters, order, pages --------------------------------------------------------------------------------------------
+
+
+def listed(visitor: Visitor, words: str = "") -> list[str]:
+    """The ids of a list, page by page."""
+    ids, after = [], ""
+    while True:
+        page = visitor.json(f"/participants?{words}&limit=2{after}").json
+        ids += [one["id"] for one in page["items"]]
+        if page["next"] is None:
+            return ids
+        after = f"&after={page['next']}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["facility_id=x", "language=klingon", "leaving=31", "sort=number", "size=7", "name=Rosa", "mine=7", "after=x"],
+)
+def test_filters_that_are_unknown_or_about_somebody_are_refused(casey: Visitor, words: str) -> None:
+    assert casey.get(f"/participants?{words}").status_code == 422
+    assert casey.json(f"/participants?{words}").status_code == 422
+
+
+def test_the_list_is_narrowed_and_sorted_by_what_stands_in_its_address(casey: Visitor, house: House) -> None:
+    actor = house.casey.actor(house.session)
+    today = clock(house.session).date()
+    held = str(house.facility.id)
+    zoe = added(casey, given_name="Zoë", family_name="Álvarez", language="en", facility_id=held)
+    bo = added(casey, given_name="Bo", family_name="Zuniga")
+    ana = added(casey, given_name="Ana", family_name="alvarez", birth_date="1990-01-01", phone="", facility_id=held)
+    for person, ahead in ((zoe, 50), (bo, 20), (ana, 100)):
+        a_release_date(house.session, actor, person, today + timedelta(days=ahead))
+    assert listed(casey) == [str(ana), str(bo), str(zoe)]
+    assert listed(casey, f"facility_id={held}") == [str(ana), str(zoe)]
+    assert listed(casey, "language=en") == [str(zoe)]
+    assert listed(casey, "leaving=60") == [str(bo), str(zoe)]
+    assert listed(casey, "leaving=60&sort=release") == [str(bo), str(zoe)]
+    assert listed(casey, "sort=name") == [str(ana), str(zoe), str(bo)]
+    assert listed(casey, "sort=-name") == [str(bo), str(zoe), str(ana)]
+    assert listed(casey, f"leaving=60&facility_id={held}&language=en&sort=name&mine=yes") == [str(zoe)]
+    page = casey.page(f"/participants?facility_id={held}&leaving=60&sort=name")
+    assert "Participants (1)" in page
+    assert f'href="/participants?facility_id={held}&sort=name"' in page, "the chip that takes the release away"
+    assert 'aria-sort="ascending"' in page
+    assert 'role="status">1 participant<' in page
+    assert "Nobody within your sight matches" in casey.page("/participants?language=vi")
+
+
+def test_mine_leaves_out_whom_only_a_supervisor_sees(casey: Visitor, house: House) -> None:
+    person = added(casey)
+    walsh = house.visitor(a_member(house.session, house.agency.id, Role.SUPERVISOR, name="Erin Walsh"))
+    assert listed(walsh) == [str(person)]
+    assert listed(walsh, "mine=yes") == []
+
+
+def test_what_is_not_shared_counts_as_absent_in_every_filter_and_order(casey: Visitor, house: House) -> None:
+    actor = house.casey.actor(house.session)
+    held, soon = str(house.facility.id), clock(house.session).date() + timedelta(days=20)
+    people = [added(casey, family_name=name, language="en", facility_id=held) for name in ("Zuniga", "Abbot")]
+    for person in people:
+        a_release_date(house.session, actor, person, soon)
+        as_if_referred(house.session, person, house.community.id, user_id=house.nia.user_id)
+    nia = house.visitor(house.nia)
+    filters = (f"facility_id={held}", "language=en", "leaving=60", "leaving=60&sort=release")
+    assert [listed(nia, words) for words in filters] == [[], [], [], []]
+    assert listed(nia, "sort=name") == [str(people[1]), str(people[0])], "newest first, as if there were no names"
+    assert "Participants (0)" in nia.page("/participants?leaving=60")
+    a_consent(house.session, actor, people[0], house.community.id, categories=["release"])
+    assert [listed(nia, words) for words in filters] == [[str(people[0])], [], [str(people[0])], [str(people[0])]]
+    assert "Participants (1)" in nia.page(f"/participants?leaving=60&facility_id={held}")
+    a_consent(house.session, actor, people[0], house.community.id, categories=["identity"])
+    assert listed(nia, "language=en") == [str(people[0])]
+    assert listed(nia, "sort=name") == [str(people[0]), str(people[1])], "whose name is not shared comes last"
+
+
+def test_beyond_a_thousand_names_are_not_opened_for_an_order(
+    casey: Visitor, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = str(house.facility.id)
+    here = added(casey, family_name="Abbot", facility_id=held)
+    for number in range(2):
+        added(casey, family_name=f"Other{number}", given_name=f"Given{number}{number}", birth_date="1990-01-01")
+    monkeypatch.setattr(queries, "OPENED_AT_MOST", 2)
+    assert "Choose a facility or a time of release first" in casey.page("/participants?sort=name")
+    assert listed(casey, "sort=name") == []
+    assert listed(casey, f"sort=name&facility_id={held}") == [str(here)]

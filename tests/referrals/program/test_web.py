@@ -229,6 +229,39 @@ def test_filters_live_in_the_address_and_unknown_ones_are_refused(
         assert reader.get(f"/programs?{words}").status_code == 422
 
 
+def test_the_directory_is_sorted_and_narrowed_by_wait(
+    visit: Visits, session: HouseSession, community: Organization
+) -> None:
+    waits = {"Alpha": ("waitlist", 40), "Bravo": ("waitlist", 5), "Charlie": ("capacity", None), "Delta": (None, None)}
+    for name, (code, days) in waits.items():
+        made = a_program(session, community, name)
+        if code is not None:
+            said = {"capacity_code": code, "open_places": None, "expected_days": days}
+            with_capacity(session, community, made, **said)
+    reader = visit(community, Role.NAVIGATOR)
+
+    def found(words: str) -> list[str]:
+        names, after = [], ""
+        while True:
+            page = reader.ask(f"/programs?{words}{after}").get_json()
+            names += [one["name"] for one in page["items"] if one["name"] in waits]
+            if page["next"] is None:
+                return names
+            after = f"&after={page['next']}"
+
+    assert found("sort=-name") == ["Delta", "Charlie", "Bravo", "Alpha"]
+    assert found("sort=wait") == ["Charlie", "Bravo", "Alpha", "Delta"]
+    assert found("wait=30") == ["Bravo", "Charlie"]
+    for number in range(26):
+        a_program(session, community, f"Program {number:02}")
+    assert found("sort=wait") == ["Charlie", "Bravo", "Alpha", "Delta"]
+    assert found("sort=-wait") == ["Delta", "Alpha", "Bravo", "Charlie"]
+    page = reader.get("/programs?sort=wait&wait=30&size=50").text
+    assert 'aria-sort="ascending"' in page
+    assert 'href="/programs?sort=wait&amp;size=50"' in page
+    assert reader.get("/programs?sort=capacity").status_code == 422
+
+
 def test_pages_of_the_directory_follow_each_other(
     visit: Visits, session: HouseSession, community: Organization
 ) -> None:
