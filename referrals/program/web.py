@@ -14,6 +14,7 @@ from marshmallow import fields
 from typing_extensions import override
 
 from referrals.account import queries as accounts
+from referrals.kernel.actor import TokenScope
 from referrals.kernel.command import Command
 from referrals.kernel.door import PAGE_SIZES, Doors, Shape, asking
 from referrals.kernel.record import clock
@@ -24,7 +25,7 @@ from referrals.organization.web import labels, may, one_of, said
 from referrals.program import commands as c
 from referrals.program import queries as q
 
-doors = Doors("program")
+doors = Doors("program", reads=TokenScope.PROGRAMS_READ, writes=TokenScope.PROGRAMS_WRITE)
 
 place("/programs", _l("Programs"), 40, lambda actor: actor.organization_id is not None)
 

@@ -54,6 +54,7 @@ UNAUDITED: Final = {
     "job": "work to be done later: what it does leaves its own events",
     "sign_in_use": "when a sign-in was last used: no act, at most once a minute",
     "kept_search": "what somebody typed, for themselves and 8 hours: the search itself is a look",
+    "api_token_use": "the day a token was last used: no act, at most once a day",
     "failed_attempt": "what lockout counts: the refusal's own event is the record",
 }
 #: Records that say what happened: the last word of the name is a past participle, or reads as one.
