@@ -1129,7 +1129,7 @@ def make_token_form() -> ResponseReturnValue:
 def _offered() -> dict[str, Any]:
     side = current_actor().side
     roles = [(role.value, ROLE_NAMES[role.value]) for role in (q.TOKEN_ROLES[side] if side is not None else ())]
-    return {"roles": roles, "scopes": list(SCOPE_NAMES.items())}
+    return {"roles": roles, "scopes": [(code, words, code) for code, words in SCOPE_NAMES.items()]}
 
 
 @doors.pages.post(f"{INTEGRATIONS}/new", endpoint="make_token")

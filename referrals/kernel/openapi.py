@@ -145,8 +145,8 @@ def document(operations: Iterable[Operation] | None = None) -> Json:
 #: A referral by token, to be read beside the reference. The address and the ids are invented.
 EXAMPLE: Final = """\
 ADDRESS=https://throughgate.example.org/api/v1
-printf 'header = "Authorization: Bearer %s"\\n' "$TOKEN" > token.conf   # not among the arguments, which others can list
-chmod 600 token.conf
+umask 077    # the token in a file of yours alone, not among the arguments, which others can list
+printf 'header = "Authorization: Bearer %s"\\n' "$TOKEN" > token.conf
 
 curl --config token.conf "$ADDRESS/participants"
 
