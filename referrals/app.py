@@ -76,7 +76,7 @@ def create_app(
     app.config["SECRET_KEY"] = cast("str", settings.secret_key).encode() if apart else provider.secret_key()
     app.config["HOUSE_ENGINE_OPTIONS"] = engine_options or {}
     installed = web.Installed(settings, KeyRing(provider), gates(), clock)
-    web.install(app, installed, account.load_sign_in)
+    web.install(app, installed, account.load_sign_in, account.load_token)
     if settings.fast_passwords:
         use_fast_hashing()
     with app.app_context():

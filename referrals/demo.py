@@ -166,6 +166,15 @@ class Seeding:
             part2_program="no",
             because="Harbor Bridge offers no substance use treatment.",
         )
+        self.act(
+            accounts.make_token,
+            harbor.id,
+            "kai",
+            called="Harbor Bridge case system",
+            role=Role.NAVIGATOR.value,
+            scopes=["programs:write", "referrals:read"],
+            ends_on=(self.today + timedelta(days=180)).isoformat(),
+        )
         home, work = self._programs(harbor.id, location.id)
         self._agreement(agency.id, harbor.id)
         self._people(agency.id, harbor.id, facility.id, home, work)

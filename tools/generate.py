@@ -38,7 +38,7 @@ from referrals.kernel.command import COMMANDS, Command  # noqa: E402
 from referrals.kernel.look import LOOKS  # noqa: E402
 from referrals.kernel.orm import Base, make_engine  # noqa: E402
 from referrals.kernel.providers import FileProvider  # noqa: E402
-from referrals.kernel.web import HALFWAY, OPEN  # noqa: E402
+from referrals.kernel.web import HALFWAY, OPEN, TOKEN_SCOPES  # noqa: E402
 
 WHO: Final = """\
 # Who may do what
@@ -227,6 +227,8 @@ def routes(app: Flask) -> str:
     for rule in app.url_map.iter_rules():
         methods = ",".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
         reached = "open" if rule.endpoint in OPEN else "halfway" if rule.endpoint in HALFWAY else "signed in"
+        if rule.endpoint in TOKEN_SCOPES:
+            reached += f", or token: {TOKEN_SCOPES[rule.endpoint]}"
         lines.append(f"{methods:<5} {rule.rule:<75} {rule.endpoint:<45} {reached}\n")
     return "".join(sorted(lines, key=lambda line: (line.split()[1], line)))
 
@@ -300,7 +302,7 @@ _HARMLESS: Final = frozenset({"uuid.UUID", "uuid"})
 DECLARED: Final[dict[str, tuple[str, str, str]]] = {
     "audit/event.py": ("leaves of the log's tree", "SHA-256", "none"),
     "referrals/account/models.py": (
-        "passwords, recovery codes, second factors, sign-in tokens",
+        "passwords, recovery codes, second factors, tokens of sign-ins and of integrations",
         "Argon2id; HMAC-SHA-1 (TOTP, RFC 6238); SHA-256 over 256 random bits; comparison in constant time",
         "salts; 160 bits, sealed; none",
     ),

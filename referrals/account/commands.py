@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 from marshmallow import fields, validate
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session, selectinload
 
@@ -24,6 +24,8 @@ from referrals.account.models import (
     USE_STEP,
     AccountChange,
     AccountKeptError,
+    ApiToken,
+    ApiTokenUse,
     AuditorAloneError,
     CodeRefusedError,
     DefaultView,
@@ -49,12 +51,13 @@ from referrals.account.models import (
     SignIn,
     SignInRefusedError,
     SignInUse,
+    TokenOverError,
     User,
     password_faults,
     require_fitting,
 )
 from referrals.kernel import crypto
-from referrals.kernel.actor import Actor, Role, Side, Source, nobody, system
+from referrals.kernel.actor import Actor, Role, Side, Source, TokenScope, nobody, system
 from referrals.kernel.command import Work, command, execute
 from referrals.kernel.errors import InvalidInputError, RefusedError, RuleBrokenError
 from referrals.kernel.job import LEASE, MOST_TRIES, follow_up, job_kind
@@ -270,7 +273,7 @@ class SignInWords(Takes):
 
 def _keep_failed_sign_in(work: Work, _on: Installation, refusal: RefusedError, words: Mapping[str, Any]) -> None:
     if isinstance(refusal, SignInRefusedError):
-        _count_failure(work, _locked_user(work.session, User.sign_in_name == q.as_name(words["name"])), "password")
+        _count_failure(work, _locked_user(work.session, q.named(words["name"])), "password")
 
 
 @command(
@@ -292,7 +295,7 @@ def sign_in(work: Work, _installation: Installation, *, name: str, password: str
     """
     if not acknowledged:
         raise InvalidInputError({"acknowledged": ["acknowledge_first"]})
-    user = _locked_user(work.session, User.sign_in_name == q.as_name(name))
+    user = _locked_user(work.session, q.named(name))
     hashed = user.password_hash if user is not None else m.passwords.nobody
     typed = user.as_hashed(password) if user is not None else password
     right = _verified(work.session, hashed, typed)
@@ -1437,6 +1440,142 @@ def choose_default_view(work: Work, user: User, *, listing: str, view_id: UUID |
     return kept
 
 
+# --- API tokens ------------------------------------------------------------------------------------------------------
+
+#: In place of a password's hash: an integration has no password.
+_NOTHING_HASHES_TO_IT = "-"
+
+
+class MakeToken(Takes):
+    """What the integration is called, what it works as, what the token may be used for, and its last day."""
+
+    called = line(80)
+    role = code(sorted({role.value for roles in m.TOKEN_ROLES.values() for role in roles}))
+    scopes = codes(TokenScope)
+    ends_on = day()
+
+
+@command(
+    records="account.token_made",
+    on=Organization,
+    makes=ApiToken,
+    takes=MakeToken,
+    within=own_organization,
+    allow=[[p.administers_it]],
+    purpose="administration",
+)
+def make_token(
+    work: Work, organization: Organization, *, called: str, role: str, scopes: list[str], ends_on: date
+) -> ApiToken:
+    """Let an integration in, with a role of its own and its first token; the text is in `shown_token`, once (S-808).
+
+    Raises:
+        InvalidInputError: the role is none of this side, or the last day is past or more than a year ahead.
+        FreshSignInNeededError: the administrator's second factor is more than ten minutes old.
+    """
+    _require_fresh(work)
+    organization.require_in_force()
+    faults = _last_day_faults(ends_on, day_of(work.now, organization.time_zone))
+    if Role(role) not in m.TOKEN_ROLES[organization.side]:
+        faults["role"] = [RoleNotOfSideError.code]
+    if faults:
+        raise InvalidInputError(faults)
+    integration = User(
+        organization_id=organization.id,
+        integration_at=work.now,
+        display_name=called,
+        password_hash=_NOTHING_HASHES_TO_IT,
+        added_at=work.now,
+        added_by=work.actor.me,
+        ends_on=ends_on,
+    )
+    integration.sign_in_name = f"integration:{integration.id}"  # the column wants one; nobody signs in by it
+    work.add(integration)
+    work.add(RoleGrant(user_id=integration.id, role=role, granted_at=work.now, granted_by=work.actor.me))
+    return _token(work, integration.id, scopes, ends_on)
+
+
+def _token(work: Work, integration_id: UUID, scopes: list[str], ends_on: date) -> ApiToken:
+    made = ApiToken.make(integration_id, scopes, ends_on, at=work.now, by=work.actor.me)
+    work.add(made)
+    work.keep(ApiTokenUse(token_id=made.id))
+    return made
+
+
+def _last_day_faults(ends_on: date, today: date) -> dict[str, list[str]]:
+    if ends_on < today:
+        return {"ends_on": ["in_past"]}
+    return {"ends_on": ["over_a_year"]} if ends_on > m.latest_last_day(today) else {}
+
+
+class RenewToken(Takes):
+    """The last day of the token that follows."""
+
+    ends_on = day()
+
+
+@command(
+    records="account.token_renewed",
+    on=ApiToken,
+    makes=ApiToken,
+    takes=RenewToken,
+    within=q.visible_tokens,
+    allow=[[p.administers_its_organization]],
+    purpose="administration",
+)
+def renew_token(work: Work, token: ApiToken, *, ends_on: date) -> ApiToken:
+    """Make the token that follows this one: same integration, role and scopes. This one works until it ends itself.
+
+    Raises:
+        TokenOverError: this one was revoked, or its last day has passed.
+        InvalidInputError: the last day is past or more than a year ahead.
+        FreshSignInNeededError: the administrator's second factor is more than ten minutes old.
+    """
+    _require_fresh(work)
+    integration = _user(work, token.user_id)
+    today = day_of(work.now, integration.organization.time_zone)
+    if token.is_over(today) or integration.disabled_at is not None:
+        raise TokenOverError
+    if faults := _last_day_faults(ends_on, today):
+        raise InvalidInputError(faults)
+    if integration.ends_on is None or integration.ends_on < ends_on:
+        integration.ends_on = ends_on
+        work.record(integration, ["ends_on"])
+    return _token(work, integration.id, token.scopes, ends_on)
+
+
+class RevokeToken(Takes):
+    """Why, in a few words."""
+
+    because = line(400)
+
+
+@command(
+    records="account.token_revoked",
+    on=ApiToken,
+    makes=ApiToken,
+    takes=RevokeToken,
+    within=q.visible_tokens,
+    allow=[[p.administers_its_organization]],
+    purpose="administration",
+)
+def revoke_token(work: Work, token: ApiToken, *, because: str) -> ApiToken:
+    """End a token at once. With its last one the integration's account is disabled; what it did stays.
+
+    Raises:
+        TokenOverError: it was revoked before.
+    """
+    token.revoke(at=work.now, by=work.actor.user_id, because=because)
+    work.record(token, ["ended_at", "ended_by", "ended_because"])
+    integration = _user(work, token.user_id)
+    today = day_of(work.now, integration.organization.time_zone)
+    others = [one for one in q.working_tokens(work.session, integration.id, today) if one.id != token.id]
+    if not others and integration.disabled_at is None:
+        integration.disable(at=work.now, by=work.actor.user_id, because=because)
+        work.record(integration, ["disabled_at", "disabled_by", "disabled_because"])
+    return token
+
+
 # --- outside the acts ------------------------------------------------------------------------------------------------
 
 
@@ -1473,6 +1612,17 @@ def forget_searches(session: Session, _target: UUID | None, _behalf: UUID | None
     start_writing(session)
     session.execute(delete(KeptSearch).where(KeptSearch.at <= clock(session) - SEARCH_KEPT))
     commit(session)
+
+
+def keep_token_use(session: Session, token_id: UUID, today: date) -> None:
+    """Keep the day on which an API token was used, once a day, as `keep_alive` does for a sign-in."""
+    try:
+        start_writing(session)
+        earlier = or_(ApiTokenUse.used_on.is_(None), ApiTokenUse.used_on < today)
+        session.execute(update(ApiTokenUse).where(ApiTokenUse.token_id == token_id, earlier).values(used_on=today))
+        commit(session)
+    except OperationalError:
+        session.rollback()
 
 
 def first_sign_in(session: Session, sign_in_name: str, one_time: str, password: str, source: Source) -> SignIn:

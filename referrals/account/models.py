@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 import pyotp
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped
 
 from referrals.kernel import crypto
@@ -148,6 +148,12 @@ class AccountKeptError(RuleBrokenError):
     """The account is in use and its last day has not passed, so the service leaves it alone."""
 
     code = "account_kept"
+
+
+class TokenOverError(RuleBrokenError):
+    """The API token was revoked, or its last day has passed."""
+
+    code = "token_over"
 
 
 class NotLockedError(RuleBrokenError):
@@ -436,7 +442,10 @@ def digest_after(at: datetime, hour: int, zone: str) -> datetime:
 
 
 class User(Identified):
-    """One person's account. The name is never used again; the row stays when the person leaves."""
+    """One person's account. The name is never used again; the row stays when the person leaves.
+
+    An integration has one too: its role, assignments and record are those of any user (decision 0015).
+    """
 
     __tablename__ = "user"
     __house_key__ = "staff"
@@ -474,6 +483,8 @@ class User(Identified):
     emergency_because: Mapped[str | None] = personal(String(400))
     #: Up to when its person has looked at what changed on it (S-806).
     changes_seen_at: Mapped[datetime | None] = public()
+    #: Since when it is an integration's, which acts through API tokens alone and never signs in; None: a person's.
+    integration_at: Mapped[datetime | None] = public()
 
     organization: Mapped[Organization] = related("Organization")
     grants: Mapped[list[RoleGrant]] = related("RoleGrant", order_by="RoleGrant.granted_at")
@@ -577,6 +588,8 @@ class User(Identified):
             return BECAUSE_EMERGENCY_OVER
         if is_past_last_day(self.ends_on, at, self.organization.time_zone):
             return BECAUSE_ENDED
+        if self.integration_at is not None:
+            return None  # it signs in nowhere: its last day ends it
         used = max(one for one in (self.added_at, self.last_signed_in_at, self.enabled_at) if one is not None)
         return BECAUSE_IDLE if at - used >= IDLE_AFTER else None
 
@@ -976,6 +989,87 @@ class SavedView(Identified):
     version: Mapped[int] = public(default=1)
     withdrawn_at: Mapped[datetime | None] = public()
     withdrawn_by: Mapped[UUID | None] = public()
+
+
+# --- API tokens ------------------------------------------------------------------------------------------------------
+
+#: What an integration may work as, by the side of its organization: never what needs a second person to be given
+#: (S-802), nor what administers or audits.
+TOKEN_ROLES: Final[dict[str, tuple[Role, ...]]] = {
+    side: tuple(role for role in roles if role not in POWERFUL) for side, roles in ROLES.items()
+}
+#: What every token begins with, so that whoever scans files for secrets finds it.
+RECOGNIZED_BY: Final = "tg_"
+_TOKEN_BYTES: Final = 32
+
+
+def latest_last_day(today: date) -> date:
+    """Return the latest last day of a token made today: the same day of the next year (S-808)."""
+    try:
+        return today.replace(year=today.year + 1)
+    except ValueError:  # February 29
+        return today.replace(year=today.year + 1, day=28)
+
+
+class ApiToken(Identified):
+    """What an integration shows at the JSON door: `tg_` and 64 hexadecimal digits (S-808, ASVS 13.2.1).
+
+    The row holds SHA-256 of the text; the text is shown once, to whoever made it. It works through its last day, where
+    the organization is. Several of one integration may work at once, so that it can change from one to the next.
+    """
+
+    __tablename__ = "api_token"
+    __allow_unmapped__ = True
+
+    user_id: Mapped[UUID] = public(ForeignKey("user.id"), index=True)
+    token_hash: Mapped[bytes] = personal(LargeBinary, unique=True)
+    scopes: Mapped[list[str]] = public(JSON)
+    ends_on: Mapped[date] = public()
+    made_at: Mapped[datetime] = public()
+    made_by: Mapped[UUID] = public()
+    ended_at: Mapped[datetime | None] = public()
+    ended_by: Mapped[UUID | None] = public()
+    ended_because: Mapped[str | None] = personal(String(400))
+
+    user: Mapped[User] = related("User")
+
+    #: The text just made: shown once, then gone.
+    shown_token: str | None = None
+
+    @classmethod
+    def make(cls, user_id: UUID, scopes: Sequence[str], ends_on: date, *, at: datetime, by: UUID) -> ApiToken:
+        """Return a new token of an integration, with its text in `shown_token`."""
+        shown = RECOGNIZED_BY + secrets.token_hex(_TOKEN_BYTES)
+        made = cls(
+            user_id=user_id,
+            token_hash=token_hash(shown),
+            scopes=sorted(scopes),
+            ends_on=ends_on,
+            made_at=at,
+            made_by=by,
+        )
+        made.shown_token = shown
+        return made
+
+    def is_over(self, today: date) -> bool:
+        """Whether it opens nothing any more, on this day where its organization is."""
+        return self.ended_at is not None or today > self.ends_on
+
+    def revoke(self, *, at: datetime, by: UUID | None, because: str) -> None:
+        """End it before its last day."""
+        if self.ended_at is not None:
+            raise TokenOverError
+        self.ended_at, self.ended_by, self.ended_because = at, by, because
+
+
+class ApiTokenUse(Base):
+    """On which day a token was last used, where its organization is. Bookkeeping: each use has its own event."""
+
+    __tablename__ = "api_token_use"
+    __audited__ = False
+
+    token_id: Mapped[UUID] = public(ForeignKey("api_token.id"), primary_key=True)
+    used_on: Mapped[date | None] = public()
 
     def rename(self, name: str) -> list[str]:
         """Give it another name; return the changed fields for the record."""

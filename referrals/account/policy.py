@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from referrals.account.models import RoleGrant, RoleProposal, SavedView, SecondFactor, SignIn, User
+from referrals.account.models import ApiToken, RoleGrant, RoleProposal, SavedView, SecondFactor, SignIn, User
 from referrals.kernel.actor import Actor, Role
 from referrals.organization.models import Installation, Organization
 
@@ -45,6 +45,11 @@ def has_not_proposed_it(actor: Actor, proposal: RoleProposal) -> bool:
 def operates(actor: Actor, _thing: Organization | User | RoleGrant | RoleProposal) -> bool:
     """Runs the service: makes the first administrator, unlocks the last one, confirms where there is no second one."""
     return actor.works_as(Role.OPERATOR)
+
+
+def administers_its_organization(actor: Actor, token: ApiToken) -> bool:
+    """Is an administrator of the organization whose integration shows this token. Needs `user` loaded."""
+    return actor.organization_id == token.user.organization_id and actor.works_as(Role.ADMINISTRATOR)
 
 
 def shares_views(actor: Actor) -> bool:

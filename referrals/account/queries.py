@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Any, Final, cast
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, and_, bindparam, exists, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, Uuid, and_, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from referrals.account.models import (
@@ -26,8 +26,11 @@ from referrals.account.models import (
     RULES,
     SEARCH_KEPT,
     SECOND_FACTOR,
+    TOKEN_ROLES,
     WORDING,
     AccountChange,
+    ApiToken,
+    ApiTokenUse,
     DefaultView,
     FailedAttempt,
     KeptSearch,
@@ -69,6 +72,7 @@ __all__ = [
     "ROLES",
     "RULES",
     "SECOND_FACTOR",
+    "TOKEN_ROLES",
     "WORDING",
     "MailChoice",
 ]
@@ -87,18 +91,23 @@ def as_name(typed: str) -> str:
     return typed.strip().lower()
 
 
+def is_person() -> ColumnElement[bool]:
+    """Return the condition that an account is a person's, and not an integration's."""
+    return User.integration_at.is_(None)
+
+
 def visible_to(actor: Actor) -> Select[User]:
-    """Select the users an actor may know of: those of their own organization; the operator every one."""
+    """Select the accounts an actor may know of: people's of their own organization; the operator every one."""
     statement = select(User).options(selectinload(User.grants), selectinload(User.organization))
     if actor.works_as(Role.OPERATOR):
         return statement
-    return statement.where(User.organization_id == actor.organization_id)
+    return statement.where(User.organization_id == actor.organization_id, is_person())
 
 
 def oneself(actor: Actor) -> Select[User]:
     """Select the actor's own account."""
     options = (selectinload(User.grants), selectinload(User.organization))
-    return select(User).where(User.id == actor.user_id).options(*options)
+    return select(User).where(User.id == actor.user_id, is_person()).options(*options)
 
 
 def visible_grants(actor: Actor) -> Select[RoleGrant]:
@@ -106,7 +115,7 @@ def visible_grants(actor: Actor) -> Select[RoleGrant]:
     statement = select(RoleGrant).options(selectinload(RoleGrant.user))
     if actor.works_as(Role.OPERATOR):
         return statement
-    theirs = exists().where(User.id == RoleGrant.user_id, User.organization_id == actor.organization_id)
+    theirs = exists().where(User.id == RoleGrant.user_id, User.organization_id == actor.organization_id, is_person())
     return statement.where(theirs)
 
 
@@ -151,10 +160,14 @@ def user(session: Session, user_id: UUID) -> User:
 
 
 def by_name(session: Session, sign_in_name: str) -> User | None:
-    """Return the user of this sign-in name, with roles and organization, or None."""
+    """Return the person of this sign-in name, with roles and organization, or None."""
     options = (selectinload(User.grants), selectinload(User.organization))
-    statement = select(User).where(User.sign_in_name == as_name(sign_in_name)).options(*options)
-    return session.scalars(statement).one_or_none()
+    return session.scalars(select(User).where(named(sign_in_name)).options(*options)).one_or_none()
+
+
+def named(sign_in_name: str) -> ColumnElement[bool]:
+    """Return the condition that an account is the person's who signs in by this name: integrations never do."""
+    return and_(User.sign_in_name == as_name(sign_in_name), is_person())
 
 
 def nobody_has_an_account(session: Session) -> bool:
@@ -167,9 +180,15 @@ def names(session: Session, ids: Iterable[UUID | None]) -> dict[UUID, str]:
     return names_by_id(session, User, ids, named_by="display_name")
 
 
-def colleagues(organization_id: UUID, *roles: Role) -> Select[User]:
-    """Select the users of an organization who can work now, by name; with `roles`, those who have one of them."""
+def colleagues(organization_id: UUID, *roles: Role, integrations: bool = False) -> Select[User]:
+    """Select the people of an organization who can work now, by name; with `roles`, those who have one of them.
+
+    `integrations` selects those too: for places where somebody gives work to a colleague, not where one person stands
+    in for another (a witness, a named caseworker).
+    """
     statement = select(User).where(User.organization_id == organization_id, User.disabled_at.is_(None))
+    if not integrations:
+        statement = statement.where(is_person())
     if roles:
         in_force = RoleGrant.ended_at.is_(None) & RoleGrant.role.in_([role.value for role in roles])
         statement = statement.where(exists().where(RoleGrant.user_id == User.id, in_force))
@@ -195,7 +214,7 @@ def to_disable(session: Session, at: datetime) -> list[tuple[UUID, str]]:
     used = func.coalesce(User.last_signed_in_at, User.added_at)
     # Generous: no place on earth is a day ahead of UTC. The account itself knows its zone, and whether it was enabled.
     ended = User.ends_on <= day_of(at + timedelta(days=1), "UTC")
-    likely = or_(used <= at - IDLE_AFTER, ended, User.emergency_until <= at)
+    likely = or_(and_(used <= at - IDLE_AFTER, is_person()), ended, User.emergency_until <= at)
     rows = session.scalars(
         select(User)
         .where(User.disabled_at.is_(None), likely)
@@ -205,25 +224,28 @@ def to_disable(session: Session, at: datetime) -> list[tuple[UUID, str]]:
     return [(one.id, why) for one in rows if (why := one.reason_to_disable(at)) is not None]
 
 
-def is_colleague(session: Session, organization_id: UUID, user_id: UUID, roles: Iterable[Role]) -> bool:
-    """Whether somebody is a user of an organization who can work now, in one of these roles."""
+def is_colleague(
+    session: Session, organization_id: UUID, user_id: UUID, roles: Iterable[Role], *, integrations: bool = False
+) -> bool:
+    """Whether somebody is among the `colleagues` of an organization, in one of these roles."""
     asked = {"organization": organization_id, "user": user_id}
-    return session.scalars(_colleague(frozenset(roles)), asked).one_or_none() is not None
+    return session.scalars(_colleague(frozenset(roles), integrations), asked).one_or_none() is not None
 
 
 @cache
-def _colleague(roles: frozenset[Role]) -> Select[UUID]:
+def _colleague(roles: frozenset[Role], integrations: bool) -> Select[UUID]:
     in_force = RoleGrant.ended_at.is_(None), RoleGrant.role.in_([written(role) for role in sorted(roles)])
     return select(User.id).where(
         User.id == bindparam("user", type_=Uuid()),
         User.organization_id == bindparam("organization", type_=Uuid()),
         User.disabled_at.is_(None),
+        *(() if integrations else (is_person(),)),
         exists().where(RoleGrant.user_id == User.id, *in_force),
     )
 
 
 def people(organization_id: UUID) -> Select[User]:
-    """Select every account of an organization, also the disabled ones, by name."""
+    """Select every account of an organization, also the disabled ones and integrations, by name."""
     options = (selectinload(User.grants), selectinload(User.organization))
     statement = select(User).where(User.organization_id == organization_id).options(*options)
     return statement.order_by(User.disabled_at.is_not(None), User.display_name, User.id)
@@ -232,9 +254,10 @@ def people(organization_id: UUID) -> Select[User]:
 def people_page(
     session: Session, organization_id: UUID, *, after: UUID | None = None, limit: int = 50
 ) -> tuple[list[User], UUID | None]:
-    """Return a page of an organization's accounts in the order they were made, and the id to go on after."""
+    """Return a page of the accounts of an organization's people as they were made, and the id to go on after."""
     options = (selectinload(User.grants), selectinload(User.organization))
-    statement = select(User).where(User.organization_id == organization_id).options(*options).order_by(User.id)
+    statement = select(User).where(User.organization_id == organization_id, is_person())
+    statement = statement.options(*options).order_by(User.id)
     if after is not None:
         statement = statement.where(User.id > after)
     rows = list(session.scalars(statement.limit(limit + 1)))
@@ -431,11 +454,11 @@ def administrators(session: Session, organization_id: UUID, at: datetime) -> set
     return {one.id for one in found if not one.is_ended(at)}
 
 
-def _require_administrator(session: Session, actor: Actor) -> None:
+def _require_administrator(session: Session, actor: Actor, looks: str = PEOPLE) -> None:
     if not actor.works_as(Role.ADMINISTRATOR):
         whose = actor.organization_id
         code = NotPermittedError.code
-        refuse(session, actor, PEOPLE, row_type="organization", target=whose, purpose="administration", code=code)
+        refuse(session, actor, looks, row_type="organization", target=whose, purpose="administration", code=code)
         raise NotPermittedError
 
 
@@ -597,6 +620,193 @@ class View:
     is_team: bool
     is_own: bool
     is_default: bool
+
+
+# --- API tokens ------------------------------------------------------------------------------------------------------
+
+#: A token that opened nothing, or not this. What it opens leaves the events of what is done and read.
+TOKEN_REFUSED = declare_look("account.token_refused", "an API token was shown that opens nothing, or not this")
+#: A refused reading of an organization's tokens.
+TOKENS = declare_look("account.tokens_listed", "the API tokens of an organization")
+TOKENS_SHOWN: Final = 50
+
+
+def visible_tokens(actor: Actor) -> Select[ApiToken]:
+    """Select the API tokens of the actor's organization."""
+    theirs = exists().where(User.id == ApiToken.user_id, User.organization_id == actor.organization_id)
+    return select(ApiToken).where(theirs).options(selectinload(ApiToken.user))
+
+
+def working_tokens(session: Session, user_id: UUID, today: date) -> list[ApiToken]:
+    """Return an integration's tokens that open something on this day."""
+    statement = select(ApiToken).where(
+        ApiToken.user_id == user_id, ApiToken.ended_at.is_(None), ApiToken.ends_on >= today
+    )
+    return list(session.scalars(statement.order_by(ApiToken.id)))
+
+
+@dataclass(frozen=True, slots=True)
+class ListedToken:
+    """An API token as its organization's administrators see it: never its text. `works` says whether it opens."""
+
+    id: UUID
+    integration_id: UUID
+    name: str
+    role: str | None
+    scopes: list[str]
+    made_at: datetime
+    made_by: UUID
+    made_by_name: str | None
+    ends_on: date
+    used_on: date | None
+    ended_at: datetime | None
+    ended_because: str | None
+    works: bool
+
+
+def tokens_for(session: Session, actor: Actor, *, after: UUID | None = None) -> tuple[list[ListedToken], UUID | None]:
+    """Return a page of the API tokens of the actor's organization, newest first, and the id to go on after.
+
+    Raises:
+        NotPermittedError: the actor is no administrator; the refusal is on record (S-210).
+    """
+    _require_administrator(session, actor, TOKENS)
+    statement = _LISTED.where(User.organization_id == actor.organization_id)
+    if after is not None:
+        statement = statement.where(ApiToken.id < after)
+    rows = session.execute(statement.order_by(ApiToken.id.desc()).limit(TOKENS_SHOWN + 1)).all()
+    listed = _listed(session, rows[:TOKENS_SHOWN])
+    return listed, rows[TOKENS_SHOWN - 1][0].id if len(rows) > TOKENS_SHOWN else None
+
+
+def token_for(session: Session, actor: Actor, token_id: UUID) -> ListedToken:
+    """Return one API token of the actor's organization.
+
+    Raises:
+        NotPermittedError: the actor is no administrator. NotFoundError: there is none with this id, or it is elsewhere.
+    """
+    _require_administrator(session, actor, TOKENS)
+    found = _LISTED.where(User.organization_id == actor.organization_id, ApiToken.id == token_id)
+    rows = session.execute(found).all()
+    if not rows:
+        refuse(session, actor, TOKENS, row_type="api_token", target=token_id, purpose="administration")
+        raise NotFoundError
+    return _listed(session, rows)[0]
+
+
+#: A token with its integration, its one role, the zone of its organization, and the day of its last use.
+_LISTED: Final = (
+    select(ApiToken, User, RoleGrant.role, Organization.time_zone, ApiTokenUse.used_on)
+    .join(User, User.id == ApiToken.user_id)
+    .join(Organization, Organization.id == User.organization_id)
+    .outerjoin(RoleGrant, and_(RoleGrant.user_id == User.id, RoleGrant.ended_at.is_(None)))
+    .outerjoin(ApiTokenUse, ApiTokenUse.token_id == ApiToken.id)
+)
+
+
+def _listed(session: Session, rows: Sequence[Row[ApiToken, User, str, str, date | None]]) -> list[ListedToken]:
+    who = names(session, {token.made_by for token, *_ in rows})
+    at = clock(session)
+    return [
+        ListedToken(
+            id=token.id,
+            integration_id=integration.id,
+            name=integration.display_name,
+            role=role,
+            scopes=token.scopes,
+            made_at=token.made_at,
+            made_by=token.made_by,
+            made_by_name=who.get(token.made_by),
+            ends_on=token.ends_on,
+            used_on=used_on,
+            ended_at=token.ended_at,
+            ended_because=token.ended_because,
+            works=integration.disabled_at is None and not token.is_over(day_of(at, zone)),
+        )
+        for token, integration, role, zone, used_on in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenHolder:
+    """Whoever shows an API token that is known, detached from the session; `works` says whether it opens anything."""
+
+    actor: Actor
+    scopes: frozenset[str]
+    works: bool
+    today: date
+    used_on: date | None
+    name: str
+    organization: str
+
+
+#: As `_HOLDING`, for an API token.
+_HOLDING_TOKEN: Final = (
+    select(
+        ApiToken.id,
+        ApiToken.user_id,
+        ApiToken.scopes,
+        ApiToken.ends_on,
+        ApiToken.ended_at,
+        ApiTokenUse.used_on,
+        User.organization_id,
+        User.display_name,
+        User.disabled_at,
+        Organization.name.label("organization"),
+        Organization.side,
+        Organization.time_zone,
+        Organization.ended_at.label("left_at"),
+        RoleGrant.role,
+    )
+    .join(User, User.id == ApiToken.user_id)
+    .join(Organization, Organization.id == User.organization_id)
+    .outerjoin(RoleGrant, and_(RoleGrant.user_id == User.id, RoleGrant.ended_at.is_(None)))
+    .outerjoin(ApiTokenUse, ApiTokenUse.token_id == ApiToken.id)
+    .where(ApiToken.token_hash == bindparam("token_hash"))
+)
+
+
+def token_holder(session: Session, token: str, source: Source) -> TokenHolder | None:
+    """Return who shows this API token, in one statement; None when nobody ever had it.
+
+    Whoever made it may be gone: the token ends with its own last day, by revoking it, or with its organization.
+    """
+    rows = session.execute(_HOLDING_TOKEN, {"token_hash": token_hash(token)}).all()
+    if not rows:
+        return None
+    held = rows[0]
+    today = day_of(clock(session), held.time_zone)
+    return TokenHolder(
+        actor=Actor(
+            "user",
+            user_id=held.user_id,
+            organization_id=held.organization_id,
+            side=Side(held.side),
+            roles=frozenset(Role(row.role) for row in rows if row.role is not None),
+            source=source,
+            zone=held.time_zone,
+            token_id=held.id,
+        ),
+        scopes=frozenset(held.scopes),
+        works=held.ended_at is None and held.disabled_at is None and held.left_at is None and today <= held.ends_on,
+        today=today,
+        used_on=held.used_on,
+        name=held.display_name,
+        organization=held.organization,
+    )
+
+
+def refuse_token(session: Session, actor: Actor, code: str) -> None:
+    """Put on record that a token was shown that opens nothing, or not this: which one, if it is known at all."""
+    refuse(
+        session,
+        actor,
+        TOKEN_REFUSED,
+        row_type="api_token",
+        target=actor.token_id,
+        purpose="administration",
+        code=code,
+    )
 
 
 def views(session: Session, actor: Actor, *, listing: str | None = None) -> list[View]:

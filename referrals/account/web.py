@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID
 
@@ -27,7 +27,7 @@ from referrals.account.commands import (
     PasswordRefusedError,
     SignInRefusedError,
 )
-from referrals.kernel.actor import Actor, Role, Source, nobody
+from referrals.kernel.actor import Actor, Role, Source, TokenScope, nobody
 from referrals.kernel.command import Command, execute
 from referrals.kernel.door import (
     OPERATIONS,
@@ -45,11 +45,14 @@ from referrals.kernel.door import (
 )
 from referrals.kernel.errors import (
     InvalidInputError,
+    NotForTokensError,
     NotFoundError,
     NotPermittedError,
     RefusedError,
     RuleBrokenError,
+    ScopeMissingError,
     SignInNeededError,
+    TokenRefusedError,
 )
 from referrals.kernel.look import refuse
 from referrals.kernel.mail import post_of
@@ -99,6 +102,7 @@ HALFWAY |= {
     "account_api.sign_out": "whoever came half the way may leave",
 }
 place("/organization/people", _l("People"), 80, lambda actor: actor.works_as(Role.ADMINISTRATOR))
+place("/organization/integrations", _l("Integrations"), 82, lambda actor: actor.works_as(Role.ADMINISTRATOR))
 
 #: Coarse, per address (S-117): a whole office may stand behind one; the account's own lock does the rest.
 _RATE = "120 per minute"
@@ -125,6 +129,35 @@ def load_sign_in(token: str, source: Source) -> SignedIn | None:
     g.sign_in_ends_at = held.ends_at
     g.news = held.has_news and held.step == q.FULL
     return SignedIn(token, held.actor, held.step, name=held.display_name, organization=held.organization)
+
+
+def load_token(token: str, scope: TokenScope | None, source: Source) -> SignedIn:
+    """Return who acts through this API token, where it covers the scope; keep the day on which it was used (S-808).
+
+    Raises:
+        TokenRefusedError: it is unknown, revoked, past its last day, or its organization has left.
+        ScopeMissingError, NotForTokensError: it is in order, and does not cover this. Each refusal is on record.
+    """
+    held = q.token_holder(db.session(), token, source)
+    db.session.rollback()
+    if held is None or not held.works:
+        _refuse_token(held.actor if held is not None else nobody(source))
+    actor = held.actor
+    if scope is None or not scope.is_covered_by(held.scopes):
+        refusal = NotForTokensError() if scope is None else ScopeMissingError(scope=scope.value)
+        q.refuse_token(db.session(), actor, refusal.code)
+        raise refusal
+    if actor.token_id is not None and held.used_on != held.today:
+        c.keep_token_use(db.session(), actor.token_id, held.today)
+    g.zone = actor.zone
+    return SignedIn(token, actor, q.FULL, name=held.name, organization=held.organization)
+
+
+@limiter.shared_limit(_RATE, scope="api token")
+def _refuse_token(actor: Actor) -> NoReturn:
+    """Refuse a token that opens nothing, at sign-in's rate: right ones from the same address are never held up."""
+    q.refuse_token(db.session(), actor, TokenRefusedError.code)
+    raise TokenRefusedError
 
 
 # --- signing in ------------------------------------------------------------------------------------------------------
@@ -855,7 +888,7 @@ def _open(
     """List an operation of the JSON door that `Doors.act` does not make."""
     method = "POST" if what is not None else "GET"
     takes = type(what.takes) if what is not None else None
-    creates = name in {"sign_in", "add_user"}
+    creates = name in {"sign_in", "add_user", "make_token", "renew_token"}
     OPERATIONS.append(
         Operation(method, f"{API}{rule}", f"account_api.{name}", summary, shape, takes, what, creates=creates)
     )
@@ -1247,11 +1280,159 @@ doors.act(
 )
 
 
+# --- the integrations of one's organization ---------------------------------------------------------------------------
+
+
+class TokenShape(Shape):
+    """An API token, as its organization's administrators see it: its text is told when it is made, and never again."""
+
+    id = fields.UUID()
+    integration_id = fields.UUID()
+    name = fields.String()
+    role = fields.String()
+    scopes = fields.List(fields.String())
+    made_at = fields.AwareDateTime()
+    made_by = fields.UUID()
+    ends_on = fields.Date()
+    used_on = fields.Date()
+    ended_at = fields.AwareDateTime()
+    works = fields.Boolean()
+
+
+class NewTokenShape(TokenShape):
+    """An API token with its text, which is told this once."""
+
+    shown_token = fields.String(data_key="token", allow_none=True)
+
+
+class IntegrationsAsked(Takes):
+    """Where a page of tokens begins."""
+
+    after = uid(required=False)
+
+
+INTEGRATIONS = "/organization/integrations"
+
+
+@doors.get(INTEGRATIONS, page="account/integrations.html", shape=TokenShape, takes=IntegrationsAsked, many=True)
+def integrations(after: UUID | None) -> Mapping[str, Any]:
+    """Read the API tokens of one's organization."""
+    database, actor = asking()
+    rows, following = q.tokens_for(database, actor, after=after)
+    return {"rows": rows, "next": following, "roles": ROLE_NAMES, "scopes": SCOPE_NAMES}
+
+
+@doors.pages.get(f"{INTEGRATIONS}/new", endpoint="make_token_form")
+def make_token_form() -> ResponseReturnValue:
+    """Ask what an integration is, what it may do, and until when."""
+    q.tokens_for(db.session(), current_actor())
+    return _ask("account/make_token.html", **_offered())
+
+
+def _offered() -> dict[str, Any]:
+    side = current_actor().side
+    roles = [(role.value, ROLE_NAMES[role.value]) for role in (q.TOKEN_ROLES[side] if side is not None else ())]
+    return {"roles": roles, "scopes": [(code, words, code) for code, words in SCOPE_NAMES.items()]}
+
+
+@doors.pages.post(f"{INTEGRATIONS}/new", endpoint="make_token")
+def take_make_token() -> ResponseReturnValue:
+    """Let an integration in, and show its token once."""
+    given = _form(c.make_token)
+    try:
+        made = run(c.make_token, current_actor().organization, given, key=request.form.get("idempotency_key"))
+    except (InvalidInputError, RuleBrokenError) as fault:
+        form = _typed(fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]})
+        form.values = {**form.values, "scopes": request.form.getlist("scopes")}
+        return _ask("account/make_token.html", form=form, status=fault.status, **_offered())
+    return _show_token(made)
+
+
+@doors.api.post(INTEGRATIONS, endpoint="make_token")
+def json_make_token() -> ResponseReturnValue:
+    """Let an integration in; the first answer under a key tells its token, once."""
+    return _tell_token(run(c.make_token, current_actor().organization, json_words(), key=idempotency_key()))
+
+
+@doors.pages.get(f"{INTEGRATIONS}/<uuid:target>/renewal", endpoint="renew_token_form")
+def renew_token_form(target: UUID) -> ResponseReturnValue:
+    """Ask until when the token that follows works."""
+    return _ask("account/renew_token.html", **_of_token(target))
+
+
+@doors.pages.post(f"{INTEGRATIONS}/<uuid:target>/renewal", endpoint="renew_token")
+def take_renew_token(target: UUID) -> ResponseReturnValue:
+    """Make the token that follows, and show it once."""
+    try:
+        made = run(c.renew_token, target, _form(c.renew_token), key=request.form.get("idempotency_key"))
+    except (InvalidInputError, RuleBrokenError) as fault:
+        form = _typed(fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]})
+        return _ask("account/renew_token.html", form=form, status=fault.status, **_of_token(target))
+    return _show_token(made)
+
+
+@doors.api.post(f"{INTEGRATIONS}/<uuid:target>/renewal", endpoint="renew_token")
+def json_renew_token(target: UUID) -> ResponseReturnValue:
+    """Make the token that follows; the first answer under a key tells it, once."""
+    return _tell_token(run(c.renew_token, target, json_words(), key=idempotency_key()))
+
+
+def _of_token(target: UUID) -> dict[str, Any]:
+    database, actor = asking()
+    return {"it": q.token_for(database, actor, target)}
+
+
+def _show_token(made: Any) -> Response:
+    return _ask("account/token.html", it=q.token_for(*asking(), made.id), shown_token=made.shown_token)
+
+
+def _tell_token(made: Any) -> Response:
+    told = TokenShape().told(q.token_for(*asking(), made.id)) | {"token": made.shown_token}
+    answer = _json(told, 201)
+    answer.headers["Location"] = f"{API}{INTEGRATIONS}"
+    return answer
+
+
+_open(INTEGRATIONS, "make_token", "Let an integration in, with its first API token.", c.make_token, NewTokenShape)
+_open(
+    f"{INTEGRATIONS}/<uuid:target>/renewal",
+    "renew_token",
+    "Make the API token that follows one.",
+    c.renew_token,
+    NewTokenShape,
+)
+doors.act(
+    f"{INTEGRATIONS}/<uuid:target>/revocation",
+    c.revoke_token,
+    page="account/revoke_token.html",
+    context=_of_token,
+    then=lambda _token: INTEGRATIONS,
+    shape=TokenShape,
+    show=lambda token: q.token_for(*asking(), token.id),
+    done="token_revoked",
+)
+
+#: What each scope of an API token lets a program do.
+SCOPE_NAMES: dict[str, Words] = {
+    TokenScope.ORGANIZATIONS_READ.value: _l("Read organizations, facilities and locations"),
+    TokenScope.PROGRAMS_READ.value: _l("Read programs and their open places"),
+    TokenScope.PROGRAMS_WRITE.value: _l("Change programs and their open places"),
+    TokenScope.PARTNERSHIPS_READ.value: _l("Read agreements between organizations"),
+    TokenScope.PARTICIPANTS_READ.value: _l("Read participants and their care teams"),
+    TokenScope.PARTICIPANTS_WRITE.value: _l("Add participants, and change what is recorded about them"),
+    TokenScope.RELEASES_READ.value: _l("Read release dates"),
+    TokenScope.RELEASES_WRITE.value: _l("Record release dates and releases"),
+    TokenScope.CONSENTS_READ.value: _l("Read what participants agreed to"),
+    TokenScope.REFERRALS_READ.value: _l("Read referrals and closing reports"),
+    TokenScope.REFERRALS_WRITE.value: _l("Make, send, answer and close referrals"),
+}
+
+
 @doors.pages.errorhandler(FreshSignInNeededError)
 def ask_again(_refusal: FreshSignInNeededError) -> ResponseReturnValue:
     """Lead to the second step, and back to the page the act was asked from (S-113)."""
     back = "/organization/people"
-    if request.path.endswith(("/new", "/roles", "/role-proposals")):
+    if request.path.endswith(("/new", "/roles", "/role-proposals", "/renewal")):
         back = request.path
     elif request.path.startswith("/organization/people/role-proposals"):
         back = "/organization/people/role-proposals"
@@ -1399,5 +1580,12 @@ say(
         "role_taken_back": _l("The role was taken back. The person was signed out."),
         "user_is_disabled": _l("The account is disabled, and its person was signed out."),
         "user_unlocked": _l("The account is unlocked."),
+        "required.called": _l("Enter what the integration is called."),
+        "required.role": _l("Choose what it acts as."),
+        "required.ends_on": _l("Enter the last day."),
+        "required.scopes": _l("Choose what the token may be used for."),
+        "over_a_year": _l("Choose a day within a year from today. You can renew the token before it ends."),
+        "token_over": _l("This token has already ended. Make a new one."),
+        "token_revoked": _l("The token was revoked. It opens nothing any more."),
     }
 )

@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Select, Uuid, and_, bindparam, false, or_,
 from sqlalchemy.orm import Session, defer
 
 from referrals.account.models import RoleGrant, User
-from referrals.account.queries import is_colleague
+from referrals.account.queries import is_colleague, is_person
 from referrals.account.queries import names as user_names
 from referrals.consent.models import (
     PURPOSES,
@@ -405,6 +405,7 @@ def staff_of(session: Session, organizations: Iterable[UUID]) -> Sequence[User]:
     statement = select(User).where(
         User.organization_id.in_(set(organizations)),
         User.disabled_at.is_(None),
+        is_person(),
         select(RoleGrant.id).where(RoleGrant.user_id == User.id, works).exists(),
     )
     return session.scalars(statement.order_by(User.display_name, User.id)).all()

@@ -17,7 +17,7 @@ from referrals.account.queries import colleagues
 from referrals.account.queries import names as user_names
 from referrals.consent import commands as c
 from referrals.consent import queries as q
-from referrals.kernel.actor import Actor, Side
+from referrals.kernel.actor import Actor, Side, TokenScope
 from referrals.kernel.door import (
     OPERATIONS,
     Doors,
@@ -39,7 +39,7 @@ from referrals.person.policy import WORKING
 from referrals.person.queries import participant
 from referrals.person.web import banner, crumbs
 
-doors = Doors("consent")
+doors = Doors("consent", reads=TokenScope.CONSENTS_READ)
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------

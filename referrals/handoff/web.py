@@ -11,13 +11,14 @@ from marshmallow import fields
 
 from referrals.handoff import commands as c
 from referrals.handoff import queries as q
+from referrals.kernel.actor import TokenScope
 from referrals.kernel.door import Doors, Shape, asking
 from referrals.kernel.look import NOT_SHARED
 from referrals.kernel.web import say, sentence
 from referrals.referral.queries import banner, standing
 from referrals.referral.web import StandingShape
 
-doors = Doors("handoff")
+doors = Doors("handoff", reads=TokenScope.REFERRALS_READ, writes=TokenScope.REFERRALS_WRITE)
 
 
 class GoalShape(Shape):

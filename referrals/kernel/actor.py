@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -33,6 +33,31 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
+class TokenScope(StrEnum):
+    """What an API token may be used for: a closed list (S-808). It narrows the token's role, and never widens it.
+
+    Writing includes reading the same things. There is none for what a person does in their own name: giving consent,
+    acknowledging a rule, administering accounts, reading the log.
+    """
+
+    ORGANIZATIONS_READ = "organizations:read"
+    PROGRAMS_READ = "programs:read"
+    PROGRAMS_WRITE = "programs:write"
+    PARTNERSHIPS_READ = "partnerships:read"
+    PARTICIPANTS_READ = "participants:read"
+    PARTICIPANTS_WRITE = "participants:write"
+    RELEASES_READ = "releases:read"
+    RELEASES_WRITE = "releases:write"
+    CONSENTS_READ = "consents:read"
+    REFERRALS_READ = "referrals:read"
+    REFERRALS_WRITE = "referrals:write"
+
+    def is_covered_by(self, held: Collection[str]) -> bool:
+        """Whether a token with these scopes may do what asks for this one."""
+        family, _, kind = self.partition(":")
+        return self.value in held or (kind == "read" and f"{family}:write" in held)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where an act came from.
@@ -51,7 +76,8 @@ class Actor:
     """The person or process an act is done by.
 
     `kind` is one of the log's actor kinds (user, service, anonymous, unknown …). `behalf` names the user for whom a
-    job acts. `zone` is the time zone in which the organization's days begin.
+    job acts. `zone` is the time zone in which the organization's days begin. Whoever acts through an API token is a
+    user too, with a role and assignments of its own and no sign-in; `token_id` names the token.
     """
 
     kind: str
@@ -63,6 +89,7 @@ class Actor:
     behalf: UUID | None = None
     source: Source = field(default_factory=Source)
     zone: str = "UTC"
+    token_id: UUID | None = None
 
     @property
     def me(self) -> UUID:

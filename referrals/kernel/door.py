@@ -25,7 +25,7 @@ from typing_extensions import override
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import UnsupportedMediaType
 
-from referrals.kernel.actor import Actor
+from referrals.kernel.actor import Actor, TokenScope
 from referrals.kernel.command import Command, execute
 from referrals.kernel.errors import (
     ChangedMeanwhileError,
@@ -39,7 +39,7 @@ from referrals.kernel.look import NOT_SHARED, Sight
 from referrals.kernel.orm import Identified, uuid7
 from referrals.kernel.record import clock
 from referrals.kernel.schema import Takes
-from referrals.kernel.web import API, UPLOADS, current_actor, db, sentence
+from referrals.kernel.web import API, TOKEN_SCOPES, UPLOADS, current_actor, db, sentence
 
 #: The largest body of a request that carries a file.
 UPLOAD_LIMIT: Final = 11 * 1024 * 1024
@@ -196,11 +196,20 @@ class Kept(Protocol):
 class Doors:
     """The two blueprints of a room, and the ways to open both at once."""
 
-    def __init__(self, room: str) -> None:
-        """Make `pages` (named like the room) and `api` (`<room>_api`)."""
+    def __init__(self, room: str, *, reads: TokenScope | None = None, writes: TokenScope | None = None) -> None:
+        """Make `pages` (named like the room) and `api` (`<room>_api`).
+
+        `reads` and `writes` are what an API token needs for the room's readings and acts; None closes them to tokens.
+        """
         self.room = room
+        self.reads, self.writes = reads, writes
         self.pages = Blueprint(room, __name__)
         self.api = Blueprint(f"{room}_api", __name__, url_prefix=API)
+
+    def asks_of_tokens(self, name: str, scope: TokenScope | None) -> None:
+        """Say which scope the JSON door's endpoint of this name asks of an API token (S-808)."""
+        if scope is not None:
+            TOKEN_SCOPES[f"{self.room}_api.{name}"] = scope
 
     def get(
         self,
@@ -235,6 +244,7 @@ class Doors:
                 self.pages.add_url_rule(rule, name, as_page)
             if shape is not None:
                 self.api.add_url_rule(rule, name, as_json)
+                self.asks_of_tokens(name, self.reads)
                 OPERATIONS.append(
                     Operation(
                         "GET", f"{API}{rule}", f"{self.room}_api.{name}", _summary(read), shape, takes, None, many
@@ -267,6 +277,7 @@ class Doors:
             self.pages.add_url_rule(rule, f"{name}_form", one.ask, methods=["GET"])
             self.pages.add_url_rule(rule, name, one.take, methods=["POST"])
             self.api.add_url_rule(rule, name, one.take_json, methods=["POST"])
+            self.asks_of_tokens(name, self.reads)
             endpoint = f"{self.room}_api.{name}"
             OPERATIONS.append(
                 Operation("POST", f"{API}{rule}", endpoint, _summary(read), shape, takes, None, many=True)
@@ -322,6 +333,7 @@ class Doors:
         if shape is not None:
             at = f"{API}{api_rule or rule}"
             self.api.add_url_rule(api_rule or rule, what.name, one.take_json, methods=["POST"])
+            self.asks_of_tokens(what.name, self.writes)
             endpoint = f"{self.room}_api.{what.name}"
             OPERATIONS.append(
                 Operation("POST", at, endpoint, _summary(what.act), shape, type(what.takes), what, creates=one.creates)

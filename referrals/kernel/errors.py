@@ -47,6 +47,34 @@ class SignInNeededError(RefusedError):
     status = 401
 
 
+class TokenRefusedError(RefusedError):
+    """The API token is unknown, revoked or past its last day: one answer for all of them (S-808)."""
+
+    code = "token_refused"
+    status = 401
+
+
+class TwoWaysInError(RefusedError):
+    """A request carries a cookie and an API token: whose act it is would be a guess."""
+
+    code = "two_ways_in"
+    status = 400
+
+
+class ScopeMissingError(RefusedError):
+    """The API token's scopes do not include this; `facts` name the one that does."""
+
+    code = "scope_missing"
+    status = 403
+
+
+class NotForTokensError(RefusedError):
+    """This is done by people who signed in, whatever an API token's scopes are."""
+
+    code = "not_for_tokens"
+    status = 403
+
+
 class InvalidInputError(RefusedError):
     """The form of words was wrong, field by field: `fields` maps a field's path to its codes."""
 

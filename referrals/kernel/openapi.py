@@ -19,7 +19,7 @@ from marshmallow import Schema
 from referrals.kernel.command import COMMANDS
 from referrals.kernel.door import OPERATIONS, Operation, Shape
 from referrals.kernel.orm import Base
-from referrals.kernel.web import API, OPEN
+from referrals.kernel.web import API, OPEN, TOKEN_SCOPES
 
 Json: TypeAlias = dict[str, Any]
 
@@ -30,18 +30,23 @@ ALWAYS_TOLD: Final = frozenset({"id", "version"})
 DESCRIPTION: Final = """\
 The same commands and readings as the pages, with the same rules and the same record.
 
-Sign in with `POST /api/v1/sign-ins`, then `POST /api/v1/sign-ins/current/second-step`; calls carry the cookie they
-give, and calls that change something also `csrf_token` of the answer as `X-CSRFToken`. Every refusal is a problem
-(RFC 9457) with a stable `code`; an input that is wrong names each field. What a consent does not let cross is
-`{"shared": false}`, whether or not anything is there. Edits of fields need `If-Match` with the ETag that was read;
-creating takes an `Idempotency-Key`, so that a call may be repeated safely. Lists come in pages: pass `next` of one page
-as `after` for the following one.
+A program of your organization's calls with an API token, `Authorization: Bearer tg_…`, and with no cookie. An
+administrator makes it at *Integrations*, with scopes; each call says which one it needs, and writing includes reading.
+A token acts in its own name with one role, and sees the participants it added or whose care team it was brought onto.
+
+A person's program signs in with `POST /api/v1/sign-ins`, then `POST /api/v1/sign-ins/current/second-step`; calls carry
+the cookie they give, and calls that change something also `csrf_token` of the answer as `X-CSRFToken`.
+
+Every refusal is a problem (RFC 9457) with a stable `code`; an input that is wrong names each field. What a consent does
+not let cross is `{"shared": false}`, whether or not anything is there. Edits of fields need `If-Match` with the ETag
+that was read; creating takes an `Idempotency-Key`, so that a call may be repeated safely. Lists come in pages: pass
+`next` of one page as `after` for the following one.
 """
 
 _STATUSES: Final[Mapping[int, str]] = {
-    400: "The request could not be read, or its CSRF token is missing or from an earlier sign-in.",
-    401: "Nobody is signed in, or a step of signing in is missing.",
-    403: "Your role does not include this, or the request came from another site. On record.",
+    400: "The request could not be read, has a cookie and a token, or no CSRF token of this sign-in.",
+    401: "Nobody is signed in, a step of signing in is missing, or the token opens nothing.",
+    403: "Your role or the token's scopes do not include this, or the request came from another site. On record.",
     404: "There is nothing here that you can see. On record where the address named something.",
     409: "A rule says no; `code` says which and `facts` what it goes by. On record.",
     412: "Somebody else changed it since it was read.",
@@ -108,6 +113,7 @@ def document(operations: Iterable[Operation] | None = None) -> Json:
     )
     spec.components.security_scheme("cookie", {"type": "apiKey", "in": "cookie", "name": "__Host-sid"})
     spec.components.security_scheme("csrf", {"type": "apiKey", "in": "header", "name": "X-CSRFToken"})
+    spec.components.security_scheme("token", {"type": "http", "scheme": "bearer", "bearerFormat": "tg_…"})
     spec.components.schema("Problem", _PROBLEM_SCHEMA)
     spec.components.schema("NotShared", _NOT_SHARED_SCHEMA)
     rooms = set()
@@ -136,6 +142,27 @@ def document(operations: Iterable[Operation] | None = None) -> Json:
     return made
 
 
+#: A referral by token, to be read beside the reference. The address and the ids are invented.
+EXAMPLE: Final = """\
+ADDRESS=https://throughgate.example.org/api/v1
+umask 077    # the token in a file of yours alone, not among the arguments, which others can list
+printf 'header = "Authorization: Bearer %s"\\n' "$TOKEN" > token.conf
+
+curl --config token.conf "$ADDRESS/participants"
+
+curl --config token.conf "$ADDRESS/participants/$PARTICIPANT/referrals" \\
+  --header 'Idempotency-Key: 2026-0107' \\
+  --json '{"program_id": "01939d00-0000-7000-8000-000000000001"}'
+
+curl --config token.conf --include "$ADDRESS/referrals/$REFERRAL/draft"     # the answer's ETag names the version
+
+curl --config token.conf "$ADDRESS/referrals/$REFERRAL/draft" \\
+  --header "If-Match: $ETAG" --json '{"strengths": "Worked in the kitchen for two years."}'
+
+curl --config token.conf "$ADDRESS/referrals/$REFERRAL/sending" --json '{}'
+"""
+
+
 def install_openapi(app: Flask) -> None:
     """Serve the document, Swagger UI on it, and a reference that needs no script."""
     kept: Json = {}
@@ -154,7 +181,7 @@ def install_openapi(app: Flask) -> None:
         )
 
     def api_reference() -> ResponseReturnValue:
-        return render_template("kernel/api_reference.html", spec=made(), docs_url="/api/docs")
+        return render_template("kernel/api_reference.html", spec=made(), docs_url="/api/docs", example=EXAMPLE)
 
     app.add_url_rule(f"{API}/openapi.json", "openapi", openapi)
     app.add_url_rule("/api/docs", "api_docs", api_docs)
@@ -257,7 +284,10 @@ def _body(one: Operation) -> Json:
 def _security(one: Operation) -> list[dict[str, list[str]]]:
     if one.endpoint in OPEN:
         return []
-    return [{"cookie": [], "csrf": []}] if one.method == "POST" else [{"cookie": []}]
+    ways: list[dict[str, list[str]]] = [{"cookie": [], "csrf": []} if one.method == "POST" else {"cookie": []}]
+    if one.endpoint in TOKEN_SCOPES:
+        ways.append({"token": [TOKEN_SCOPES[one.endpoint].value]})
+    return ways
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
@@ -303,9 +333,9 @@ def _responses(one: Operation) -> Json:
 
 
 def _refusals(one: Operation) -> set[int]:
-    codes = {401, 403, 404, 422, 429, 503}
+    codes = {400, 401, 403, 404, 422, 429, 503}
     if one.method == "POST":
-        codes |= {400, 409, 413, 415}
+        codes |= {409, 413, 415}
     if one.command is not None and one.command.edits:
         codes |= {412, 428}
     return codes

@@ -165,7 +165,7 @@ def new_event(
             id=str(actor.user_id or "throughgate") if named else None,
             org=_text(actor.organization_id) if named else None,
             role="_and_".join(sorted(actor.roles)) or None if named else None,
-            session=_text(actor.sign_in_id) if named else None,
+            session=_text(actor.sign_in_id or actor.token_id) if named else None,
             behalf=_text(actor.behalf) if named else None,
         ),
         outcome=outcome,

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, cast
 from uuid import UUID
@@ -34,11 +35,13 @@ from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, Secu
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from referrals.kernel import crypto, language, look
-from referrals.kernel.actor import Actor, Source, nobody
+from referrals.kernel.actor import Actor, Source, TokenScope, nobody
 from referrals.kernel.errors import (
     InvalidInputError,
     RefusedError,
     SignInNeededError,
+    TokenRefusedError,
+    TwoWaysInError,
     UnrecordedWriteError,
 )
 from referrals.kernel.keys import KeyRing
@@ -62,6 +65,9 @@ HALFWAY: dict[str, str] = {}
 
 #: Endpoints that take a larger body than others, with their limit in bytes.
 UPLOADS: dict[str, int] = {}
+
+#: The scope that an endpoint of the JSON door asks of an API token; those without one are closed to tokens (S-808).
+TOKEN_SCOPES: dict[str, TokenScope] = {}
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
@@ -135,6 +141,18 @@ class Loader(Protocol):
 
     def __call__(self, token: str, source: Source) -> SignedIn | None:
         """Return who holds this token now, or None."""
+        ...
+
+
+class TokenLoader(Protocol):
+    """How the account room turns an API token into somebody."""
+
+    def __call__(self, token: str, scope: TokenScope | None, source: Source) -> SignedIn:
+        """Return who acts through this token, where it covers the scope; None is covered by none.
+
+        Raises:
+            TokenRefusedError, ScopeMissingError, NotForTokensError: it opens nothing, or not this; on record.
+        """
         ...
 
 
@@ -220,8 +238,16 @@ class House(Flask):
         return answer
 
 
-def install(app: Flask, installed: Installed, loader: Loader) -> None:
-    """Join the kernel's web side to an app."""
+def bearer() -> str | None:
+    """Return the API token that a request came with. Only the JSON door reads any: pages know none (S-808)."""
+    if not at_api():
+        return None
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else None
+
+
+def install(app: Flask, installed: Installed, loader: Loader, token_loader: TokenLoader | None = None) -> None:
+    """Join the kernel's web side to an app; without a `token_loader` no API token opens anything."""
     settings = installed.settings
     app.extensions["throughgate"] = installed
     app.config.update(
@@ -255,9 +281,11 @@ def install(app: Flask, installed: Installed, loader: Loader) -> None:
     babel.init_app(app, locale_selector=_language)
     login.session_protection = None
     login.init_app(app)
-    login.user_loader(lambda token: loader(token, source()))
+    # Where a token came, no cookie is asked whose it is.
+    login.user_loader(lambda token: loader(token, source()) if bearer() is None else None)
+    login.request_loader(lambda _request: g.get("by_token"))
     app.before_request(_prepare)
-    app.before_request(_guard)
+    app.before_request(lambda: _guard(token_loader))
     app.after_request(_headers)
     _install_errors(app)
     _install_templates(app)
@@ -292,26 +320,37 @@ def login_app() -> Flask:
     return current_app
 
 
-def _guard() -> ResponseReturnValue | None:
-    """Refuse whoever may not come in: wrong origin, no sign-in, a sign-in that is not complete, no CSRF token."""
+def _guard(token_loader: TokenLoader | None) -> ResponseReturnValue | None:
+    """Refuse whoever may not come in: wrong origin, no sign-in or token, a sign-in not complete, no CSRF token."""
     endpoint = request.endpoint
     if request.routing_exception is not None or endpoint is None:
         return None  # 404, 405 and redirects tell nothing about anybody
     unsafe = request.method not in {"GET", "HEAD", "OPTIONS"}
     if unsafe:
         _check_origin()
+    token = bearer()
+    if token is not None and request.cookies.get("__Host-sid"):
+        raise TwoWaysInError
     if endpoint not in OPEN:
-        if not current_user.is_authenticated:
-            raise SignInNeededError
-        step = cast("SignedIn", current_user).step
-        if step != "full" and endpoint not in HALFWAY:
-            raise SignInNeededError(step=step)
+        _require_somebody(endpoint, token, token_loader)
     # After the sign-in: looking for the token reads the form, and a stranger's 10 MB are not worth reading.
     if endpoint in UPLOADS:
         request.max_content_length = UPLOADS[endpoint]
     if unsafe and endpoint != "csp_reports" and request.cookies.get("__Host-sid"):
         csrf.protect()
     return None
+
+
+def _require_somebody(endpoint: str, token: str | None, token_loader: TokenLoader | None) -> None:
+    if token is not None:
+        if token_loader is None:
+            raise TokenRefusedError
+        g.by_token = token_loader(token, TOKEN_SCOPES.get(endpoint), source())
+    if not current_user.is_authenticated:
+        raise SignInNeededError
+    step = cast("SignedIn", current_user).step
+    if step != "full" and endpoint not in HALFWAY:
+        raise SignInNeededError(step=step)
 
 
 def _check_origin() -> None:
@@ -463,6 +502,8 @@ def problem(
         answer = cast("Response", login_app().json.response(body))
         answer.mimetype = "application/problem+json"
         answer.status_code = status
+        if status == HTTPStatus.UNAUTHORIZED:
+            answer.headers["WWW-Authenticate"] = _CHALLENGE if bearer() is None else f"{_CHALLENGE}, {_INVALID}"
         return answer
     page = render_template(
         "errors/problem.html",
@@ -475,6 +516,11 @@ def problem(
         request_id=request_id,
     )
     return Response(page, status=status, mimetype="text/html")
+
+
+#: RFC 9110 asks for a challenge with each 401; RFC 6750 says what was wrong with a token.
+_CHALLENGE: Final = 'Bearer realm="throughgate"'
+_INVALID: Final = 'error="invalid_token"'
 
 
 def _json_fact(value: Any) -> Any:
@@ -516,6 +562,10 @@ say(
         "not_found": _l("There is nothing here that you can see."),
         "not_permitted": _l("Your role does not include this."),
         "sign_in_needed": _l("You are not signed in, or your sign-in has ended."),
+        "token_refused": _l("This token opens nothing. It may be mistyped, revoked, or past its last day."),
+        "two_ways_in": _l("Send the token or the cookie, not both."),
+        "scope_missing": _l("This token may not do this: it lacks the scope %(scope)s."),
+        "not_for_tokens": _l("A token cannot do this. Somebody has to sign in for it."),
         "invalid_input": _l("Some answers need correcting. Nothing was saved."),
         "unreadable_request": _l("What was sent could not be read. Nothing was saved."),
         "changed_meanwhile": _l(

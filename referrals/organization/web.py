@@ -9,6 +9,7 @@ from uuid import UUID
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
+from referrals.kernel.actor import TokenScope
 from referrals.kernel.command import Command
 from referrals.kernel.door import Doors, Shape, asking
 from referrals.kernel.errors import NotFoundError, NotPermittedError
@@ -19,7 +20,7 @@ from referrals.kernel.web import current_actor, place, say, sentence
 from referrals.organization import commands as c
 from referrals.organization import queries as q
 
-doors = Doors("organization")
+doors = Doors("organization", reads=TokenScope.ORGANIZATIONS_READ)
 
 place("/organization", _l("Our organization"), 60, lambda actor: actor.organization_id is not None)
 

@@ -12,6 +12,7 @@ from marshmallow import fields
 from typing_extensions import override
 
 from referrals.account import queries as accounts
+from referrals.kernel.actor import TokenScope
 from referrals.kernel.door import Doors, Shape, asking
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.look import refuse
@@ -24,7 +25,7 @@ from referrals.partnership import commands as c
 from referrals.partnership import queries as q
 from referrals.program import queries as programs
 
-doors = Doors("partnership")
+doors = Doors("partnership", reads=TokenScope.PARTNERSHIPS_READ)
 
 place("/partnerships", _l("Partnerships"), 50, lambda actor: actor.organization_id is not None)
 

@@ -396,4 +396,4 @@ def _check_alike(work: Work, organization_id: UUID, asked: Alike) -> None:
 
 def _is_colleague(session: Session, organization_id: UUID, user_id: UUID) -> bool:
     """Whether this is somebody of the organization who works with participants."""
-    return is_colleague(session, organization_id, user_id, p.WORKING)
+    return is_colleague(session, organization_id, user_id, p.WORKING, integrations=True)

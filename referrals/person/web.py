@@ -15,7 +15,7 @@ from referrals.account.commands import declare_listing
 from referrals.account.queries import colleagues
 from referrals.account.queries import names as user_names
 from referrals.account.web import saved_views
-from referrals.kernel.actor import Actor, Side
+from referrals.kernel.actor import Actor, Side, TokenScope
 from referrals.kernel.door import PAGE_SIZES, Doors, ListAddress, Shape, asking, form_words
 from referrals.kernel.errors import InvalidInputError, NotPermittedError
 from referrals.kernel.look import NOT_SHARED, refuse
@@ -28,7 +28,7 @@ from referrals.person import policy as p
 from referrals.person import queries as q
 from referrals.program.queries import names as program_names
 
-doors = Doors("person")
+doors = Doors("person", reads=TokenScope.PARTICIPANTS_READ, writes=TokenScope.PARTICIPANTS_WRITE)
 
 
 def _works(actor: Actor) -> bool:
@@ -452,7 +452,7 @@ doors.act(
 def _assigning(target: UUID) -> Mapping[str, Any]:
     session, actor = asking()
     seen, context = _seen(target)
-    people = session.scalars(colleagues(actor.organization, *p.WORKING))
+    people = session.scalars(colleagues(actor.organization, *p.WORKING, integrations=True))
     ties = c.TIES_OF_SIDE[actor.side or Side.COMMUNITY]
     return context | {
         "colleagues": [(str(one.id), one.display_name) for one in people],

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
 
 from referrals.account.models import User
-from referrals.account.queries import colleagues
+from referrals.account.queries import colleagues, is_person
 from referrals.kernel.actor import Actor, Role
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.orm import names_by_id
@@ -202,12 +202,13 @@ def answering(session: Session, program_id: UUID) -> Sequence[UUID]:
     statement = (
         select(IntakeMember.user_id)
         .join(User, User.id == IntakeMember.user_id)
-        .where(IntakeMember.program_id == program_id, IntakeMember.ended_at.is_(None), User.disabled_at.is_(None))
+        .where(IntakeMember.program_id == program_id, IntakeMember.ended_at.is_(None))
+        .where(User.disabled_at.is_(None), is_person())
         .order_by(IntakeMember.added_at, IntakeMember.id)
     )
     return session.scalars(statement).all()
 
 
 def may_answer(session: Session, organization_id: UUID) -> Sequence[User]:
-    """Return the people of an organization who could stand on an intake list, by name."""
-    return session.scalars(colleagues(organization_id, Role.NAVIGATOR, Role.SUPERVISOR)).all()
+    """Return the people and integrations of an organization who could stand on an intake list, by name."""
+    return session.scalars(colleagues(organization_id, Role.NAVIGATOR, Role.SUPERVISOR, integrations=True)).all()

@@ -15,6 +15,7 @@ from typing_extensions import override
 from referrals.account import queries as accounts
 from referrals.account.commands import declare_listing
 from referrals.account.web import saved_views
+from referrals.kernel.actor import TokenScope
 from referrals.kernel.command import Command
 from referrals.kernel.door import PAGE_SIZES, Doors, ListAddress, Shape, asking
 from referrals.kernel.record import clock
@@ -25,7 +26,7 @@ from referrals.organization.web import labels, may, one_of, said
 from referrals.program import commands as c
 from referrals.program import queries as q
 
-doors = Doors("program")
+doors = Doors("program", reads=TokenScope.PROGRAMS_READ, writes=TokenScope.PROGRAMS_WRITE)
 
 place("/programs", _l("Programs"), 40, lambda actor: actor.organization_id is not None)
 

@@ -14,7 +14,7 @@ from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
 from referrals.account.commands import declare_listing
-from referrals.kernel.actor import Actor
+from referrals.kernel.actor import Actor, TokenScope
 from referrals.kernel.door import Doors, Form, Shape, asking
 from referrals.kernel.errors import NotPermittedError
 from referrals.kernel.look import NOT_SHARED, refuse
@@ -25,7 +25,7 @@ from referrals.person.policy import works_with_participants
 from referrals.referral import commands as c
 from referrals.referral import queries as q
 
-doors = Doors("referral")
+doors = Doors("referral", reads=TokenScope.REFERRALS_READ, writes=TokenScope.REFERRALS_WRITE)
 
 
 def _works(actor: Actor) -> bool:

@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
 from referrals.account.queries import names as user_names
-from referrals.kernel.actor import Side
+from referrals.kernel.actor import Side, TokenScope
 from referrals.kernel.door import Doors, Shape, asking
 from referrals.kernel.errors import NotPermittedError
 from referrals.kernel.look import NOT_SHARED, refuse
@@ -24,7 +24,7 @@ from referrals.person.web import IN_BANNER, LEAVING, banner, crumbs
 from referrals.release import commands as c
 from referrals.release import queries as q
 
-doors = Doors("release")
+doors = Doors("release", reads=TokenScope.RELEASES_READ, writes=TokenScope.RELEASES_WRITE)
 
 
 class _Leaving:

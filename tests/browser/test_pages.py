@@ -151,6 +151,7 @@ def things(people: dict[str, Any]) -> dict[str, str]:
         "assignments": walsh.every(f"/participants/{dee}/care-team")[0]["id"],
         "organization": maria.me,
         "imports": people["lee"].do("/organization/imports", {"name": "list.csv", "content": A_LIST})["id"],
+        "integrations": people["kai"].every("/organization/integrations")[0]["id"],
         "role-proposals": people["lee"].every("/organization/people/role-proposals")[0]["id"],
         "oversight": people["noor"].every("/oversight/events?action=referral.sent")[0]["id"],
     }
@@ -200,6 +201,8 @@ def _filled(things: dict[str, str]) -> Callable[[str], str]:
             kind = "imports"
         if before == "/organization/people/role-proposals":
             kind = "role-proposals"
+        if before == "/organization/integrations":
+            kind = "integrations"
         if kind == "referrals":
             kind = REFERRAL_FOR.get(after.strip("/"), "sent")
         return rule.replace("<uuid:target>", things[kind])
@@ -293,6 +296,9 @@ FORMS = {
     "/referrals/{sent}/refusal": "dana",
     "/referrals/{working}/closing-report/new": "dana",
     "/organization/people/new": "kai",
+    "/organization/integrations/new": "kai",
+    "/organization/integrations/{integrations}/renewal": "kai",
+    "/organization/integrations/{integrations}/revocation": "kai",
     "/organization/imports": "kai",
     "/partnerships/{partnerships}/rules/new": "walsh",
 }

@@ -9,10 +9,10 @@ import pytest
 from flask import Flask
 
 from referrals import app as factory
-from referrals.kernel.actor import Role
+from referrals.kernel.actor import Role, TokenScope
 from referrals.kernel.command import COMMANDS
 from referrals.kernel.door import OPERATIONS
-from referrals.kernel.web import API, HALFWAY, OPEN
+from referrals.kernel.web import API, HALFWAY, OPEN, TOKEN_SCOPES
 from tools import generate
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -226,6 +226,41 @@ def test_what_is_open_and_halfway_open_is_exactly_that_and_says_why(whole_app: F
     assert [name for name, why in {**OPEN, **HALFWAY}.items() if len(why) < 15] == []
     endpoints = {rule.endpoint for rule in whole_app.url_map.iter_rules()}
     assert sorted((OPEN_EXACTLY | HALFWAY_EXACTLY) - endpoints) in ([], ["front"])
+
+
+#: Rooms, and acts of a room, that no API token opens whatever its scopes, and why (S-808).
+NOT_FOR_TOKENS: Final = {
+    "account": "accounts, sign-ins and tokens are looked after by people who signed in",
+    "exchange": "a file is read in by an administrator",
+    "home": "a day's work is a person's",
+    "oversight": "the log is the auditor's",
+}
+ACTS_NOT_FOR_TOKENS: Final = {
+    "consent": "whoever takes a consent spoke with the participant, and answers for it by name",
+    "organization": "an administrator says what an organization is",
+    "partnership": "people sign an agreement, and acknowledge a rule by name",
+}
+
+
+def test_s808_what_a_token_opens_is_said_for_every_room_and_everything_else_is_shut() -> None:
+    acts = {what.name for what in COMMANDS.values()}
+    open_to = {name for name in TOKEN_SCOPES if name.partition("_api.")[0] in NOT_FOR_TOKENS}
+    assert open_to == set(), "These rooms are closed to tokens: say in NOT_FOR_TOKENS why they are no more."
+    odd = []
+    for one in OPERATIONS:
+        room, _, name = one.endpoint.partition("_api.")
+        if room in NOT_FOR_TOKENS:
+            continue
+        scope = TOKEN_SCOPES.get(one.endpoint)
+        if scope is None:
+            if room not in ACTS_NOT_FOR_TOKENS or one.method == "GET":
+                odd.append(f"{one.method} {one.rule}: no scope")
+        elif scope.endswith(":write") != (name in acts):
+            odd.append(f"{one.method} {one.rule}: {scope}")
+        elif room in ACTS_NOT_FOR_TOKENS and name in acts:
+            odd.append(f"{one.method} {one.rule}: an act, and open")
+    assert odd == [], f"{odd}: Doors(…, reads=…, writes=…) says which scope; a reading has a read's, an act a write's."
+    assert set(TOKEN_SCOPES.values()) == set(TokenScope), "a scope that opens nothing misleads whoever chooses it"
 
 
 UNSAFE: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})

@@ -54,6 +54,7 @@ UNAUDITED: Final = {
     "job": "work to be done later: what it does leaves its own events",
     "sign_in_use": "when a sign-in was last used: no act, at most once a minute",
     "kept_search": "what somebody typed, for themselves and 8 hours: the search itself is a look",
+    "api_token_use": "the day a token was last used: no act, at most once a day",
     "notice": "who is to be told of an act: the act has its event, and ids are all it holds",
     "mail": "a message on its way, the same for everybody: it says nothing that could be read",
     "failed_attempt": "what lockout counts: the refusal's own event is the record",

@@ -6,6 +6,7 @@ import base64
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -28,6 +29,7 @@ from referrals.kernel.errors import (
     UnrecordedWriteError,
 )
 from referrals.kernel.session import HouseSession
+from referrals.organization.commands import end_organization
 from referrals.organization.queries import installation
 from tests.factories import account as people
 from tests.referrals.account.conftest import Moment, add_organization
@@ -1306,8 +1308,6 @@ def test_s804_the_worker_disables_nobody_who_has_just_come_in(house: Session, ag
 
 
 def test_nobody_of_an_organization_that_ended_signs_in_or_stays_in(house: Session, agency: UUID) -> None:
-    from referrals.organization.commands import end_organization  # noqa: PLC0415
-
     casey = people.a_member(house, agency, Role.CASE_MANAGER)
     run(house, end_organization, system("cli"), agency)
     assert not opens(house, casey.token)
@@ -1418,3 +1418,86 @@ def test_other_organizations_have_other_people(house: Session, agency: UUID) -> 
     assert house.query(User).count() == 2
     assert house.query(SecondFactor).count() == 1
     assert house.query(RecoveryCode).count() == 10
+
+
+# --- API tokens ------------------------------------------------------------------------------------------------------
+
+
+def a_token(session: Session, ada: Actor, organization: UUID, now: Moment, days: int = 200) -> models.ApiToken:
+    made: models.ApiToken = run(
+        session,
+        commands.make_token,
+        ada,
+        organization,
+        called="County case system",
+        role="case_manager",
+        scopes=["referrals:read"],
+        ends_on=(now() + timedelta(days=days)).astimezone(ZoneInfo("America/Los_Angeles")).date().isoformat(),
+    )
+    return made
+
+
+def shows(session: Session, made: models.ApiToken) -> bool:
+    """Whether the token opens anything now."""
+    held = queries.token_holder(session, str(made.shown_token), Source("api"))
+    session.rollback()
+    return held is not None and held.works
+
+
+@pytest.mark.usefixtures("engine")
+def test_s808_an_integration_is_not_idle_and_ends_with_its_last_day_even_before_the_worker_came(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR).actor(house)
+    before = len(events(house))
+    made = a_token(house, ada, agency, now)
+    integration = made.user_id
+    assert since(house, before) == [("account.token_made", "done", None)] * 3
+    assert {one["on"][0]["type"] for one in events(house)[before:]} == {"user", "role_grant", "api_token"}
+    now.pass_by(days=150)
+    commands.disable_due(house, None, None)
+    assert disabled_because(house, integration) is None, "nobody signs in to it, ever"
+    assert shows(house, made)
+    now.pass_by(days=51)
+    assert not shows(house, made)
+    commands.disable_due(house, None, None)
+    assert disabled_because(house, integration) == models.BECAUSE_ENDED
+    assert not shows(house, made)
+
+
+@pytest.mark.usefixtures("engine")
+def test_s808_renewing_carries_the_integration_on_and_its_last_token_takes_it_along(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR).actor(house)
+    first = a_token(house, ada, agency, now, days=1)
+    later = (now() + timedelta(days=300)).date().isoformat()
+    second = run(house, commands.renew_token, ada, first.id, ends_on=later)
+    assert second.user_id == first.user_id
+    now.pass_by(days=3)
+    commands.disable_due(house, None, None)
+    assert (shows(house, first), shows(house, second)) == (False, True)
+    with pytest.raises(models.FreshSignInNeededError):
+        run(house, commands.renew_token, ada, second.id, ends_on=later)
+    run(house, commands.revoke_token, ada, second.id, because="no longer used")
+    assert disabled_because(house, first.user_id) == "no longer used"
+    assert not shows(house, second)
+
+
+def test_s808_an_organization_that_ended_has_no_tokens_that_work(house: Session, agency: UUID, now: Moment) -> None:
+    made = a_token(house, people.a_member(house, agency, Role.ADMINISTRATOR).actor(house), agency, now)
+    run(house, end_organization, system("cli"), agency)
+    assert not shows(house, made)
+
+
+def test_s808_what_needs_a_fresh_sign_in_is_refused_to_whoever_has_none(
+    house: Session, agency: UUID, now: Moment
+) -> None:
+    """Even if a token's role ever administered: the door is shut to it, and so is the act."""
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    made = a_token(house, ada.actor(house), agency, now)
+    token = replace(ada.actor(house), sign_in_id=None, token_id=made.id)
+    with pytest.raises(models.FreshSignInNeededError):
+        a_token(house, token, agency, now)
+    with pytest.raises(models.FreshSignInNeededError):
+        run(house, commands.grant_role, token, people.a_user(house, agency, Role.CASE_MANAGER).id, role="supervisor")

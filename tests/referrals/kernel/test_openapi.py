@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from sqlalchemy import select
 
+from referrals.kernel.actor import TokenScope
 from referrals.kernel.door import OPERATIONS
 from referrals.kernel.openapi import document, install_openapi
 from referrals.kernel.orm import Base, Identified
@@ -115,6 +116,19 @@ def test_every_refusal_is_a_problem_and_every_call_says_who_may_make_it(spec: di
         if path != f"{API}/sign-ins":
             assert one["security"], f"{verb} {path} is open"
             assert ("csrf" in one["security"][0]) == (verb == "post")
+
+
+def test_s808_the_bearer_scheme_is_declared_and_each_call_names_the_scope_it_needs(spec: dict[str, Any]) -> None:
+    scheme = spec["components"]["securitySchemes"]["token"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    named = {one["operationId"]: one["security"] for _, _, one in operations(spec)}
+    assert named["referral_send_referral"] == [{"cookie": [], "csrf": []}, {"token": ["referrals:write"]}]
+    assert named["person_participants"] == [{"cookie": []}, {"token": ["participants:read"]}]
+    assert named["person_search_participants"][1] == {"token": ["participants:read"]}
+    assert named["consent_give_consent"] == [{"cookie": [], "csrf": []}]
+    assert named["account_people"] == [{"cookie": []}]
+    by_token = [ways[1]["token"] for ways in named.values() if len(ways) > 1]
+    assert {scope for scopes in by_token for scope in scopes} == {scope.value for scope in TokenScope}
 
 
 def test_c14_what_a_consent_may_withhold_is_described_so_and_ids_are_not(spec: dict[str, Any]) -> None:
