@@ -990,6 +990,22 @@ class SavedView(Identified):
     withdrawn_at: Mapped[datetime | None] = public()
     withdrawn_by: Mapped[UUID | None] = public()
 
+    def rename(self, name: str) -> list[str]:
+        """Give it another name; return the changed fields for the record."""
+        self._require_in_use()
+        self.name, self.version = name, self.version + 1
+        return ["name", "version"]
+
+    def withdraw(self, *, at: datetime, by: UUID | None) -> list[str]:
+        """Take it out of use; return the changed fields for the record."""
+        self._require_in_use()
+        self.withdrawn_at, self.withdrawn_by, self.version = at, by, self.version + 1
+        return ["withdrawn_at", "withdrawn_by", "version"]
+
+    def _require_in_use(self) -> None:
+        if self.withdrawn_at is not None:
+            raise ViewWithdrawnError
+
 
 # --- API tokens ------------------------------------------------------------------------------------------------------
 
@@ -1070,22 +1086,6 @@ class ApiTokenUse(Base):
 
     token_id: Mapped[UUID] = public(ForeignKey("api_token.id"), primary_key=True)
     used_on: Mapped[date | None] = public()
-
-    def rename(self, name: str) -> list[str]:
-        """Give it another name; return the changed fields for the record."""
-        self._require_in_use()
-        self.name, self.version = name, self.version + 1
-        return ["name", "version"]
-
-    def withdraw(self, *, at: datetime, by: UUID | None) -> list[str]:
-        """Take it out of use; return the changed fields for the record."""
-        self._require_in_use()
-        self.withdrawn_at, self.withdrawn_by, self.version = at, by, self.version + 1
-        return ["withdrawn_at", "withdrawn_by", "version"]
-
-    def _require_in_use(self) -> None:
-        if self.withdrawn_at is not None:
-            raise ViewWithdrawnError
 
 
 class DefaultView(Identified):

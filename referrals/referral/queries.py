@@ -729,10 +729,10 @@ def running(session: Session, at: datetime, *, page: int = 200) -> Iterator[list
     waiting = unanswered(session, at, page=page, sent_before=at)
     while rows := list(islice(waiting, page)):
         found = clocks(session, [row.id for row in rows], at)
-        yield [_running(row, found[row.id]) for row in rows if row.id in found]
+        yield [_running_for(row, found[row.id]) for row in rows if row.id in found]
 
 
-def _running(row: Referral, found: Deadlines) -> Running:
+def _running_for(row: Referral, found: Deadlines) -> Running:
     asks = row.recorded is State.INFO_REQUESTED
     deadline = f"reply{row.step_count}" if asks else "answer" if found.acknowledge_by is None else "acknowledge"
     return Running(row, deadline, found.due_by, half_used_at(row.steps, found))
