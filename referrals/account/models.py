@@ -77,6 +77,9 @@ ENDINGS: Final = (
     *("disabled", "replaced"),
 )
 
+#: Codes of the languages that somebody may read this service in.
+LANGUAGES: Final = ("en", "es")
+
 #: What is still missing before a sign-in may do anything.
 SECOND_FACTOR, NEW_PASSWORD, ENROLL, RULES, FULL = "second_factor", "new_password", "enroll", "rules", "full"
 
@@ -418,6 +421,8 @@ class User(Identified):
     disabled_because: Mapped[str | None] = personal(String(400))
     #: When an administrator last let a disabled account be used again.
     enabled_at: Mapped[datetime | None] = public()
+    #: The language its person chose for what they read; None: none yet.
+    language: Mapped[str | None] = personal(String(2))
     #: The last day on which it opens, where its organization is; None: no end is known.
     ends_on: Mapped[date | None] = public()
     #: Up to when its person has looked at what changed on it (S-806).
