@@ -51,6 +51,7 @@ from referrals.kernel.web import (
     db,
     keep_language,
     limiter,
+    page_before,
     place,
     reader_language,
     say,
@@ -140,15 +141,12 @@ def _step_of(token: str) -> str:
 
 def _next() -> str:
     """Return where the reader was going, if that is a path of this host (S-306)."""
-    wanted = _own_path(request.values.get("next", ""))
-    return wanted if wanted and not wanted.startswith("/sign-") else "/home"
-
-
-def _own_path(wanted: str) -> str:
-    """Return an address if it is a path of this host, else nothing."""
-    plain = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and "\\" not in wanted
+    wanted = request.values.get("next", "")
     parts = urlsplit(wanted)
-    return wanted if plain and not (parts.scheme or parts.netloc) and wanted.isprintable() else ""
+    plain = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and "\\" not in wanted
+    if plain and not (parts.scheme or parts.netloc) and wanted.isprintable() and not wanted.startswith("/sign-"):
+        return wanted
+    return "/home"
 
 
 def _onward(step: str) -> ResponseReturnValue:
@@ -647,13 +645,14 @@ def take_sign_out() -> ResponseReturnValue:
 @limiter.limit(_RATE)
 def take_language() -> ResponseReturnValue:
     """Change the language of the pages: for the person who is signed in, and at this browser; the same page follows."""
+    back = redirect(page_before(), 303)
     try:
         words = c.choose_language.takes.understood({"language": request.form.get("language", "")})
     except InvalidInputError:
-        return redirect(_own_path(request.form.get("page", "")) or "/", 303)
+        return back
     if current_user.is_authenticated and cast("SignedIn", current_user).step == q.FULL:
         run(c.choose_language, current_actor().me, words)
-    return keep_language(redirect(_own_path(request.form.get("page", "")) or "/", 303), words["language"])
+    return keep_language(back, words["language"])
 
 
 # --- the JSON door of signing in -------------------------------------------------------------------------------------

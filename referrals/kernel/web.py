@@ -32,7 +32,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
 from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, SecurityError
+from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, NotFound, SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as WerkzeugResponse
 
@@ -305,21 +305,21 @@ def keep_language(answer: WerkzeugResponse, chosen: str) -> WerkzeugResponse:
     return answer
 
 
-def _page_here() -> str:
-    """Return the address that shows this page again, with its query; after a post, the page that led to it at least."""
-    here = request.full_path.rstrip("?")
-    if request.method == "GET" or _can_be_read(request.path):
-        return here
-    led = urlsplit(request.referrer or "")
-    return urlunsplit(("", "", led.path, led.query, "")) if led.netloc == request.host and led.path else "/"
+def page_before() -> str:
+    """Return the address of our page that led here, with its query, if it can be read again; else the front.
 
-
-def _can_be_read(path: str) -> bool:
-    adapter = request_ctx.url_adapter
+    Browsers send it in full within this host (Referrer-Policy: same-origin). A page need not hold its own address.
+    """
+    led, adapter = urlsplit(request.referrer or ""), request_ctx.url_adapter
+    if adapter is None or led.netloc != request.host:
+        return "/"
     try:
-        return adapter is not None and bool(adapter.match(path, method="GET"))
+        adapter.match(led.path, method="GET")
+    except NotFound:  # a page that says so is a page, too
+        pass
     except HTTPException:
-        return False
+        return "/"
+    return urlunsplit(("", "", f"/{led.path.lstrip('/')}", led.query, ""))
 
 
 def _prepare() -> None:
@@ -615,7 +615,6 @@ def _everywhere() -> dict[str, Any]:
     return {
         "lang": spoken,
         "languages": [{"code": one, "label": label} for one, label in language.LANGUAGES.items() if one != spoken],
-        "page_here": _page_here(),
         "nav": _navigation() if known else [],
         "viewer": {"name": current_user.name, "organization": current_user.organization} if known else None,
         "notices": _notices,
