@@ -593,6 +593,28 @@ def see_changes(work: Work, user: User, *, until: UUID) -> User:
 # --- leaving ---------------------------------------------------------------------------------------------------------
 
 
+class ChooseLanguage(Takes):
+    """A language of the product."""
+
+    language = code(m.LANGUAGES)
+
+
+@command(
+    records="account.language_changed",
+    on=User,
+    makes=User,
+    takes=ChooseLanguage,
+    within=q.oneself,
+    allow=[[p.is_oneself]],
+    purpose="administration",
+)
+def choose_language(work: Work, user: User, *, language: str) -> User:
+    """Choose the language of everything one reads here, at every device."""
+    user.language = language
+    work.record(user, ["language"])
+    return user
+
+
 @command(
     records="account.signed_out",
     on=SignIn,

@@ -82,6 +82,9 @@ ENDINGS: Final = (
     *("disabled", "replaced"),
 )
 
+#: Codes of the languages that somebody may read this service in.
+LANGUAGES: Final = ("en", "es")
+
 #: What is still missing before a sign-in may do anything.
 SECOND_FACTOR, NEW_PASSWORD, ENROLL, RULES, FULL = "second_factor", "new_password", "enroll", "rules", "full"
 
@@ -476,6 +479,8 @@ class User(Identified):
     #: When and at which hour this person is mailed; None: as long as they have not chosen (`DAILY`, `MAIL_HOUR`).
     mail_choice: Mapped[str | None] = public(String(10))
     mail_hour: Mapped[int | None] = public()
+    #: The language its person chose for what they read; None: none yet.
+    language: Mapped[str | None] = personal(String(2))
     #: The last day on which it opens, where its organization is; None: no end is known.
     ends_on: Mapped[date | None] = public()
     #: When an account made for an emergency ends by itself, and why it was made. Set when it is made, never changed.

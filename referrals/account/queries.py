@@ -497,6 +497,7 @@ class Holder:
     step: str
     sign_in_name: str
     display_name: str
+    language: str | None
     organization: str
     time_zone: str
     used_at: datetime
@@ -518,6 +519,7 @@ _HOLDING: Final = (
         User.organization_id,
         User.sign_in_name,
         User.display_name,
+        User.language,
         User.one_time_until,
         User.disabled_at,
         User.ends_on,
@@ -593,6 +595,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
         step=step,
         sign_in_name=held.sign_in_name,
         display_name=held.display_name,
+        language=held.language,
         organization=held.organization,
         time_zone=held.time_zone,
         used_at=held.used_at,

@@ -27,6 +27,7 @@ from referrals.account.commands import (
     PasswordRefusedError,
     SignInRefusedError,
 )
+from referrals.kernel import language
 from referrals.kernel.actor import Actor, Role, Source, TokenScope, nobody
 from referrals.kernel.command import Command, execute
 from referrals.kernel.door import (
@@ -66,8 +67,11 @@ from referrals.kernel.web import (
     Words,
     current_actor,
     db,
+    keep_language,
     limiter,
+    page_before,
     place,
+    reader_language,
     say,
     sentence,
     source,
@@ -81,6 +85,7 @@ OPEN |= {
     "account.sign_in_form": "this is where people sign in",
     "account.sign_in": "this is where people sign in",
     "account_api.sign_in": "this is where programs sign in",
+    "account.choose_language": "whoever cannot read a page may change its language",
 }
 HALFWAY |= {
     "account.second_step_form": "the second factor completes the sign-in",
@@ -128,7 +133,14 @@ def load_sign_in(token: str, source: Source) -> SignedIn | None:
     g.zone = held.time_zone
     g.sign_in_ends_at = held.ends_at
     g.news = held.has_news and held.step == q.FULL
-    return SignedIn(token, held.actor, held.step, name=held.display_name, organization=held.organization)
+    return SignedIn(
+        token,
+        held.actor,
+        held.step,
+        name=held.display_name,
+        organization=held.organization,
+        language=held.language,
+    )
 
 
 def load_token(token: str, scope: TokenScope | None, source: Source) -> SignedIn:
@@ -233,7 +245,9 @@ def sign_in_form() -> ResponseReturnValue:
     """Show the system-use notice and ask for name and password."""
     if current_user.is_authenticated:
         return _onward(cast("SignedIn", current_user).step)
-    return _ask("account/sign_in.html", left="left" in request.args, is_new=q.nobody_has_an_account(db.session()))
+    shown = _ask("account/sign_in.html", left="left" in request.args, is_new=q.nobody_has_an_account(db.session()))
+    # Kept at once: the pages after it speak as this one does, until somebody chooses.
+    return keep_language(shown, reader_language())
 
 
 @doors.pages.post("/sign-in", endpoint="sign_in")
@@ -417,6 +431,7 @@ class OneselfShape(PersonShape):
 
     email = fields.String()
     phone = fields.String()
+    language = fields.String()
     organization_id = fields.UUID()
     mail_choice = fields.String(attribute="mailed")
     mail_hour = fields.Integer(attribute="mailed_at")
@@ -844,11 +859,27 @@ def _code_again(fault: RefusedError, purpose: str) -> ResponseReturnValue:
 @doors.pages.post("/sign-out", endpoint="sign_out")
 def take_sign_out() -> ResponseReturnValue:
     """Sign out, everywhere, and let the browser forget what it kept (S-405)."""
+    spoken = reader_language()
     run(c.sign_out, _this_sign_in(), {})
     session.clear()
-    answer = redirect("/sign-in?left=1", 303)
+    guess = language.chosen(*language.asked_for(request.accept_languages))
+    answer = redirect("/sign-in?left=1" + (f"&language={spoken}" if spoken != guess else ""), 303)
     answer.headers["Clear-Site-Data"] = '"cache", "cookies", "storage"'
     return answer
+
+
+@doors.pages.post("/language", endpoint="choose_language")
+@limiter.limit(_RATE)
+def take_language() -> ResponseReturnValue:
+    """Change the language of the pages: for the person who is signed in, and at this browser; the same page follows."""
+    back = redirect(page_before(), 303)
+    try:
+        words = c.choose_language.takes.understood({"language": request.form.get("language", "")})
+    except InvalidInputError:
+        return back
+    if current_user.is_authenticated and cast("SignedIn", current_user).step == q.FULL:
+        run(c.choose_language, current_actor().me, words)
+    return keep_language(back, words["language"])
 
 
 # --- the JSON door of signing in -------------------------------------------------------------------------------------
@@ -975,6 +1006,13 @@ def json_sign_out() -> ResponseReturnValue:
     return answer
 
 
+@doors.api.post("/account/language", endpoint="choose_language")
+def json_choose_language() -> ResponseReturnValue:
+    """Choose the language of everything one reads here."""
+    run(c.choose_language, current_actor().me, json_words())
+    return _json(OneselfShape().told(q.user(db.session(), current_actor().me)))
+
+
 @doors.api.post("/account/authenticator", endpoint="start_factor")
 @limiter.limit(_RATE)
 def json_start_factor() -> ResponseReturnValue:
@@ -1008,6 +1046,7 @@ _open("/sign-ins/current/authenticator", "enroll", "Give the authenticator's fir
 _open("/sign-ins/current/rules", "rules", "Read the rules of behavior in force.", None, RulesShape)
 _open("/sign-ins/current/rules", "acknowledge_rules", "Acknowledge the rules of behavior.", c.acknowledge_rules)
 _open("/sign-ins/current/end", "sign_out", "Sign out, everywhere.", c.sign_out, EndedShape)
+_open("/account/language", "choose_language", "Choose one's language.", c.choose_language, OneselfShape)
 _open("/account/authenticator", "start_factor", "Begin to replace one's authenticator.", c.start_factor, SetupShape)
 _open("/account/recovery-codes", "renew_recovery_codes", "Make new recovery codes.", c.renew_recovery_codes)
 

@@ -744,7 +744,7 @@ class Report:
     @property
     def unit(self) -> str:
         """What the file is made of."""
-        return "line" if self.format == FACILITIES else "service"
+        return N_("line") if self.format == FACILITIES else N_("service")
 
     def require_whole(self) -> None:
         """Refuse to pass for a whole run what ended early.

@@ -10,14 +10,16 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, cast
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import structlog
 from flask import Flask, Response, g, get_flashed_messages, redirect, render_template, request
+from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, format_date, get_locale
 from flask_babel import lazy_gettext as _l
@@ -31,8 +33,9 @@ from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
 from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, SecurityError
+from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, NotFound, SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 from referrals.kernel import crypto, language, look
 from referrals.kernel.actor import Actor, Source, TokenScope, nobody
@@ -125,7 +128,7 @@ class SignedIn(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     """
 
     def __init__(
-        self, token: str, actor: Actor, step: str, *, name: str, organization: str, language: str = "en"
+        self, token: str, actor: Actor, step: str, *, name: str, organization: str, language: str | None = None
     ) -> None:
         """Keep what a request needs, detached from the session."""
         self.token, self.actor, self.step = token, actor, step
@@ -267,7 +270,6 @@ def install(app: Flask, installed: Installed, loader: Loader, token_loader: Toke
         # The Referer check is replaced by our own check of Origin, which JSON clients can pass as well.
         WTF_CSRF_SSL_STRICT=False,
         WTF_CSRF_FIELD_NAME="csrf_token",
-        BABEL_TRANSLATION_DIRECTORIES=str(ROOT / "referrals" / "translations"),
         # Debian's redis is spoken to by valkey's client, the one in the locks.
         RATELIMIT_STORAGE_URI=settings.rate_url.replace("redis://", "valkey://", 1),
     )
@@ -302,11 +304,52 @@ def furnish(session: Session, installed: Installed) -> None:
         session.info["clock"] = installed.clock
 
 
+#: Holds the language chosen at this browser, for the pages before the sign-in.
+LANGUAGE_COOKIE: Final = "__Host-language"
+
+
 def _language() -> str:
-    known = [str(locale) for locale in babel.list_translations()] or ["en"]
-    if current_user.is_authenticated and cast("SignedIn", current_user).language in known:
-        return cast("SignedIn", current_user).language
-    return request.accept_languages.best_match(["en", *known]) or "en"
+    """Return the reader's language: the person's choice, else this browser's, else for a stranger what it prefers.
+
+    A program asks for one by header, whoever it acts for.
+    """
+    wished = language.asked_for(request.accept_languages)
+    kept = request.cookies.get(LANGUAGE_COOKIE)
+    if not current_user.is_authenticated:
+        # After a sign-out, which empties the browser, the address says in which language it went on.
+        return language.chosen(*(wished if at_api() else ()), kept, request.args.get("language"), *wished)
+    person = cast("SignedIn", current_user).language
+    return language.chosen(*(wished if at_api() else ()), person, kept)
+
+
+def reader_language() -> str:
+    """Return the code of the language this request is answered in."""
+    locale = get_locale()
+    return language.ENGLISH if locale is None else str(locale.language)
+
+
+def keep_language(answer: WerkzeugResponse, chosen: str) -> WerkzeugResponse:
+    """Let this browser remember a language for a year."""
+    seconds = int(timedelta(days=365).total_seconds())
+    answer.set_cookie(LANGUAGE_COOKIE, chosen, max_age=seconds, secure=True, httponly=True, samesite="Lax")
+    return answer
+
+
+def page_before() -> str:
+    """Return the address of our page that led here, with its query, if it can be read again; else the front.
+
+    Browsers send it in full within this host (Referrer-Policy: same-origin). A page need not hold its own address.
+    """
+    led, adapter = urlsplit(request.referrer or ""), request_ctx.url_adapter
+    if adapter is None or led.netloc != request.host:
+        return "/"
+    try:
+        adapter.match(led.path, method="GET")
+    except NotFound:  # a page that says so is a page, too
+        pass
+    except HTTPException:
+        return "/"
+    return urlunsplit(("", "", f"/{led.path.lstrip('/')}", led.query, ""))
 
 
 def _prepare() -> None:
@@ -628,8 +671,10 @@ def _install_templates(app: Flask) -> None:
 def _everywhere() -> dict[str, Any]:
     known = current_user.is_authenticated and cast("SignedIn", current_user).step == "full"
     installed = cast("Installed", login_app().extensions["throughgate"])
+    spoken = reader_language()
     return {
-        "lang": str(get_locale() or "en"),
+        "lang": spoken,
+        "languages": [{"code": one, "label": label} for one, label in language.LANGUAGES.items() if one != spoken],
         "nav": _navigation() if known else [],
         "viewer": {"name": current_user.name, "organization": current_user.organization} if known else None,
         "notices": _notices,

@@ -42,6 +42,10 @@ class Mouse:
         """The page's one first heading."""
         return self.page.get_by_role("heading", level=1).inner_text()
 
+    def area(self, name: str) -> Locator:
+        """A region of the page."""
+        return self.page.get_by_role("region", name=name)
+
     # --- doing
 
     def follow(self, name: str, **where: Any) -> None:

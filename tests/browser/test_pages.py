@@ -17,6 +17,7 @@ import pytest
 from referrals import demo
 from tests.browser.conftest import DESK, PHONE
 from tests.browser.hands import Mouse
+from tests.browser.spanish import in_spanish, left_over
 from tests.factories.exchange import a_row, as_csv
 from tests.journeys.front import shown_by_an_app
 from tests.journeys.places import SHARED, Place, consent
@@ -249,6 +250,22 @@ def test_every_page_once(visitor: Callable[..., Any], people: dict[str, Any], pa
         one.go(path)
         found += [f"{fault} (as {name})" for fault in faults_of(one, path)]
     assert "\n".join(found) == ""
+
+
+def test_every_page_in_spanish(visitor: Callable[..., Any], people: dict[str, Any], paths: list[str]) -> None:
+    """Nothing of ours is left in English, and its longer words fit a phone."""
+    found: list[str] = []
+    shown: dict[str, list[str]] = {}
+    for turn, path in enumerate(paths):
+        start = turn % len(EVERYBODY)
+        turned = EVERYBODY[start:] + EVERYBODY[:start]
+        shown.setdefault(next(one for one in turned if _answers(people[one], path)), []).append(path)
+    for name, theirs in shown.items():
+        with in_spanish(visitor(width=PHONE).come_back(name)) as one:
+            for path in theirs:
+                one.go(path)
+                found += [f"{fault} (as {name})" for fault in (*faults_of(one, path), *left_over(one.page))]
+    assert "\n".join(dict.fromkeys(found)) == ""
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])

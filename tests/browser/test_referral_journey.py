@@ -6,6 +6,7 @@ Once between two real imported places (when the data is there), once with JavaSc
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.browser.conftest import PHONE
 from tests.browser.hands import Keyboard, Mouse
+from tests.browser.spanish import Spanish, in_spanish
 from tests.journeys.places import agree, open_for_referrals, peopled
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -57,6 +60,23 @@ def test_a_referral_with_javascript_off(visitor: Callable[..., Any]) -> None:
 def test_a_referral_by_keyboard_alone(visitor: Callable[..., Any]) -> None:
     cast = Cast("maria", "dana", "Dana Brooks", "Ahmed Farouk", "Day One: work and papers", "Harbor Bridge Reentry")
     _lead(visitor, cast, Keyboard)
+
+
+def test_a_referral_in_spanish(visitor: Callable[..., Any]) -> None:
+    cast = Cast(
+        *("maria", "dana", "Dana Brooks", "Nadia Okonkwo", "Homeward: supported housing", "Harbor Bridge Reentry"),
+        facility="North Ridge Correctional Facility",
+    )
+    hands: list[Spanish] = []
+
+    def hand(one: Any) -> Spanish:
+        choices.enter_context(in_spanish(one))
+        hands.append(Spanish(one))
+        return hands[-1]
+
+    with ExitStack() as choices:
+        _lead(lambda **options: visitor(**options | {"width": PHONE}), cast, hand)
+    assert "\n".join(dict.fromkeys(fault for one in hands for fault in one.found)) == ""
 
 
 def test_a_draft_saves_itself_while_it_is_typed(visitor: Callable[..., Any]) -> None:
@@ -131,7 +151,7 @@ def _real_cast(service: Any) -> Cast:
     )
 
 
-def _lead(visitor: Callable[..., Any], cast: Cast, hand: type[Mouse], *, scripts: bool = True) -> None:
+def _lead(visitor: Callable[..., Any], cast: Cast, hand: Callable[[Any], Mouse], *, scripts: bool = True) -> None:
     sender = hand(visitor(scripts=scripts).sign_in(cast.sender))
     answerer = hand(visitor(scripts=scripts, width=390).sign_in(cast.answerer))
     reference = _refer(sender, cast)
@@ -162,8 +182,8 @@ def _refer(one: Mouse, cast: Cast) -> str:
     _consent(one, cast)
     one.go_to("Home")
     one.find("link", cast.participant)
-    one.page.get_by_role("region", name="Your drafts").wait_for()
-    drafts = one.page.get_by_role("region", name="Your drafts").get_by_role("link", name=cast.participant)
+    one.area("Your drafts").wait_for()
+    drafts = one.area("Your drafts").get_by_role("link", name=cast.participant)
     with one.page.expect_navigation():
         one.activate(drafts)
     one.press("Save and check")
@@ -234,7 +254,7 @@ def _consent(one: Mouse, cast: Cast) -> None:
 
 def _open_what_waits(one: Mouse, cast: Cast) -> None:
     one.go_to("Home")
-    waiting = one.page.get_by_role("region", name="Needs you").get_by_role("link", name=cast.participant)
+    waiting = one.area("Needs you").get_by_role("link", name=cast.participant)
     with one.page.expect_navigation():
         one.activate(waiting.first)
 

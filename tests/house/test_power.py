@@ -193,6 +193,7 @@ OPEN_EXACTLY: Final = frozenset(
         "api_reference",
         "account.sign_in_form",
         "account.sign_in",
+        "account.choose_language",
         "account_api.sign_in",
     }
 )
