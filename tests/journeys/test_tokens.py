@@ -338,7 +338,8 @@ def test_s302_s808_no_csrf_token_is_needed_no_cookie_given_and_a_foreign_origin_
     offered = program_named(api("dana"), "Day One")["id"]
     program = let_in(front, api("kai"), "navigator", "programs:write")
     room = {"capacity_code": "capacity", "open_places": 4, "expected_days": 9}
-    answer = program.post(f"/programs/{offered}/capacity", room)
+    version = program.get(f"/programs/{offered}").headers["ETag"]
+    answer = program.post(f"/programs/{offered}/capacity", room, If_Match=version)
     assert answer.status_code == 200, answer.text
     assert "Set-Cookie" not in answer.headers
     crossed = program.post(f"/programs/{offered}/capacity", room, Origin="https://elsewhere.example")
