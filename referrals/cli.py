@@ -24,7 +24,7 @@ from referrals.account import commands as accounts
 from referrals.account import queries as account_queries
 from referrals.app import gates
 from referrals.exchange import commands as exchange
-from referrals.kernel import job
+from referrals.kernel import job, language
 from referrals.kernel.actor import system
 from referrals.kernel.command import execute
 from referrals.kernel.errors import RefusedError
@@ -60,7 +60,7 @@ def opened() -> Iterator[tuple[Settings, Engine, HouseSession]]:
 
 
 def _furniture(settings: Settings, ring: KeyRing) -> dict[str, Any]:
-    return {"ring": ring, "gates": gates(), "post": post_from(settings)}
+    return {"ring": ring, "gates": gates(), "post": post_from(settings, language.catalog_of)}
 
 
 def read_settings() -> Settings:

@@ -1272,7 +1272,8 @@ def _letter(session: Session, post: Post, mail_id: UUID) -> EmailMessage | None:
         actor = q.reader(user)
         told = q.told_by(session, mail_id)
         things = {one.target_id for one in told if GROUNDS[one.kind](session, actor, one.target_id, at)}
-    message = post.message(str(user.email), len(things), language="en", at=at) if things else None
+    language = user.language or "en"
+    message = post.message(str(user.email), len(things), language=language, at=at) if things else None
     session.rollback()
     return message
 

@@ -11,15 +11,14 @@ import re
 import secrets
 import smtplib
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from email import policy
 from email.message import EmailMessage
 from email.utils import format_datetime
-from functools import cache
-from gettext import NullTranslations, translation
-from pathlib import Path
+from gettext import NullTranslations
 from typing import Final, Literal, cast
 from urllib.parse import urlsplit
 
@@ -35,7 +34,6 @@ PART_2_NOTICE: Final = "42 CFR part 2 prohibits unauthorized use or disclosure o
 _PATIENCE: Final = 20.0
 _ADDRESS: Final = re.compile(r"[!-?A-~]+@[!-?A-~]+")
 _TEMPORARY: Final = range(400, 500)
-_WORDS: Final = Path(__file__).resolve().parents[1] / "translations"
 
 #: What becomes of a message that was not taken: try again; never; nobody knows, so never again either.
 Fate = Literal["later", "never", "unknown"]
@@ -56,6 +54,8 @@ class Post:
 
     server: SmtpServer
     home: str
+    #: Gives the catalog of a language.
+    catalog_of: Callable[[str], NullTranslations]
 
     @property
     def host(self) -> str:
@@ -70,11 +70,8 @@ class Post:
         """
         if not _ADDRESS.fullmatch(address):
             raise MailError("bad_address", "never")
-        words = _catalog(language)
-        one = "Something in Throughgate needs you."
-        said = words.gettext(one)
-        if things > 1:
-            said = words.ngettext(one, "%(num)d things in Throughgate need you.", things) % {"num": things}
+        words = self.catalog_of(language)
+        said = words.ngettext("Something in Throughgate needs you.", "%(num)d things in Throughgate need you.", things)
         made = EmailMessage(policy=policy.SMTP)
         made["From"] = self.server.sender
         made["To"] = address
@@ -82,7 +79,7 @@ class Post:
         made["Date"] = format_datetime(at)
         made["Message-ID"] = f"<{secrets.token_hex(16)}@{self.host}>"
         made["Auto-Submitted"] = "auto-generated"  # RFC 3834: absence notes do not answer it
-        made.set_content(f"{said}\n\n{self.home}\n\n-- \n{PART_2_NOTICE}\n")
+        made.set_content(f"{said % {'num': things}}\n\n{self.home}\n\n-- \n{PART_2_NOTICE}\n")
         made["Content-Language"] = language
         return made
 
@@ -143,9 +140,9 @@ class Post:
 
 
 @cache
-def post_from(settings: Settings) -> Post | None:
+def post_from(settings: Settings, catalog_of: Callable[[str], NullTranslations]) -> Post | None:
     """Return how this installation sends mail; None: not at all."""
-    return None if settings.smtp is None else Post(settings.smtp, f"{settings.public_url}/home")
+    return None if settings.smtp is None else Post(settings.smtp, f"{settings.public_url}/home", catalog_of)
 
 
 def post_of(session: Session) -> Post | None:
@@ -157,8 +154,3 @@ def _check(code: int, *, refusal: Fate) -> None:
     if code in {250, 251}:
         return
     raise MailError(f"smtp_{code}", "later" if code in _TEMPORARY else refusal)
-
-
-@cache
-def _catalog(language: str) -> NullTranslations:
-    return translation("messages", _WORDS, [language], fallback=True)

@@ -299,7 +299,7 @@ def furnish(session: Session, installed: Installed) -> None:
     """Hand a session its key ring and gates."""
     session.info["ring"] = installed.ring
     session.info["gates"] = installed.gates
-    session.info["post"] = post_from(installed.settings)
+    session.info["post"] = post_from(installed.settings, language.catalog_of)
     if installed.clock is not None:
         session.info["clock"] = installed.clock
 

@@ -1337,7 +1337,7 @@ class Listing:
     programs: list[tuple[UUID, str]]
 
 
-def listed(  # noqa: PLR0917
+def listed(  # noqa: PLR0917  # the words of one address, each with its name
     session: Session,
     actor: Actor,
     group: Group,

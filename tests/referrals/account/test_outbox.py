@@ -23,6 +23,7 @@ from referrals.kernel.actor import Actor, Role
 from referrals.kernel.command import execute
 from referrals.kernel.errors import InvalidInputError, NotFoundError
 from referrals.kernel.job import LEASE, MOST_TRIES, Job, run_once
+from referrals.kernel.language import catalog_of
 from referrals.kernel.mail import Post
 from referrals.kernel.record import day_of
 from referrals.kernel.session import HouseSession
@@ -116,7 +117,7 @@ def server() -> Iterator[MailServer]:
 
 def furnish(session: HouseSession, office: Office) -> HouseSession:
     session.info["clock"] = lambda: office.now
-    session.info["post"] = Post(smtp_server(office.server.url()), "https://throughgate.example.org/home")
+    session.info["post"] = Post(smtp_server(office.server.url()), "https://throughgate.example.org/home", catalog_of)
     return session
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from referrals.kernel.language import catalog_of
 from referrals.kernel.mail import PART_2_NOTICE, MailError, Post
 from referrals.settings import smtp_server
 from tests.factories.smtp import MailServer, a_certificate, a_mail_server
@@ -27,7 +28,7 @@ def server() -> Iterator[MailServer]:
 
 
 def post_to(url: str) -> Post:
-    return Post(smtp_server(url), HOME)
+    return Post(smtp_server(url), HOME, catalog_of)
 
 
 def send(post: Post, address: str = "ana@second-start.example", things: int = 1) -> None:
@@ -78,6 +79,16 @@ def test_a_digest_says_how_many_and_nothing_else(server: MailServer) -> None:
 
 
 @pytest.mark.parametrize("address", ["", "nobody", "a@b\r\nBcc: c@d.example", "a b@c.example", "ñ@example.org"])
+def test_a_message_is_in_its_readers_language_and_its_notice_word_for_word(server: MailServer) -> None:
+    for things, said in ((1, "Algo en Throughgate necesita"), (3, "3 cosas en Throughgate necesitan")):
+        made = post_to(server.url()).message("casey@example.org", things, language="es", at=AT)
+        body = made.get_content()
+        assert said in body
+        assert "need" not in body.replace("necesita", "")
+        assert made["Content-Language"] == "es"
+        assert "42 CFR part 2 prohibits unauthorized use or disclosure of these records." in body
+
+
 def test_what_is_no_address_is_refused_before_anything_is_sent(server: MailServer, address: str) -> None:
     assert failed(post_to(server.url()), address) == ("bad_address", "never")
     assert server.connections == 0

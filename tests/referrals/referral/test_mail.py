@@ -19,6 +19,7 @@ from referrals.account.commands import GROUNDS, post_due
 from referrals.account.models import Mail, Notice, User
 from referrals.kernel.errors import RefusedError
 from referrals.kernel.job import Job, run_once
+from referrals.kernel.language import catalog_of
 from referrals.kernel.mail import Post
 from referrals.kernel.orm import CATEGORIES
 from referrals.kernel.record import day_of
@@ -66,7 +67,7 @@ def world(session: HouseSession, server: MailServer) -> World:
             user.email, user.mail_choice = f"{key}@mail.example", "at_once"
         session.add(IntakeMember(program_id=made.program_id, user_id=made.outside_intake.me, added_at=there(MONDAY)))
     it_is(made, MONDAY)
-    session.info["post"] = Post(smtp_server(server.url()), HOME)
+    session.info["post"] = Post(smtp_server(server.url()), HOME, catalog_of)
     made.extra["server"] = server
     return made
 
