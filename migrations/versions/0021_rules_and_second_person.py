@@ -60,7 +60,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("what", sa.String(20), nullable=False),
         sa.Column("role", sa.String(30)),
-        sa.Column("last_day", sa.Date()),
+        sa.Column("ends_on", sa.Date()),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("by", sa.Uuid()),
         sa.Column("automatic", sa.Boolean(), nullable=False),

@@ -170,14 +170,14 @@ def _tell(
     what: str,
     *,
     role: str | None = None,
-    last_day: date | None = None,
+    ends_on: date | None = None,
     automatic: bool = False,
 ) -> None:
     """Keep what changed on an account, for its person to see (S-806)."""
     automatic = automatic or work.actor.source.channel == "job"
     by = None if automatic else work.actor.user_id
     work.add(
-        AccountChange(user_id=user_id, what=what, role=role, last_day=last_day, at=work.now, by=by, automatic=automatic)
+        AccountChange(user_id=user_id, what=what, role=role, ends_on=ends_on, at=work.now, by=by, automatic=automatic)
     )
 
 
@@ -983,7 +983,7 @@ def set_last_day(work: Work, user: User, *, ends_on: date | None) -> User:
     if ends_on is not None and ends_on < day_of(work.now, user.organization.time_zone):
         raise InvalidInputError({"ends_on": ["in_past"]})
     if ends_on != user.ends_on:
-        _tell(work, user.id, "last_day_removed" if ends_on is None else "last_day_set", last_day=ends_on)
+        _tell(work, user.id, "last_day_removed" if ends_on is None else "last_day_set", ends_on=ends_on)
     user.ends_on = ends_on
     work.record(user, ["ends_on"])
     return user

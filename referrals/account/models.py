@@ -765,7 +765,7 @@ class AccountChange(Identified):
     #: `role_given`, `role_ended`, `disabled`, `enabled`, `last_day_set`, `last_day_removed`.
     what: Mapped[str] = public(String(20))
     role: Mapped[str | None] = public(String(30))
-    last_day: Mapped[date | None] = public()
+    ends_on: Mapped[date | None] = public()
     at: Mapped[datetime] = public()
     #: None: the operator, or the service itself where `automatic` says so.
     by: Mapped[UUID | None] = public()

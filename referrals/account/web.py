@@ -514,7 +514,7 @@ class ChangeShape(Shape):
     id = fields.UUID()
     what = fields.String()
     role = fields.String(allow_none=True)
-    last_day = fields.Date(allow_none=True)
+    ends_on = fields.Date(allow_none=True)
     at = fields.AwareDateTime()
     by = fields.UUID(allow_none=True)
     automatic = fields.Boolean()
