@@ -141,7 +141,7 @@ class Post:
 
 @cache
 def post_from(settings: Settings, catalog_of: Callable[[str], NullTranslations]) -> Post | None:
-    """Return how this installation sends mail; None: not at all."""
+    """Return how this installation sends mail, in which languages; None: not at all."""
     return None if settings.smtp is None else Post(settings.smtp, f"{settings.public_url}/home", catalog_of)
 
 
