@@ -1394,10 +1394,9 @@ def _listing(name: str) -> Listing:
     within=q.views_within,
     allow=[[p.holds_it]],
     purpose="administration",
-    edits=True,
 )
 def rename_view(work: Work, view: SavedView, *, name: str) -> SavedView:
-    """Give a saved view another name."""
+    """Give one's own saved view another name: nobody else may, so that no version has to be shown."""
     work.record(view, view.rename(name))
     return view
 

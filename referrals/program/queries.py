@@ -124,8 +124,9 @@ def fitting(wanted: Wanted) -> Select[Program]:
 
 
 def _wait() -> ColumnElement[int]:
-    """Return how many days somebody referred today waits; with room none; where nobody said, longer than any."""
-    return case((Program.capacity_code == "capacity", 0), else_=func.coalesce(Program.expected_days, _NOBODY_KNOWS))
+    """Return how many days somebody referred today waits: as said; with room and no word about it, none."""
+    unsaid = case((Program.capacity_code == "capacity", 0), else_=_NOBODY_KNOWS)
+    return func.coalesce(Program.expected_days, unsaid)
 
 
 def _order(sort: str) -> tuple[ColumnElement[Any] | InstrumentedAttribute[Any], bool]:

@@ -252,6 +252,10 @@ def test_the_directory_is_sorted_and_narrowed_by_wait(
     assert found("sort=-name") == ["Delta", "Charlie", "Bravo", "Alpha"]
     assert found("sort=wait") == ["Charlie", "Bravo", "Alpha", "Delta"]
     assert found("wait=30") == ["Bravo", "Charlie"]
+    late = a_program(session, community, "Room later")
+    with_capacity(session, community, late, capacity_code="capacity", expected_days=14)
+    assert "Room later" not in reader.get("/programs?wait=7").text
+    assert "Room later" in reader.get("/programs?wait=30").text
     for number in range(26):
         a_program(session, community, f"Program {number:02}")
     assert found("sort=wait") == ["Charlie", "Bravo", "Alpha", "Delta"]
