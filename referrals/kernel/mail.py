@@ -18,6 +18,7 @@ from datetime import datetime
 from email import policy
 from email.message import EmailMessage
 from email.utils import format_datetime
+from functools import cache
 from gettext import NullTranslations
 from typing import Final, Literal, cast
 from urllib.parse import urlsplit
