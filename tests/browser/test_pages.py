@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from referrals import demo
+from referrals.organization.models import working_day_after
 from tests.browser.conftest import DESK, PHONE
 from tests.browser.hands import Mouse
 from tests.browser.spanish import in_spanish, left_over
@@ -152,6 +153,10 @@ def things(people: dict[str, Any]) -> dict[str, str]:
         "assignments": walsh.every(f"/participants/{dee}/care-team")[0]["id"],
         "organization": maria.me,
         "imports": people["lee"].do("/organization/imports", {"name": "list.csv", "content": A_LIST})["id"],
+        "closing-days": people["lee"].do(
+            f"/organizations/{maria.organization}/closing-days",
+            {"closed_on": working_day_after(datetime.now(ZONE).date(), 5).isoformat(), "because": "Staff training"},
+        )["id"],
         "integrations": people["kai"].every("/organization/integrations")[0]["id"],
         "role-proposals": people["lee"].every("/organization/people/role-proposals")[0]["id"],
         "oversight": people["noor"].every("/oversight/events?action=referral.sent")[0]["id"],
