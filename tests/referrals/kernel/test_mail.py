@@ -78,17 +78,17 @@ def test_a_digest_says_how_many_and_nothing_else(server: MailServer) -> None:
     assert second == first.replace("Something in Throughgate needs you.", "3 things in Throughgate need you.")
 
 
-@pytest.mark.parametrize("address", ["", "nobody", "a@b\r\nBcc: c@d.example", "a b@c.example", "ñ@example.org"])
 def test_a_message_is_in_its_readers_language_and_its_notice_word_for_word(server: MailServer) -> None:
-    for things, said in ((1, "Algo en Throughgate necesita"), (3, "3 cosas en Throughgate necesitan")):
+    for things, said in ((1, "Algo en Throughgate le espera."), (3, "3 cosas en Throughgate le esperan.")):
         made = post_to(server.url()).message("casey@example.org", things, language="es", at=AT)
         body = made.get_content()
         assert said in body
-        assert "need" not in body.replace("necesita", "")
+        assert "needs you" not in body
         assert made["Content-Language"] == "es"
         assert "42 CFR part 2 prohibits unauthorized use or disclosure of these records." in body
 
 
+@pytest.mark.parametrize("address", ["", "nobody", "a@b\r\nBcc: c@d.example", "a b@c.example", "ñ@example.org"])
 def test_what_is_no_address_is_refused_before_anything_is_sent(server: MailServer, address: str) -> None:
     assert failed(post_to(server.url()), address) == ("bad_address", "never")
     assert server.connections == 0
