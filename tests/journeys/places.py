@@ -27,13 +27,16 @@ class Place:
 
 
 def peopled(front: Any, organization: dict[str, Any], *roles: str) -> Place:
-    """Give an organization its administrator, who gives it the rest of its people."""
+    """Give an organization its two administrators, who give it the rest of its people."""
     stem = re.sub("[^a-z]", "", organization["name"].lower())[:12]
     administrator = front.join(organization["id"], f"admin.{stem}", "Ada Min", "administrator")
+    second = front.join(organization["id"], f"second.{stem}", "Sev Ond", "administrator")
     people = {"administrator": administrator}
     for role in roles:
         words = {"sign_in_name": f"{role}.{stem}", "display_name": f"{role.title()} {stem.title()}", "roles": [role]}
         made = administrator.do("/organization/people", words)
+        for waiting in second.every("/organization/people/role-proposals"):  # a supervisor takes two (S-802)
+            second.do(f"/organization/people/role-proposals/{waiting['id']}/confirmation", {})
         people[role] = front.arrive(words["sign_in_name"], made["one_time_code"])
     return Place(organization["id"], ZoneInfo(organization["time_zone"]), people)
 
