@@ -218,8 +218,9 @@ def test_what_was_sent_is_changed_by_the_page_and_by_json(world: World, browser:
     assert "New:" not in ana.page(at)
     for who, where in ((lee, "/amendment"), (ana, "/answer")):
         assert "See my daughter every week" in who.page(f"{at}{where}")
-    late = lee.post(f"{at}/amendment", words | {"reason": "mistake"})
+    late = lee.post(f"{at}/amendment", words | {"reason": "mistake", "goals": ["A place near my daughter"]})
     assert late.status_code == 409
+    assert "A place near my daughter" in late.get_data(as_text=True)
     said = {"topic": "strengths", "strengths": "Patient.", "reason": "mistake"}
     assert lee.call(f"{at}/amendments", said).status_code == 428
     etag = lee.read(at).headers["ETag"]
