@@ -674,7 +674,9 @@ def _everywhere() -> dict[str, Any]:
     spoken = reader_language()
     return {
         "lang": spoken,
-        "languages": [{"code": one, "label": label} for one, label in language.LANGUAGES.items() if one != spoken],
+        "other_languages": [
+            {"code": one, "label": label} for one, label in language.LANGUAGES.items() if one != spoken
+        ],
         "nav": _navigation() if known else [],
         "viewer": {"name": current_user.name, "organization": current_user.organization} if known else None,
         "notices": _notices,

@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,7 +94,9 @@ class Service:
     def front(self) -> Front:
         """The same installation by the JSON door, in this process, to set things up with."""
         url, provider = self.env["THROUGHGATE_DATABASE_URL"], FileProvider(Path(self.env["THROUGHGATE_KEYS"]))
-        made = factory.create_app(settings_for(url, provider), engine_options={"poolclass": NullPool})
+        # As the running service, which is in development, it has somewhere to send mail to.
+        settings = replace(settings_for(url, provider), smtp_url="smtp://127.0.0.1:25?from=throughgate@example.org")
+        made = factory.create_app(settings, engine_options={"poolclass": NullPool})
         return Front(made, make_engine(url, poolclass=NullPool), provider, Clock())
 
     def code(self, name: str) -> str:

@@ -157,6 +157,9 @@ def things(people: dict[str, Any]) -> dict[str, str]:
             f"/organizations/{maria.organization}/closing-days",
             {"closed_on": working_day_after(datetime.now(ZONE).date(), 5).isoformat(), "because": "Staff training"},
         )["id"],
+        "views": walsh.do(
+            "/account/views", {"listing": "referrals", "query": "group=them", "name": "Waiting on them", "team": True}
+        )["id"],
         "integrations": people["kai"].every("/organization/integrations")[0]["id"],
         "role-proposals": people["lee"].every("/organization/people/role-proposals")[0]["id"],
         "oversight": people["noor"].every("/oversight/events?action=referral.sent")[0]["id"],
@@ -209,6 +212,8 @@ def _filled(things: dict[str, str]) -> Callable[[str], str]:
             kind = "role-proposals"
         if before == "/organization/integrations":
             kind = "integrations"
+        if before == "/account/views":
+            kind = "views"
         if kind == "referrals":
             kind = REFERRAL_FOR.get(after.strip("/"), "sent")
         return rule.replace("<uuid:target>", things[kind])
@@ -264,7 +269,11 @@ def test_every_page_in_spanish(visitor: Callable[..., Any], people: dict[str, An
     for turn, path in enumerate(paths):
         start = turn % len(EVERYBODY)
         turned = EVERYBODY[start:] + EVERYBODY[:start]
-        shown.setdefault(next(one for one in turned if _answers(people[one], path)), []).append(path)
+        name = next((one for one in turned if _answers(people[one], path)), None)
+        if name is None:
+            found.append(f"{path}: nobody may see it")
+        else:
+            shown.setdefault(name, []).append(path)
     for name, theirs in shown.items():
         with in_spanish(visitor(width=PHONE).come_back(name)) as one:
             for path in theirs:
