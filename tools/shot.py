@@ -84,6 +84,9 @@ def sign_in(page: Page, url: str, who: Account) -> None:
         raise ShotError(f"The sign-in of {who['name']} was refused at {page.url}: {said(page)}")
     page.locator('input[name="code"]').fill(operator("demo", "code", who["name"]).split()[-1])
     press(page, 'input[name="code"]')
+    if urlsplit(page.url).path == "/sign-in/rules":  # due once a year, and when they change
+        page.locator('label[for="agreed"]').click()
+        press(page, 'input[name="agreed"]')
     if urlsplit(page.url).path.startswith("/sign-in"):
         raise ShotError(f"The second step of {who['name']} was refused at {page.url}: {said(page)}")
 
