@@ -17,7 +17,7 @@ def test_the_second_of_two_editors_chooses_field_by_field(visitor: Callable[...,
     first, second = visitor(scripts=scripts).come_back("rosa"), visitor(scripts=scripts, width=320).come_back("dana")
     rosa, dana = Mouse(first), Mouse(second)
     for one in (rosa, dana):
-        one.page.goto(f"{first.service.url}/programs")
+        one.page.goto(f"{first.service.url}/programs?search=Homeward")
         one.follow(PROGRAM)
         one.follow("Change these details")
     evidence = rosa.page.get_by_label("Where to read that").input_value()

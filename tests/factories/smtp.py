@@ -149,11 +149,12 @@ def a_mail_server(certificate: Path | None = None) -> Iterator[MailServer]:
         made.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         made.tls.load_cert_chain(certificate)
     loop = asyncio.new_event_loop()
-    listening = loop.run_until_complete(asyncio.start_server(made.serve, "127.0.0.1", 0))
-    made.port = listening.sockets[0].getsockname()[1]
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever)  # its own: a browser's loop may be running in this one
     thread.start()
     try:
+        beginning = asyncio.start_server(made.serve, "127.0.0.1", 0)
+        listening = asyncio.run_coroutine_threadsafe(beginning, loop).result(10)
+        made.port = listening.sockets[0].getsockname()[1]
         yield made
     finally:
         asyncio.run_coroutine_threadsafe(_end(listening), loop).result(10)

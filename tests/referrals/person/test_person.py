@@ -412,7 +412,7 @@ def test_a_name_is_found_without_case_accents_or_order(world: World, typed: str)
 def test_a_name_is_found_by_index_alone_when_many_are_within_sight(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "OPENED_AT_MOST", 1)
+    monkeypatch.setattr(queries, "OPENED_AT_MOST", 3)
     person = add(world, given_name="María", family_name="O'Brien García")
     for number in range(3):
         add(world, given_name="Ana", family_name=f"Other{number}")

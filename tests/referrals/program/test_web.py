@@ -192,7 +192,9 @@ def test_json_does_what_the_page_does(visit: Visits, session: HouseSession, comm
         community.name,
     )
     assert answer.headers["Location"].endswith(f"/programs/{made['id']}")
-    capacity = leader.send(f"/programs/{made['id']}/capacity", {"capacity_code": "capacity", "open_places": 1})
+    room = {"capacity_code": "capacity", "open_places": 1}
+    assert leader.send(f"/programs/{made['id']}/capacity", room).status_code == 428
+    capacity = leader.send(f"/programs/{made['id']}/capacity", room, If_Match=answer.headers["ETag"])
     assert (capacity.status_code, capacity.get_json()["capacity_is_stale"]) == (200, False)
     etag = capacity.headers["ETag"]
     assert leader.send(f"/programs/{made['id']}/description", SAID).status_code == 428
