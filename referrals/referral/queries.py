@@ -603,11 +603,11 @@ def unanswered(
 
 def expired(session: Session, at: datetime) -> list[UUID]:
     """Return the referrals whose last deadline has passed without an answer (R12)."""
-    due = []
-    for row in unanswered(session, at):
-        until = expires_at(session, row, at)
-        if until is not None and until <= at:
-            due.append(row.id)
+    waiting = unanswered(session, at)
+    due: list[UUID] = []
+    while rows := list(islice(waiting, 200)):
+        found = clocks(session, [row.id for row in rows], at)
+        due += [row.id for row in rows if row.id in found and found[row.id].expires_at <= at]
     return due
 
 

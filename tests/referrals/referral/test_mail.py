@@ -444,24 +444,30 @@ def test_ended_sharing_stops_reminders(world: World) -> None:
     assert mailed(world) == []
 
 
-def test_reminders_read_many_clocks_by_as_many_statements_as_one(world: World) -> None:
-    def asked() -> int:
+def test_reminders_and_expiry_read_many_clocks_by_as_many_statements_as_one(world: World) -> None:
+    def asked(read: Callable[[], list[Any]], found: int) -> int:
         heard: list[str] = []
 
         def hear(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
             heard.append(statement)
 
         event.listen(world.session.get_bind(), "before_cursor_execute", hear)
-        clocks = [one for page in q.running(world.session, there("2026-03-05", 18)) for one in page]
+        rows = read()
         event.remove(world.session.get_bind(), "before_cursor_execute", hear)
-        assert clocks
+        assert len(rows) == found
         return len([one for one in heard if not one.startswith(("BEGIN", "PRAGMA"))])
 
+    def reminded() -> list[Any]:
+        return [one for page in q.running(world.session, there("2026-03-05", 18)) for one in page]
+
+    def ended() -> list[Any]:
+        return q.expired(world.session, there("2026-04-30", 18))
+
     world.sent()
-    few = asked()
+    assert (asked(reminded, 1), asked(ended, 1)) == (3, 3)
     for name in ("Second", "Third", "Fourth"):
         another_program(world, name)
-    assert asked() == few == 3
+    assert (asked(reminded, 4), asked(ended, 4)) == (3, 3)
 
 
 def another_program(world: World, name: str) -> None:
