@@ -612,6 +612,56 @@ def _days(release: date | None, today: date) -> int | None:
     return None if release is None else (release - today).days
 
 
+# --- flags (R13) ------------------------------------------------------------------------------------------------------
+
+#: First contact follows within so many working days, whatever was promised; a loop is acknowledged within as many.
+_FIRST_CONTACT, _LOOP = 5, 5
+_NAMED_WITHIN = 1
+_SILENCE = timedelta(days=21)
+
+
+class Flag(StrEnum):
+    """Something that both sides had better look at; it changes no status and counts against nobody."""
+
+    FIRST_CONTACT_LATE = "first_contact_late"
+    HOLD_OVER = "hold_over"
+    SILENCE = "silence"
+    NO_CASEWORKER = "no_caseworker"
+    LOOP_OPEN = "loop_open"
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What flags are read off: only what their reader is shown, so that none tells what is withheld."""
+
+    state: State
+    since: date
+    last_word_on: date
+    first_contact_on: date | None = None
+    review_on: date | None = None
+    has_caseworker: bool = False
+    is_loop_open: bool = False
+
+
+def flags(seen: Followed, today: date) -> list[Flag]:
+    """Return what is worth a look today, in the order of `Flag`; days are the reader's, working days the law's."""
+    raised = []
+    if seen.state is State.ACCEPTED:
+        latest = working_day_after(seen.since, _FIRST_CONTACT)
+        if today > (latest if seen.first_contact_on is None else min(latest, seen.first_contact_on)):
+            raised.append(Flag.FIRST_CONTACT_LATE)
+    if seen.state is State.ON_HOLD and seen.review_on is not None and today > seen.review_on:
+        raised.append(Flag.HOLD_OVER)
+    if seen.state in TAKEN_ON and today - seen.last_word_on >= _SILENCE:
+        raised.append(Flag.SILENCE)
+    at_work = seen.state in {State.ACCEPTED, State.IN_PROGRESS}
+    if at_work and not seen.has_caseworker and today > working_day_after(seen.since, _NAMED_WITHIN):
+        raised.append(Flag.NO_CASEWORKER)
+    if seen.is_loop_open and today > working_day_after(seen.since, _LOOP):
+        raised.append(Flag.LOOP_OPEN)
+    return raised
+
+
 # --- rules that refuse ------------------------------------------------------------------------------------------------
 
 

@@ -89,6 +89,8 @@ from referrals.referral.models import (
     Deadlines,
     ErrorReport,
     Facts,
+    Flag,
+    Followed,
     LoopAnswer,
     Message,
     Party,
@@ -98,6 +100,7 @@ from referrals.referral.models import (
     Settled,
     State,
     deadlines,
+    flags,
     half_used_at,
     settle,
 )
@@ -1007,6 +1010,28 @@ class View(_Timed, Standing):
     #: What was changed after sending, oldest first.
     amendments: Sequence[Amended] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    #: The reader's zone, in which the days of flags are counted.
+    zone: str = "UTC"
+
+    @property
+    def flags(self) -> list[Flag]:
+        """What is worth a look (R13), as far as this reader is told how it stands."""
+        steps = [entry for entry in self.timeline if entry.seq is not None]
+        if self.at is None or not steps or not isinstance(self.status, str) or self.status != self.recorded:
+            return []
+        words = [steps[0].at, *(said.at for said in self.thread), *(change.at for change in self.amendments)]
+        return flags(
+            Followed(
+                State(self.status),
+                since=day_of(steps[0].at, self.zone),
+                last_word_on=day_of(max(words), self.zone),
+                first_contact_on=_day_in(steps[0], "first_contact_on"),
+                review_on=_day_in(steps[0], "review_on"),
+                has_caseworker=bool(self.helpers),
+                is_loop_open=self.loop == "open",
+            ),
+            day_of(self.at, self.zone),
+        )
 
     @property
     def is_held_by_people(self) -> bool:
@@ -1081,7 +1106,14 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         at=at,
         entries_left_out=left_out or kept_back,
         amendments=amended,
+        zone=actor.zone,
     )
+
+
+def _day_in(step: Entry, name: str) -> date | None:
+    """Return a day that a step promised, where its reader is shown it."""
+    said = step.details.get(name) if isinstance(step.details, Mapping) else None
+    return None if said is None else date.fromisoformat(said)
 
 
 def standing(session: Session, actor: Actor, referral_id: UUID) -> Standing:

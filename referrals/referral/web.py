@@ -177,6 +177,7 @@ class ReferralShape(StandingShape, ContentShape):
     answer_by = fields.AwareDateTime(allow_none=True)
     expires_at = fields.AwareDateTime(allow_none=True)
     is_overdue = fields.Boolean()
+    flags = fields.List(fields.String())
     capacity_shown = fields.Raw(allow_none=True)
     capacity_because = fields.String(allow_none=True)
     sendable = fields.List(fields.String())
@@ -971,6 +972,13 @@ say(
         "group.us": _l("Waiting on us"),
         "group.them": _l("Waiting on them"),
         "group.closed": _l("Closed"),
+        "flag.first_contact_late": _l(
+            "First contact is later than promised. The program records that the work began, or writes what happened."
+        ),
+        "flag.hold_over": _l("The day of review has passed. Take the work up again, or end it."),
+        "flag.silence": _l("Nobody has written anything here for 21 days. Ask how it stands."),
+        "flag.no_caseworker": _l("No caseworker is named. The program names one."),
+        "flag.loop_open": _l("Nobody has acknowledged how it ended for more than 5 working days."),
         "loop.open": _l("outcome not acknowledged yet"),
         "loop.disputed": _l("outcome disputed"),
         "loop.closed": _l("outcome acknowledged"),

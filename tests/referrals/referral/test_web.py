@@ -573,3 +573,19 @@ def test_no_list_tells_which_answer_is_withheld(world: World, browser: Open) -> 
                     )
                 one, *others = told
                 assert not others, (narrowed, list(unified_diff(one.splitlines(), others[0].splitlines(), n=0)))
+
+
+def test_what_is_worth_a_look_is_said_on_the_page_and_in_json(world: World, browser: Open) -> None:
+    past = datetime.now(UTC) - timedelta(days=40)
+    world.session.info["clock"] = lambda: past
+    referral_id = world.accepted()
+    del world.session.info["clock"]
+    for who in ("case_manager", "navigator"):
+        page = browser(who).page(f"/referrals/{referral_id}")
+        assert page.count("Worth a look") == 2
+        assert "First contact is later than promised." in page
+        assert "Ask how it stands." in page
+        told = browser(who).read(f"/referrals/{referral_id}").get_json()
+        assert told["flags"] == ["first_contact_late", "silence"]
+    world.withdraw_consent(world.return_consent_id)
+    assert "Worth a look" not in browser("case_manager").page(f"/referrals/{referral_id}")

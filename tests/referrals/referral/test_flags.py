@@ -1,0 +1,145 @@
+"""Flags (R13): worth a look, never a status; nothing that is withheld can be read off them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from referrals.kernel.look import looking
+from referrals.kernel.session import HouseSession
+from referrals.organization.models import working_day_after
+from referrals.referral import commands as c
+from referrals.referral import queries as q
+from referrals.referral.models import TERMINAL, Flag, Followed, State, flags
+from tests.factories.referral import ZONE, World, a_world
+
+MONDAY = date(2026, 3, 2)
+DAYS = st.dates(date(2026, 1, 1), date(2026, 12, 31))
+
+
+def followed(state: State, **more: Any) -> Followed:
+    return replace(Followed(state, since=MONDAY, last_word_on=MONDAY, has_caseworker=True), **more)
+
+
+# --- the rules --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seen", "last_quiet_day", "flag"),
+    [
+        (followed(State.ACCEPTED, first_contact_on=date(2026, 3, 4)), date(2026, 3, 4), Flag.FIRST_CONTACT_LATE),
+        # A promise for later than five working days counts as five.
+        (followed(State.ACCEPTED, first_contact_on=date(2026, 4, 1)), date(2026, 3, 9), Flag.FIRST_CONTACT_LATE),
+        (followed(State.ACCEPTED), date(2026, 3, 9), Flag.FIRST_CONTACT_LATE),
+        (followed(State.ON_HOLD, review_on=date(2026, 3, 20)), date(2026, 3, 20), Flag.HOLD_OVER),
+        (followed(State.IN_PROGRESS, last_word_on=date(2026, 3, 5)), date(2026, 3, 25), Flag.SILENCE),
+        (followed(State.WAITLISTED), date(2026, 3, 22), Flag.SILENCE),
+        # Named within one working day: from Friday over the weekend to Monday.
+        (followed(State.IN_PROGRESS, has_caseworker=False), date(2026, 3, 3), Flag.NO_CASEWORKER),
+        (
+            followed(State.ACCEPTED, since=date(2026, 3, 6), last_word_on=date(2026, 3, 6), has_caseworker=False),
+            date(2026, 3, 9),
+            Flag.NO_CASEWORKER,
+        ),
+        (followed(State.COMPLETED, is_loop_open=True), date(2026, 3, 9), Flag.LOOP_OPEN),
+    ],
+)
+def test_a_flag_goes_up_on_the_day_after_and_not_before(seen: Followed, last_quiet_day: date, flag: Flag) -> None:
+    assert flag not in flags(seen, last_quiet_day)
+    assert flag in flags(seen, last_quiet_day + timedelta(days=1))
+
+
+@given(
+    st.builds(
+        Followed,
+        st.sampled_from(State),
+        since=DAYS,
+        last_word_on=DAYS,
+        first_contact_on=st.one_of(st.none(), DAYS),
+        review_on=st.one_of(st.none(), DAYS),
+        has_caseworker=st.booleans(),
+        is_loop_open=st.booleans(),
+    ),
+    DAYS,
+)
+def test_flags_only_ever_rise_with_time_and_fit_the_state(seen: Followed, today: date) -> None:
+    state = seen.state
+    if state not in TERMINAL:
+        seen = replace(seen, is_loop_open=False)
+    raised = flags(seen, today)
+    assert raised == [flag for flag in Flag if flag in raised], "each once, in one order"
+    assert set(raised) <= set(flags(seen, today + timedelta(days=1)))
+    allowed = {
+        State.ACCEPTED: {Flag.FIRST_CONTACT_LATE, Flag.SILENCE, Flag.NO_CASEWORKER},
+        State.WAITLISTED: {Flag.SILENCE},
+        State.IN_PROGRESS: {Flag.SILENCE, Flag.NO_CASEWORKER},
+        State.ON_HOLD: {Flag.HOLD_OVER, Flag.SILENCE},
+    }
+    assert set(raised) <= allowed.get(state, {Flag.LOOP_OPEN} if state in TERMINAL else set())
+    if today <= seen.since:
+        assert not {Flag.NO_CASEWORKER, Flag.LOOP_OPEN} & set(raised)
+
+
+# --- in service -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def world(session: HouseSession) -> World:
+    made = a_world(session)
+    it_is(made, MONDAY)
+    return made
+
+
+def it_is(world: World, day: date) -> None:
+    now = datetime.combine(day, datetime.min.time(), ZoneInfo(ZONE)).replace(hour=9).astimezone(UTC)
+    world.session.info["clock"] = lambda: now
+
+
+def seen_by(world: World, who: str, referral_id: UUID) -> list[str]:
+    with looking(world.session):
+        return [str(one) for one in q.referral(world.session, getattr(world, who), referral_id).flags]
+
+
+def test_a_late_first_contact_and_silence_show_on_both_sides_until_something_happens(world: World) -> None:
+    referral_id = world.accepted()
+    assert (seen_by(world, "case_manager", referral_id), seen_by(world, "navigator", referral_id)) == ([], [])
+    it_is(world, working_day_after(MONDAY, 6))
+    for who in ("case_manager", "navigator"):
+        assert seen_by(world, who, referral_id) == ["first_contact_late"]
+    it_is(world, MONDAY + timedelta(days=21))
+    for who in ("case_manager", "navigator"):
+        assert seen_by(world, who, referral_id) == ["first_contact_late", "silence"]
+    words = {"audience": "both", "category": "attendance", "message": "She is in the hospital until Friday."}
+    world.act(c.post_message, world.navigator, referral_id, **words)
+    for who in ("case_manager", "navigator"):
+        assert seen_by(world, who, referral_id) == ["first_contact_late"]
+
+
+def test_a_hold_past_its_day_and_an_open_loop_show(world: World) -> None:
+    referral_id = world.accepted()
+    review = (MONDAY + timedelta(days=10)).isoformat()
+    world.act(c.hold_referral, world.case_manager, referral_id, reason="facility_lockdown", review_on=review)
+    it_is(world, MONDAY + timedelta(days=10))
+    assert seen_by(world, "navigator", referral_id) == []
+    it_is(world, MONDAY + timedelta(days=11))
+    assert seen_by(world, "navigator", referral_id) == ["hold_over"]
+    world.act(c.cancel_referral, world.case_manager, referral_id, reason="not_eligible_after_all")
+    it_is(world, MONDAY + timedelta(days=25))
+    assert seen_by(world, "navigator", referral_id) == ["loop_open"]
+    world.act(c.close_loop, world.navigator, referral_id, answer="agreed")
+    assert seen_by(world, "navigator", referral_id) == []
+
+
+def test_where_answers_do_not_come_back_the_sender_is_shown_no_flag(world: World) -> None:
+    referral_id = world.accepted()
+    world.withdraw_consent(world.return_consent_id)
+    it_is(world, MONDAY + timedelta(days=28))
+    assert seen_by(world, "case_manager", referral_id) == []
+    assert seen_by(world, "navigator", referral_id) == ["first_contact_late", "silence"]
