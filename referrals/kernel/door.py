@@ -65,6 +65,8 @@ class Shape(Schema):
             return {"shared": False}
         if value is None or (type(value) is str and type(one) is fields.String):
             return value  # as marshmallow would, a step of its own for each
+        if isinstance(value, frozenset):
+            value = sorted(value)  # a set has no order of its own, and an answer is the same each time
         return one.serialize(name, thing, accessor=lambda *_: value)
 
 
