@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import csv
+import itertools
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -17,6 +20,8 @@ from tests.browser.hands import Mouse, Role
 from tools import catalog
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+#: Real files that a test brings in; what they say stands on pages afterwards, in whatever order the tests run.
+IMPORTED: Final = ROOT.parent / "shared" / "data"
 WORDING: Final = ROOT / "templates" / "consent" / "wording" / "2026-1"
 #: Everything a page says, to the eye and to a screen reader, that stands in its main language.
 SAID: Final = """() => {
@@ -73,13 +78,44 @@ def _patterns(*, spanish: bool) -> list[re.Pattern[str]]:
 
 @cache
 def _data() -> list[str]:
-    """What people wrote: every text of the demonstration and of the tests, longest first."""
-    places = [ROOT / "referrals" / "demo.py", *sorted((ROOT / "tests" / "browser").glob("*.py"))]
+    """What people wrote: every text of the demonstration, the tests and what they bring in, longest first.
+
+    An agency without a name of its own is given one when it is brought in, once and for readers of both languages.
+    """
+    rooms = ROOT / "referrals"
+    places = [
+        rooms / "demo.py",
+        rooms / "exchange" / "facilities.py",
+        *sorted((ROOT / "tests" / "browser").glob("*.py")),
+    ]
     places += sorted((ROOT / "tests" / "factories").glob("*.py"))
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in places]
     texts = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    texts.update(_imported())
     said = {" ".join(one.split()) for one in texts if isinstance(one, str)}
     return sorted((one for one in said - set(words()) if len(one) > 3), key=len, reverse=True)
+
+
+@cache
+def _sentences() -> list[str]:
+    """What is long enough among it to read like a text of ours, as "varies by program" reads like "%s by %s"."""
+    return [one for one in map(" ".join, map(str.split, _imported())) if len(one) > 15]
+
+
+def _imported() -> Iterator[str]:
+    """Every text of the real files, as far as they are here."""
+    for path in sorted(IMPORTED.glob("*.csv")):
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from itertools.chain.from_iterable(csv.reader(file))
+    for path in sorted(IMPORTED.glob("*.hsds.json")):
+        yield from _texts_in(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _texts_in(found: Any) -> Iterator[str]:
+    if isinstance(found, str):
+        yield found
+    for part in found.values() if isinstance(found, dict) else found if isinstance(found, list) else ():
+        yield from _texts_in(part)
 
 
 @cache
@@ -119,7 +155,10 @@ def left_over(page: Page) -> Iterator[str]:
             or any(one.fullmatch(said) for one in _patterns(spanish=True))
         ):
             continue
-        if known.get(said, said) != said or any(one.fullmatch(said) for one in _patterns(spanish=False)):
+        bare = said
+        for one in _sentences():
+            bare = bare.replace(one, "\N{HORIZONTAL ELLIPSIS}")
+        if known.get(said, said) != said or any(one.fullmatch(bare) for one in _patterns(spanish=False)):
             yield f"{page.url}: {said!r} stands in English"
             continue
         said = _CODES.sub(" ", said)
