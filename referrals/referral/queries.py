@@ -1440,20 +1440,27 @@ def _by_deadline(
     if after is not None and after.due_by is not None:
         marks = [mark for mark in marks if mark > (after.due_by, after.id)]
     chosen = [] if behind else [Mark(one, due) for due, one in marks[:most]]
-    if not overdue and len(chosen) < most:
-        given = {"after": after.id if after else None, "these": list(running), "at_most": most - len(chosen)}
-        rest = session.scalars(_without_deadline(kind, further=behind), {**asked, **given})
-        chosen += [Mark(one) for one in rest]
-    following = chosen[most - 2] if len(chosen) == most else None
-    order = {mark.id: number for number, mark in enumerate(chosen[: most - 1])}
-    if not order:
+    # What has no deadline fills the page up, found by the statement that reads it.
+    missing = 0 if overdue else most - len(chosen)
+    if not chosen and not missing:
         return _Found([], None, 0)
-    given = {**asked, "these": list(order)}
-    lines = session.execute(_chosen_of(kind), given, execution_options=_AS_IT_IS).all()
-    count = len(running) if overdue else lines[0][-1]
+    order = {mark.id: number for number, mark in enumerate(chosen)}
+    given = {**asked, "these": list(order), "ticking": list(running), "at_most": missing}
+    given |= {"after": after.id if after is not None else None}
+    read = _chosen_of(kind, fills_up=missing > 0, further=behind)
+    lines = sorted(
+        session.execute(read, given, execution_options=_AS_IT_IS).all(),
+        key=lambda line: (order.get(line[0].id, most), line[0].id),
+    )
+    following = None
+    if len(lines) == most:
+        last = lines[most - 2][0].id
+        following = chosen[order[last]] if last in order else Mark(last)
+    count = len(running) if overdue else lines[0][-1] if lines else 0
+    lines = lines[: most - 1]
     if not overdue and len(running) >= LISTED_AT_MOST:  # more wait than were sorted: their clocks run, too
-        running = running | clocks(session, order, asked["at"])
-    return _Found(sorted(lines, key=lambda line: order[line[0].id]), following, count, running)
+        running = running | clocks(session, [line[0].id for line in lines], asked["at"])
+    return _Found(lines, following, count, running)
 
 
 @cache
@@ -1465,16 +1472,14 @@ def _ticking_in(kind: _Kind) -> Select[*tuple[Any, ...]]:
 
 
 @cache
-def _without_deadline(kind: _Kind, *, further: bool) -> Select[UUID]:
-    """Select what comes behind the deadlines, oldest first; `these` have one."""
-    also = [Referral.id.not_in(bindparam("these", expanding=True)), *([_By().is_behind] if further else [])]
-    first = _first_of(kind.anybody, kind.group, *_narrowed(kind), *also, by=_By())
-    return select(Referral.id).where(Referral.id.in_(first)).order_by(*_By().terms).limit(_AT_MOST)
-
-
-@cache
-def _chosen_of(kind: _Kind) -> Select[*tuple[Any, ...]]:
-    return _these().add_columns(_how_many(kind))
+def _chosen_of(kind: _Kind, *, fills_up: bool, further: bool) -> Select[*tuple[Any, ...]]:
+    """Select `these`, and of what is not `ticking` the oldest so many, with how many there are in all."""
+    chosen: ColumnElement[bool] = Referral.id.in_(bindparam("these", expanding=True))
+    if fills_up:
+        also = [Referral.id.not_in(bindparam("ticking", expanding=True)), *([_By().is_behind] if further else [])]
+        oldest = _first_of(kind.anybody, kind.group, *_narrowed(kind), *also, by=_By()).subquery()
+        chosen = or_(chosen, Referral.id.in_(select(oldest.c.id).order_by(oldest.c.id).limit(_AT_MOST)))
+    return _lines(chosen).add_columns(_how_many(kind))
 
 
 def _narrowed(kind: _Kind) -> list[ColumnElement[bool]]:
@@ -1509,9 +1514,12 @@ class _By:
     is_down: bool = False
 
     @property
+    def columns(self) -> tuple[InstrumentedAttribute[Any], ...]:
+        return (Referral.id,) if self.column is None else (getattr(Referral, self.column), Referral.id)
+
+    @property
     def terms(self) -> tuple[ColumnElement[Any], ...]:
-        columns = [] if self.column is None else [getattr(Referral, self.column)]
-        return tuple(one.desc() if self.is_down else one.asc() for one in (*columns, Referral.id))
+        return tuple(one.desc() if self.is_down else one.asc() for one in self.columns)
 
     @property
     def is_behind(self) -> ColumnElement[bool]:
@@ -1536,11 +1544,21 @@ def _by(group: Group, sort: Sort | None = None) -> _By:
 
 @cache
 def _page_of(kind: _Kind, sort: Sort | None, *, further: bool) -> Select[*tuple[Any, ...]]:
-    """Select one page of one list, and how many there are: building it costs more than asking it."""
+    """Select one page of one list, and how many there are: building it costs more than asking it.
+
+    The first page is taken from what is counted, so that each referral is weighed once.
+    """
     by = _by(kind.group, sort)
-    also = [*_narrowed(kind), *([by.is_behind] if further else [])]
-    first = _first_of(kind.anybody, kind.group, *also, by=by)
-    return _lines(Referral.id.in_(first)).order_by(*by.terms).limit(_AT_MOST).add_columns(_how_many(kind))
+    if further:
+        first = _first_of(kind.anybody, kind.group, *_narrowed(kind), by.is_behind, by=by)
+        return _lines(Referral.id.in_(first)).order_by(*by.terms).limit(_AT_MOST).add_columns(_how_many(kind))
+    most = literal(LISTED_AT_MOST + 1)
+    found = _first_of(kind.anybody, kind.group, *_narrowed(kind), by=by, most=most, is_keyed=True).cte("found")
+    order = [found.c[one.name] for one in by.columns]
+    first = select(found.c.id).order_by(*(one.desc() if by.is_down else one.asc() for one in order)).limit(_AT_MOST)
+    some = select(found.c.id).limit(LISTED_AT_MOST + 1).subquery()
+    count = select(func.count()).select_from(some).scalar_subquery()
+    return _lines(Referral.id.in_(first)).order_by(*by.terms).limit(_AT_MOST).add_columns(count)
 
 
 def _how_many(kind: _Kind) -> ColumnElement[int]:
@@ -1556,21 +1574,23 @@ def _first_of(
     *also: ColumnElement[bool],
     by: _By | None,
     most: ColumnElement[int] = _AT_MOST,
-) -> Select[UUID] | CompoundSelect[UUID]:
+    is_keyed: bool = False,
+) -> Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]:
     """Select the ids of the first of a list, at most so many; without `by`, of any of it.
 
-    Each side is found for itself, so that nothing is asked of a referral that its side already decides, and looking
-    goes no further than there is to show.
+    `is_keyed`: together with what they are ordered by. Each side is found for itself, so that nothing is asked of a
+    referral that its side already decides, and looking goes no further than there is to show.
     """
+    columns = by.columns if is_keyed and by is not None else (Referral.id,)
     firsts = [
-        select(Referral.id)
+        select(*columns)
         .where(*conditions, *also)
         .order_by(*(() if by is None else by.terms))
         .limit(most)
         .correlate(None)
         for conditions in _in_list(actor, group)
     ]
-    return firsts[0] if len(firsts) == 1 else union_all(*(select(one.subquery().c.id) for one in firsts))
+    return firsts[0] if len(firsts) == 1 else union_all(*(select(*one.subquery().c) for one in firsts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,29 @@ def test_each_page_takes_the_statements_held_here_however_many_rows_there_are(sm
     assert found == {name: (count, count) for name, count in held.items()}
 
 
+#: What the addresses of the lists may ask besides: each order, filter and further page. (Statements of the page.)
+ASKED_OF_LISTS = {
+    "referrals?group=them&sort=due": 12,
+    "referrals?group=them&sort=sent": 12,
+    "referrals?group=them&sort=latest": 12,
+    "referrals?group=them&status=acknowledged": 12,
+    "referrals?group=them&urgency=soon": 12,
+    "referrals?group=them&overdue=true": 12,
+    "participants?sort=name": 9,
+    "participants?language=en": 9,
+}
+
+
+def test_no_order_or_filter_of_a_list_asks_more(small: World, large: World) -> None:
+    found: dict[str, set[int]] = {}
+    for world in (small, large):
+        ask = asks(world)["referrals, 25, case manager, page"]
+        for asked in ASKED_OF_LISTS:
+            one = pages.changed(ask, path=f"/{asked}", marker=b"")
+            found.setdefault(asked, set()).add(len(counted(world, one)))
+    assert {asked: max(counts) for asked, counts in found.items()} == ASKED_OF_LISTS
+
+
 def test_making_and_answering_a_referral_takes_the_statements_held_here(small: World, large: World) -> None:
     assert acted(small) == ACTS
     assert acted(large) == ACTS
