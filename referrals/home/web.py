@@ -123,6 +123,7 @@ def home() -> Mapping[str, Any]:
         "offers": p.offers_programs(actor),
         "runs": p.runs_an_organization(actor),
         "audits": p.reads_the_log(actor),
+        "supervises": p.works_with_participants(actor) and p.leads_an_organization(actor),
     }
 
 

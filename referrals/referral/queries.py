@@ -1317,13 +1317,15 @@ class Wanted:
     urgency: str | None = None
     program_id: UUID | None = None
     participant_id: UUID | None = None
+    #: Only what this colleague of one's own looks after.
+    colleague_id: UUID | None = None
     #: Only what somebody should have said something about by now.
     overdue: bool = False
 
     @property
     def words(self) -> dict[str, Any]:
         """What a statement is handed."""
-        named = ("status", "urgency", "program_id", "participant_id")
+        named = ("status", "urgency", "program_id", "participant_id", "colleague_id")
         return {name: value for name in named if (value := getattr(self, name)) is not None}
 
 
@@ -1493,7 +1495,21 @@ def _narrowed(kind: _Kind) -> list[ColumnElement[bool]]:
         conditions.append(Referral.program_id == bindparam("program_id", type_=Uuid()))
     if "participant_id" in kind.narrowed:
         conditions.append(Referral.participant_id == bindparam("participant_id", type_=Uuid()))
+    if "colleague_id" in kind.narrowed:
+        conditions.append(_is_with(kind.anybody, bindparam("colleague_id", type_=Uuid())))
     return conditions
+
+
+def _is_with(actor: AnyActor, colleague: BindParameter[UUID]) -> ColumnElement[bool]:
+    """Return the condition that a colleague of the actor's looks after a referral now.
+
+    At the source, whoever is on the participant's care team; at the recipient, whoever works on the referral. Of the
+    other side's people nothing is asked.
+    """
+    held = Assignment.organization_id == actor.organization, Assignment.user_id == colleague, _IN_FORCE
+    people, works = select(Assignment.participant_id).where(*held), select(Assignment.referral_id).where(*held)
+    at_source = and_(Referral.source_id == actor.organization, Referral.participant_id.in_(people))
+    return or_(at_source, and_(Referral.recipient_id == actor.organization, Referral.id.in_(works)))
 
 
 def _is_shown(actor: AnyActor, category: str) -> ColumnElement[bool]:
@@ -1768,6 +1784,103 @@ def colleagues(session: Session, actor: Actor) -> list[tuple[UUID, str]]:
     """Return who of the actor's own organization may be named caseworker, by name."""
     working = accounts.colleagues(actor.organization, *WORKING)
     return [(one.id, one.display_name) for one in session.scalars(working)]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much one colleague looks after: participants, and open referrals by whose move it is. `id` None: nobody.
+
+    `is_here`: they can work now; what somebody left behind waits for somebody else.
+    """
+
+    id: UUID | None
+    name: str | None
+    is_here: bool
+    participants: int
+    us: int
+    them: int
+    overdue: int
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """What a supervisor's colleagues look after, most first. `is_partial`: of each list the oldest were counted."""
+
+    rows: Sequence[Load]
+    is_partial: bool
+
+
+def supervises(actor: Actor) -> bool:
+    """Whether the actor answers for colleagues' work."""
+    return actor.works_as(Role.SUPERVISOR)
+
+
+def team(session: Session, actor: Actor) -> Team:
+    """Return what each colleague looks after. A referral that several look after counts for each of them.
+
+    It is counted as its lists show it, so that an answer that does not come back changes no number.
+
+    Raises:
+        NotFoundError: the actor supervises nobody.
+    """
+    anybody = anybody_like(actor)
+    if anybody is None or not supervises(actor):
+        raise NotFoundError
+    at = instant(session)
+    asked = asked_by(actor) | moment(at)
+    held: dict[UUID | None, dict[str, set[UUID]]] = {}
+    late: set[UUID] = set()
+    counts = []
+    for group in (Group.US, Group.THEM):
+        kind = _Kind(anybody, group, frozenset())
+        found: set[UUID] = set()
+        for row in session.execute(_who_holds(kind), asked):
+            held.setdefault(row.user_id, {}).setdefault(group, set()).add(row.id)
+            found.add(row.id)
+        counts.append(len(found))
+        ticking = _running(session.execute(_ticking_in(kind), asked)) if found else {}
+        late |= {one for one, clock_of in ticking.items() if clock_of.is_overdue(at)}
+    people = {row.user_id: row.participants for row in session.execute(_caseloads(), asked)}
+    names = {one.id: one.display_name for one in session.scalars(accounts.colleagues(actor.organization, *WORKING))}
+    gone = (held.keys() | people.keys()) - names.keys() - {None}
+    names |= accounts.names(session, gone) if gone else {}
+    rows = []
+    for who in [*names, *([None] if None in held else [])]:
+        own = held.get(who, {})
+        us, them = own.get(Group.US, set()), own.get(Group.THEM, set())
+        name = None if who is None else names[who]
+        rows.append(Load(who, name, who not in gone, people.get(who, 0), len(us), len(them), len((us | them) & late)))
+    # First what nobody looks after, or nobody who is still here.
+    rows.sort(key=lambda one: (one.id is not None, one.is_here, -one.us - one.them, (one.name or "").casefold()))
+    note(session, actor, records=COUNTED, purpose=PURPOSE, count=sum(counts))
+    return Team(rows, max(counts) > LISTED_AT_MOST)
+
+
+_IN_FORCE: Final = and_(Assignment.until_at.is_(None), Assignment.user_id.is_not(None))
+
+
+@cache
+def _who_holds(kind: _Kind) -> Select[UUID, UUID | None]:
+    """Select the referrals of one list, each with every colleague who looks after it, or with nobody."""
+    own = kind.anybody.organization
+    some = _first_of(kind.anybody, kind.group, by=None, most=literal(LISTED_AT_MOST + 1)).subquery()
+    works = and_(Referral.recipient_id == own, Assignment.referral_id == Referral.id)
+    helps = and_(Referral.source_id == own, Assignment.participant_id == Referral.participant_id)
+    held = and_(_IN_FORCE, unindexed(Assignment.organization_id) == own, or_(works, helps))
+    return (
+        select(Referral.id, Assignment.user_id)
+        .join_from(Referral, Assignment, held, isouter=True)
+        .where(Referral.id.in_(select(some.c.id)))
+    )
+
+
+@cache
+def _caseloads() -> Select[UUID | None, int]:
+    """Select how many participants each of an organization's people helps now."""
+    own = bindparam("organization", type_=Uuid())
+    counted = func.count(Assignment.participant_id.distinct()).label("participants")
+    held = select(Assignment.user_id, counted).where(Assignment.organization_id == own, _IN_FORCE)
+    return held.group_by(Assignment.user_id)
 
 
 def services_of(session: Session, view: View) -> Sequence[str]:

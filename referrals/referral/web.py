@@ -200,6 +200,7 @@ class ListWords(Takes):
     urgency = code(c.URGENCY, required=False)
     program_id = uid(required=False)
     participant_id = uid(required=False)
+    colleague_id = uid(required=False)
     overdue = yes_no()
     sort = code(q.Sort, required=False)
     after = line(60, required=False)
@@ -230,6 +231,7 @@ def referrals(
             "urgency": lambda one: sentence(f"urgency.{one}"),
             "program_id": lambda one: names.get(one, str(_l("One program"))),
             "participant_id": lambda _one: str(_l("One participant")),
+            "colleague_id": lambda one: str(_l("Yours") if one == actor.user_id else _l("One colleague")),
             "overdue": lambda _one: str(_l("Overdue")),
         }
         chips = [
@@ -252,17 +254,42 @@ def referrals(
             "next_url": _list_url(asked | {"after": found.following}) if found.following is not None else None,
             "first_url": _list_url(asked) if after is not None else None,
             "works": _works(actor),
+            "supervises": q.supervises(actor),
+            "save_view_url": "/account/views/new?" + urlencode({"listing": "referrals", "query": _list_query(asked)}),
         }
 
     return {"rows": found.cards, "next": found.following and str(found.following), "around": around}
 
 
 def _list_url(asked: Mapping[str, Any]) -> str:
-    return "/referrals?" + urlencode({name: str(value) for name, value in asked.items() if value is not None})
+    return "/referrals?" + _list_query(asked)
+
+
+def _list_query(asked: Mapping[str, Any]) -> str:
+    return urlencode({name: str(value) for name, value in asked.items() if value is not None})
 
 
 class NoWords(Takes):
     """Nothing asked."""
+
+
+class LoadShape(Shape):
+    """What one colleague looks after; without an id, what nobody does."""
+
+    id = fields.UUID(allow_none=True)
+    name = fields.String(allow_none=True)
+    is_here = fields.Boolean()
+    participants = fields.Integer()
+    us = fields.Integer()
+    them = fields.Integer()
+    overdue = fields.Integer()
+
+
+@doors.get("/team", page="referral/team.html", shape=LoadShape, many=True)
+def team() -> Mapping[str, Any]:
+    """What each colleague of a supervisor's looks after, and what nobody does."""
+    found = q.team(*asking())
+    return {"rows": found.rows, "next": None, "is_partial": found.is_partial, "counted": q.LISTED_AT_MOST}
 
 
 @doors.get("/drafts", page="referral/drafts.html", shape=CardShape, takes=NoWords, many=True)

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import event, select
 
 from audit.models import AuditEvent
+from referrals.account.models import User
 from referrals.consent.models import Consent
 from referrals.handoff import commands as h
 from referrals.handoff import queries as hq
@@ -918,3 +919,88 @@ def test_the_sender_of_what_was_declined_is_shown_up_to_five_others_that_fit(wor
         view = q.referral(world.session, world.case_manager, referral_id)
         found = q.suggested(world.session, world.case_manager, view)
     assert [one.program.name for one in found] == [f"Program {number}" for number in range(5)]
+
+
+# --- a supervisor's team ----------------------------------------------------------------------------------------------
+
+
+def team(world: World, who: str) -> dict[str | None, q.Load]:
+    with looking(world.session):
+        return {one.name: one for one in q.team(world.session, world.people[who]).rows}
+
+
+@pytest.mark.parametrize("who", ["case_manager", "navigator", "agency_administrator", "stranger"])
+def test_who_supervises_nobody_has_no_team(world: World, who: str) -> None:
+    with looking(world.session), pytest.raises(NotFoundError):
+        q.team(world.session, world.people[who])
+
+
+@pytest.mark.parametrize("who", ["agency_supervisor", "cbo_supervisor"])
+def test_a_team_is_counted_as_its_lists_show_it(world: World, who: str) -> None:
+    many(world)
+    supervisor, rows = world.people[who], team(world, who)
+    assert {name for name in rows if name is not None} == {
+        "agency_supervisor": {"Lee Okafor", "Sam Reyes", "Pat Quinn"},
+        "cbo_supervisor": {"Ana Díaz", "Bo Ramsey", "Chris Vega", "Dee Holt"},
+    }[who]
+    for group in (q.Group.US, q.Group.THEM):
+        everything = listing(world, supervisor, group).count
+        told = {}
+        for name, one in rows.items():
+            if one.id is None:
+                continue
+            theirs = listing(world, supervisor, group, wanted=q.Wanted(colleague_id=one.id))
+            told[name] = theirs.count
+            assert theirs.count == len(theirs.cards) == getattr(one, group)
+        nobody = getattr(rows[None], group) if None in rows else 0
+        assert sum(told.values()) + nobody == everything
+    both = (q.Group.US, q.Group.THEM)
+    late = [listing(world, supervisor, one, wanted=q.Wanted(overdue=True)).count for one in both]
+    assert sum(one.overdue for one in rows.values()) == sum(late) > 0
+    busy = rows["Lee Okafor" if who == "agency_supervisor" else "Ana Díaz"]
+    assert busy.participants == 1
+    assert busy.us + busy.them > 0
+
+
+def test_nobody_of_the_other_side_can_be_asked_for(world: World) -> None:
+    many(world)
+    for who, theirs in (("case_manager", "navigator"), ("navigator", "case_manager"), ("cbo_supervisor", "stranger")):
+        for group in q.Group:
+            wanted = q.Wanted(colleague_id=world.people[theirs].me)
+            assert listing(world, world.people[who], group, wanted=wanted).count == 0
+
+
+@pytest.mark.parametrize("shares", [True, False])
+def test_a_withheld_answer_changes_no_number_of_a_team(world: World, shares: bool) -> None:
+    referral_id = world.sent()
+    if not shares:
+        world.withdraw_consent(world.return_consent_id)
+    before = team(world, "agency_supervisor")
+    world.act(c.decline_referral, world.navigator, referral_id, reason="no_capacity")
+    assert (team(world, "agency_supervisor") == before) is not shares
+
+
+def test_what_somebody_left_behind_comes_before_what_others_look_after(world: World) -> None:
+    world.started()
+    with planting(world.session) as work:
+        left = world.session.get_one(User, world.navigator.me)
+        left.disabled_at = work.now
+    with looking(world.session):
+        rows = q.team(world.session, world.cbo_supervisor).rows
+    assert (rows[0].name, rows[0].is_here, rows[0].us) == ("Ana Díaz", False, 1)
+    assert all(one.is_here for one in rows[1:])
+
+
+def test_a_team_is_alike_on_both_databases_and_on_record_as_a_number(any_session: HouseSession) -> None:
+    world = a_world(any_session)
+    many(world)
+    rows = team(world, "cbo_supervisor")
+    assert {name: (one.participants, one.us, one.them, one.overdue) for name, one in rows.items()} == {
+        None: (0, 4, 2, 4),
+        "Ana Díaz": (1, 1, 0, 0),
+        "Bo Ramsey": (0, 0, 0, 0),
+        "Chris Vega": (0, 0, 0, 0),
+        "Dee Holt": (0, 0, 0, 0),
+    }
+    newest = select(AuditEvent.body).where(AuditEvent.action == q.COUNTED).order_by(AuditEvent.event_id.desc())
+    assert json.loads(any_session.scalars(newest.limit(1)).one())["count"] == 7

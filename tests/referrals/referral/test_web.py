@@ -589,3 +589,30 @@ def test_what_is_worth_a_look_is_said_on_the_page_and_in_json(world: World, brow
         assert told["flags"] == ["first_contact_late", "silence"]
     world.withdraw_consent(world.return_consent_id)
     assert "Worth a look" not in browser("case_manager").page(f"/referrals/{referral_id}")
+
+
+def test_a_supervisor_reads_their_teams_work_and_goes_on_to_each_list(world: World, browser: Open) -> None:
+    world.accepted()
+    dee = browser("cbo_supervisor")
+    assert 'href="/team"' in dee.page("/home")
+    assert 'href="/team"' in dee.page("/referrals")
+    page = dee.page("/team")
+    address = f"/referrals?group=us&amp;sort=due&amp;colleague_id={world.navigator.me}"
+    assert address in page
+    assert "Bridge Housing" in dee.page(address.replace("&amp;", "&"))
+    told = {one["name"]: one for one in dee.read("/team").get_json()["items"]}
+    assert (told["Ana Díaz"]["us"], told["Ana Díaz"]["is_here"], told["Bo Ramsey"]["us"]) == (1, True, 0)
+    for who in ("navigator", "case_manager", "agency_administrator"):
+        assert browser(who).get("/team").status_code == 404
+        assert browser(who).read("/team").status_code == 404
+        assert 'href="/team"' not in browser(who).page("/home")
+    assert browser("agency_supervisor").read("/team").get_json()["items"][0]["name"] == "Lee Okafor"
+
+
+def test_a_list_of_referrals_leads_to_its_saved_views_and_to_saving_one(world: World, browser: Open) -> None:
+    world.sent()
+    ana = browser("navigator")
+    assert "Save this view" not in ana.page("/referrals?group=us")
+    page = ana.page("/referrals?group=us&status=sent")
+    assert "/account/views/new?listing=referrals&amp;query=group%3Dus%26status%3Dsent" in page
+    assert 'href="/account/views"' in page
