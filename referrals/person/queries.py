@@ -314,7 +314,9 @@ def _opened(
     ids = [row.id for row in rows]
     start = 0 if after is None else ids.index(after) + 1 if after in ids else len(ids)
     page = rows[start : start + limit]
-    seen = look_over(session, actor, page, records=LISTED, purpose=purpose, fields=_ROW)
+    # Who is found by their language has had it read, too.
+    fields = _ROW if wanted.language is None else (*_ROW, "language")
+    seen = look_over(session, actor, page, records=LISTED, purpose=purpose, fields=fields)
     return Page(seen, page[-1].id if start + limit < len(rows) else None, len(rows))
 
 

@@ -360,6 +360,7 @@ _NOBODY_KNOWS: Final = 10_000
 _SPOKEN_AS: Final = {"zh": ("zh", "cmn", "yue")}
 _ZIP: Final = re.compile(r"\d{5}(-\d{4})?")
 _STATE: Final = re.compile(r"[a-z]{2}")
+_HOUSE: Final = re.compile(r"#?\d+[a-z]?")
 
 
 def fit(program: Program, sought: Sought, *, agreed: bool, part2: bool, at: datetime) -> Fit:
@@ -411,7 +412,11 @@ def _names(line: Sequence[str], place: str) -> bool:
     if len(wanted) == 1 and _ZIP.fullmatch(wanted[0]):
         return any(word.partition("-")[0] == wanted[0] for word in line[-1:])
     kept, wanted = _without_state(line), _without_state(wanted)
-    return bool(wanted) and kept[-len(wanted) :] == wanted
+    if not wanted or kept[-len(wanted) :] != wanted:
+        return False
+    # Before a town may stand its street, with a number; East Palo Alto is another town than Palo Alto.
+    before = kept[: -len(wanted)]
+    return not before or any(_HOUSE.fullmatch(word) for word in before)
 
 
 def _without_state(line: Sequence[str]) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import select
 
+from audit.models import AuditEvent
 from referrals.kernel.actor import Role
 from referrals.kernel.providers import FileProvider
 from referrals.kernel.record import clock
@@ -260,6 +263,15 @@ def test_the_list_is_narrowed_and_sorted_by_what_stands_in_its_address(casey: Vi
     assert 'aria-sort="ascending"' in page
     assert 'role="status">1 participant<' in page
     assert "Nobody within your sight matches" in casey.page("/participants?language=vi")
+
+
+@pytest.mark.parametrize(("words", "read"), [("language=en", True), ("sort=name", False), ("", False)])
+def test_who_is_found_by_language_has_had_it_read(casey: Visitor, house: House, words: str, read: bool) -> None:
+    added(casey, language="en")
+    assert len(listed(casey, words)) == 1
+    newest = select(AuditEvent.body).where(AuditEvent.action == queries.LISTED).order_by(AuditEvent.event_id.desc())
+    fields = json.loads(house.session.scalars(newest.limit(1)).one())["fields"]
+    assert ("person.language" in fields) is read
 
 
 def test_mine_leaves_out_whom_only_a_supervisor_sees(casey: Visitor, house: House) -> None:
