@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.browser.conftest import PHONE
-from tests.browser.hands import Keyboard, Mouse
+from tests.browser.hands import Counted, Keyboard, Mouse
 from tests.browser.spanish import Spanish, in_spanish
 from tests.journeys.places import agree, open_for_referrals, peopled
 
@@ -60,6 +60,18 @@ def test_a_referral_with_javascript_off(visitor: Callable[..., Any]) -> None:
 def test_a_referral_by_keyboard_alone(visitor: Callable[..., Any]) -> None:
     cast = Cast("maria", "dana", "Dana Brooks", "Ahmed Farouk", "Day One: work and papers", "Harbor Bridge Reentry")
     _lead(visitor, cast, Keyboard)
+
+
+def test_a_first_referral_asks_no_more_than_held_here(visitor: Callable[..., Any]) -> None:
+    """From home to "sent": the participant put on record, the referral written, the consent recorded, all of it."""
+    one = Counted(visitor().sign_in("maria"))
+    cast = Cast(
+        *("maria", "dana", "Dana Brooks", "Oscar Lindqvist", "Homeward: supported housing", "Harbor Bridge Reentry"),
+        facility="North Ridge Correctional Facility",
+    )
+    _refer(one, cast)
+    assert (one.pressed, one.filled) == (14, 44)
+    assert one.seconds < 300, "half of ten minutes, so that the other half is for reading and asking"
 
 
 def test_a_referral_in_spanish(visitor: Callable[..., Any]) -> None:
@@ -200,7 +212,7 @@ def _add_participant(one: Mouse, cast: Cast) -> None:
     one.fill("Given name", given)
     one.fill("Family name", family)
     one.date("Date of birth", date(1990, 5, 6))
-    one.fill("Agency number", "RP-1001")
+    one.fill("Agency number", f"RP-{len(cast.participant)}01")
     one.pick("Language", "English")
     one.pick("Facility", str(cast.facility))
     one.press("Add participant")
