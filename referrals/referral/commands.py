@@ -57,6 +57,7 @@ from referrals.referral.models import (
     LoopAnswer,
     Message,
     Party,
+    PlaceConfirmation,
     QuestionTopic,
     Referral,
     ReferralStep,
@@ -225,6 +226,13 @@ class WaitlistReferral(Takes):
     """When a place is expected, or which place in line; who will work with the participant, where that is not known."""
 
     caseworker_id = uid(required=False)
+    expected_on = day(required=False)
+    position = whole(1, 9999, required=False)
+
+
+class ConfirmPlace(Takes):
+    """When a place is expected now, or which place in line it is now; neither, if it stands as it was said last."""
+
     expected_on = day(required=False)
     position = whole(1, 9999, required=False)
 
@@ -590,12 +598,49 @@ def waitlist_referral(
     if accepts and caseworker_id is not None:
         _name_caseworker(work, referral, recipient, caseworker_id)
         _step(work, referral, VERBS["accept_referral"], details={"caseworker_id": str(caseworker_id)}, facts=facts)
-    details: dict[str, Any] = {}
-    if expected_on is not None:
-        details["expected_on"] = expected_on.isoformat()
-    if position is not None:
-        details["position"] = position
+    details = _place(expected_on, position)
     return _step(work, referral, VERBS["waitlist_referral"], details=details, facts=facts)
+
+
+def _place(expected_on: date | None, position: int | None) -> dict[str, Any]:
+    """Return a place on a waiting list as rows keep it."""
+    day_named = {} if expected_on is None else {"expected_on": expected_on.isoformat()}
+    return day_named if position is None else day_named | {"position": position}
+
+
+@command(
+    records="referral.place_confirmed",
+    on=Referral,
+    takes=ConfirmPlace,
+    within=q.visible_to,
+    allow=[[p.answers_it], [p.works_on_it]],
+    makes=PlaceConfirmation,
+    purpose="referral",
+)
+def confirm_place(
+    work: Work, referral: Referral, *, expected_on: date | None, position: int | None
+) -> PlaceConfirmation:
+    """Say that a place on the waiting list still stands; a new day or place in line replaces what was said (R13).
+
+    Raises:
+        WrongStateError: it does not stand on the waiting list.
+        InvalidInputError: the day is over, whether it is named now or was before.
+    """
+    seen = settle(referral.recorded, _facts(work, referral), work.now).state
+    if seen is not State.WAITLISTED:
+        with _named(work):
+            raise referral.wrong_state(seen, work.now)
+    today = day_of(work.now, work.session.get_one(Organization, referral.recipient_id).time_zone)
+    said = _place(expected_on, position)
+    stands = said or q.place_said(work.session, referral)
+    if stands.get("expected_on", today.isoformat()) < today.isoformat():
+        raise InvalidInputError({"expected_on": ["in_past" if said else "place_over"]})
+    confirmed = referral.confirm_place(
+        said or None, at=work.now, by=work.actor.me, organization_id=work.actor.organization
+    )
+    work.add(confirmed)
+    work.to = _other_side(work, referral)
+    return confirmed
 
 
 def _caseworker_faults(work: Work, recipient: Organization, caseworker_id: UUID | None) -> dict[str, list[str]]:

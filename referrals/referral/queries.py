@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cache
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -94,6 +94,7 @@ from referrals.referral.models import (
     LoopAnswer,
     Message,
     Party,
+    PlaceConfirmation,
     Referral,
     ReferralStep,
     ReleaseTold,
@@ -154,6 +155,9 @@ _STEP: Final = (
 )
 _ERROR_REPORT: Final = ("at", "by", "side", "organization_id", "category", "why", "because")
 _AMENDMENT: Final = (*("at", "by", "side", "organization_id", "category", "topic", "why", "because", "old", "new"),)
+_PLACE: Final = ("at", "by", "organization_id", "place")
+#: What the timeline calls the word that it still stands.
+_CONFIRMS_PLACE: Final = "confirm_place"
 _LOOP_ANSWER: Final = ("answer", "at", "by", "side", "organization_id", "words")
 _MESSAGE: Final = (
     *("organization_id", "audience", "category", "words", "at", "by", "struck_at", "struck_by", "struck_because"),
@@ -977,6 +981,16 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A place on a waiting list as it was said last, and who said since that it stands; None where nobody has."""
+
+    expected_on: date | None
+    position: int | None
+    confirmed_at: datetime | None
+    confirmed_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How a referral stands for one reader now, and what they may do: nothing of its content."""
 
@@ -1019,18 +1033,38 @@ class View(_Timed, Standing):
         steps = [entry for entry in self.timeline if entry.seq is not None]
         if self.at is None or not steps or not isinstance(self.status, str) or self.status != self.recorded:
             return []
-        words = [steps[0].at, *(said.at for said in self.thread), *(change.at for change in self.amendments)]
+        confirmed = [entry.at for entry in self.timeline if entry.what == _CONFIRMS_PLACE]
+        said = [said.at for said in self.thread] + [change.at for change in self.amendments] + confirmed
         return flags(
             Followed(
                 State(self.status),
                 since=day_of(steps[0].at, self.zone),
-                last_word_on=day_of(max(words), self.zone),
+                last_word_on=day_of(max([steps[0].at, *said]), self.zone),
                 first_contact_on=_day_in(steps[0], "first_contact_on"),
+                confirmed_on=day_of(max(confirmed), self.zone) if confirmed else None,
                 review_on=_day_in(steps[0], "review_on"),
                 has_caseworker=bool(self.helpers),
                 is_loop_open=self.loop == "open",
             ),
             day_of(self.at, self.zone),
+        )
+
+    @property
+    def place(self) -> Place | None:
+        """Its place on the waiting list, as far as this reader is told that it stands on one."""
+        if not self.status == self.recorded == State.WAITLISTED:
+            return None
+        told = [entry for entry in self.timeline if entry.what in {"waitlist_referral", _CONFIRMS_PLACE}]
+        places = [entry for entry in told if isinstance(entry.details, Mapping)]
+        if not places:
+            return None
+        latest, stands = told[0], places[0]
+        is_confirmed = latest.what == _CONFIRMS_PLACE
+        return Place(
+            expected_on=_day_in(stands, "expected_on"),
+            position=None if isinstance(stands.details, NotShared) else (stands.details or {}).get("position"),
+            confirmed_at=latest.at if is_confirmed else None,
+            confirmed_by=latest.who if is_confirmed else None,
         )
 
     @property
@@ -1114,6 +1148,17 @@ def _day_in(step: Entry, name: str) -> date | None:
     """Return a day that a step promised, where its reader is shown it."""
     said = step.details.get(name) if isinstance(step.details, Mapping) else None
     return None if said is None else date.fromisoformat(said)
+
+
+def place_said(session: Session, referral: Referral) -> Mapping[str, Any]:
+    """Return the place on the waiting list as it was said last, for a rule that shows it to nobody."""
+    said = select(PlaceConfirmation).where(PlaceConfirmation.referral_id == referral.id)
+    latest = said.order_by(PlaceConfirmation.at.desc(), PlaceConfirmation.id.desc())
+    for one in session.scalars(latest):
+        if one.place:
+            return cast("Mapping[str, Any]", one.place)
+    given = [step.details for step in referral.steps if step.to_state == State.WAITLISTED]
+    return cast("Mapping[str, Any]", given[-1])
 
 
 def standing(session: Session, actor: Actor, referral_id: UUID) -> Standing:
@@ -1967,10 +2012,12 @@ def _timeline(
     )
     reported = _reported(session, actor, row)
     told = [one for one in reported if one.organization_id == own or one.why is not NOT_SHARED]
+    confirmed = _confirmed_places(session, actor, row)
+    stands = [one for one in confirmed if one.place is not NOT_SHARED]
     named = {
         one.seq: UUID(one.details["caseworker_id"]) for one in kept if one.details and "caseworker_id" in one.details
     }
-    acted = {one.by for one in kept} | {one.by for one in said} | {one.by for one in told}
+    acted = {one.by for one in kept} | {one.by for one in said} | {one.by for one in told} | {one.by for one in stands}
     who = accounts.names(session, acted | set(named.values()) | set(also))
     entries = [
         Entry(
@@ -2016,9 +2063,32 @@ def _timeline(
         )
         for one in told
     ]
-    if told:
+    entries += [
+        Entry(
+            what=_CONFIRMS_PLACE,
+            at=one.at,
+            by=one.by,
+            who=who.get(one.by),
+            organization_id=one.organization_id,
+            organization=titles[one.organization_id],
+            side=str(Party.RECIPIENT),
+            details=one.place,
+        )
+        for one in stands
+    ]
+    if told or stands:
         entries.sort(key=lambda one: one.at)
-    return entries[::-1], len(kept) + len(told) < len(steps) + len(reported), who
+    left_out = len(kept) + len(told) + len(stands) < len(steps) + len(reported) + len(confirmed)
+    return entries[::-1], left_out, who
+
+
+def _confirmed_places(session: Session, actor: Actor, row: Referral) -> list[Sight[PlaceConfirmation]]:
+    """Look at what was said since of the place on a waiting list: nothing is asked where it never stood on one."""
+    if State.WAITLISTED not in row.was_ever:
+        return []
+    said = select(PlaceConfirmation).where(PlaceConfirmation.referral_id == row.id)
+    rows = session.scalars(said.order_by(PlaceConfirmation.at, PlaceConfirmation.id)).all()
+    return look_over(session, actor, rows, records=TIMELINE_VIEWED, purpose=PURPOSE, fields=_PLACE) if rows else []
 
 
 def _reported(session: Session, actor: Actor, row: Referral) -> list[Sight[ErrorReport]]:
@@ -2184,7 +2254,7 @@ def _may(actor: Actor, row: Referral, stands: Facts, at: datetime) -> frozenset[
     if seen in UNDER_WAY and policy.sends_it(actor, row):
         verbs.add("amend_referral")
     if seen in TAKEN_ON and (policy.answers_it(actor, row) or policy.works_on_it(actor, row)):
-        verbs.add("name_caseworker")
+        verbs |= {"name_caseworker"} | ({_CONFIRMS_PLACE} if seen is State.WAITLISTED else set())
     if not row.was_reported_by_another(actor.user_id):
         verbs.discard("confirm_error")
     if (

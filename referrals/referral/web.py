@@ -166,6 +166,15 @@ class StandingShape(Shape):
     may = fields.List(fields.String())
 
 
+class PlaceShape(Shape):
+    """A place on a waiting list, and who said last that it stands."""
+
+    expected_on = fields.Date(allow_none=True)
+    position = fields.Integer(allow_none=True)
+    confirmed_at = fields.AwareDateTime(allow_none=True)
+    confirmed_by = fields.String(allow_none=True)
+
+
 class ReferralShape(StandingShape, ContentShape):
     """A referral as one reader may see it now: how it stands, its content, and what was said and done."""
 
@@ -178,6 +187,7 @@ class ReferralShape(StandingShape, ContentShape):
     expires_at = fields.AwareDateTime(allow_none=True)
     is_overdue = fields.Boolean()
     flags = fields.List(fields.String())
+    place = fields.Nested(PlaceShape, allow_none=True)
     capacity_shown = fields.Raw(allow_none=True)
     capacity_because = fields.String(allow_none=True)
     sendable = fields.List(fields.String())
@@ -847,6 +857,7 @@ _verb("question", c.ask_question, "ask", _answering, "question_asked")
 _verb("reply", c.answer_question, "reply", _replying, "question_answered")
 _verb("acceptance", c.accept_referral, "accept", _answering, "referral_accepted")
 _verb("waiting-list", c.waitlist_referral, "waitlist", _listing, "referral_waitlisted")
+_verb("place", c.confirm_place, "place", _about, "place_was_confirmed")
 _verb("refusal", c.decline_referral, "decline", _answering, "referral_declined")
 _verb("start", c.start_referral, "start", _starting, "referral_started")
 _verb("assignment", c.name_caseworker, "assignment", _naming, "caseworker_named")
@@ -975,6 +986,9 @@ say(
         "flag.first_contact_late": _l(
             "First contact is later than promised. The program records that the work began, or writes what happened."
         ),
+        "flag.place_unconfirmed": _l(
+            "Nobody has said for 14 days whether the place on the waiting list still stands. The program says so."
+        ),
         "flag.hold_over": _l("The day of review has passed. Take the work up again, or end it."),
         "flag.silence": _l("Nobody has written anything here for 21 days. Ask how it stands."),
         "flag.no_caseworker": _l("No caseworker is named. The program names one."),
@@ -992,6 +1006,7 @@ say(
         "verb.answer_question": _l("Question answered"),
         "verb.accept_referral": _l("Accepted"),
         "verb.waitlist_referral": _l("Put on the waiting list"),
+        "verb.confirm_place": _l("The place on the waiting list stands"),
         "verb.start_referral": _l("Work began"),
         "verb.hold_referral": _l("Put on hold"),
         "verb.resume_referral": _l("Work taken up again"),
@@ -1239,6 +1254,7 @@ say(
         "unchanged": _l("This is what it says now. Change it, or go back."),
         "no_question": _l("No question is open. Choose another reason."),
         "say_why_first": _l("Write down first why it is urgent, then change how soon."),
+        "place_over": _l("The day named before is over. Say a new day, or which place in line this is."),
         "day_or_position": _l("Say when a place is expected, or which place in line this is."),
         "over_30_days": _l("Choose a day within 30 days: a hold is looked at again at least that often."),
         "referral_error_reported": _l("You have reported this already. A supervisor of the sender has to confirm it."),
@@ -1263,6 +1279,7 @@ say(
         "referral_started": _l("It is on record that the work began."),
         "referral_amended": _l("Changed. Both sides see what it was and what it is now."),
         "referral_waitlisted": _l("On the waiting list. The sender can see when a place is expected."),
+        "place_was_confirmed": _l("Confirmed. The sender can see that the place stands."),
         "saved_by_itself": _l("Saved by itself, %(at)s."),
         "draft_kept": _l("The draft was saved within the last 60 days, so it is kept."),
         "caseworker_named": _l("Named. Both sides see who works with the participant now."),

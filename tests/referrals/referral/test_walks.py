@@ -26,6 +26,7 @@ MOVES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "accept": (c.accept_referral, "navigator", {"first_contact_on": tomorrow()}),
     "waitlist": (c.waitlist_referral, "navigator", {"position": 3}),
     "line_up": (c.waitlist_referral, "other_navigator", {"expected_on": tomorrow()}),
+    "still_waits": (c.confirm_place, "navigator", {}),
     "hold": (c.hold_referral, "navigator", {"reason": "unreachable", "review_on": tomorrow()}),
     "hold_there": (c.hold_referral, "case_manager", {"reason": "facility_lockdown", "review_on": tomorrow()}),
     "wrong": (c.report_error, "navigator", {"reason": "wrong_person"}),

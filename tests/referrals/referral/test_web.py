@@ -575,6 +575,40 @@ def test_no_list_tells_which_answer_is_withheld(world: World, browser: Open) -> 
                 assert not others, (narrowed, list(unified_diff(one.splitlines(), others[0].splitlines(), n=0)))
 
 
+def test_a_place_in_line_is_confirmed_on_its_page_and_by_json_and_said_to_both_sides(
+    world: World, browser: Open
+) -> None:
+    past = datetime.now(UTC) - timedelta(days=16)
+    world.session.info["clock"] = lambda: past
+    referral_id = world.accepted()
+    world.act(c.waitlist_referral, world.navigator, referral_id, position=7)
+    del world.session.info["clock"]
+    lee, ana = browser("case_manager"), browser("navigator")
+    at = f"/referrals/{referral_id}"
+    for seen in (lee, ana):
+        assert seen.read(at).get_json()["flags"] == ["place_unconfirmed"]
+        assert "Not confirmed since." in seen.page(at)
+    assert f"{at}/place" not in lee.page(at), "it is not the sender's to say"
+    assert lee.post(f"{at}/place").status_code == 403
+    wrong = ana.post(f"{at}/place", {"position": "0"})
+    assert wrong.status_code == 422
+    page = ana.page(f"{at}/place")
+    assert "Place in line: 7." in page
+    assert ana.post(f"{at}/place", {"position": "", "expected_on": ""}).status_code == 303
+    for seen in (lee, ana):
+        told = seen.read(at).get_json()
+        assert (told["flags"], told["place"]["position"], told["place"]["confirmed_by"]) == ([], 7, "Ana Díaz")
+        shown = seen.page(at)
+        assert "Confirmed by Ana Díaz," in shown
+        assert "The place on the waiting list stands" in shown
+    answer = ana.call(f"{at}/place", {"position": 3})
+    assert (answer.status_code, answer.get_json()["status"]) == (201, "waitlisted")
+    assert lee.read(at).get_json()["place"]["position"] == 3
+    world.withdraw_consent(world.return_consent_id)
+    assert lee.read(at).get_json()["place"] is None
+    assert "Place in line" not in lee.page(at)
+
+
 def test_what_is_worth_a_look_is_said_on_the_page_and_in_json(world: World, browser: Open) -> None:
     past = datetime.now(UTC) - timedelta(days=40)
     world.session.info["clock"] = lambda: past
