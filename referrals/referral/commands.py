@@ -29,7 +29,7 @@ from referrals.partnership import queries as partnerships
 from referrals.partnership.models import NoAgreementError
 from referrals.person import queries as persons
 from referrals.person.commands import assign, end_assignments
-from referrals.person.models import LANGUAGES, Assignment, Person
+from referrals.person.models import LANGUAGES, Assignment, ParticipantDiedError, Person
 from referrals.person.policy import WORKING, works_with_participants
 from referrals.program.models import SERVICES, Program
 from referrals.referral import policy as p
@@ -438,9 +438,10 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
         with _named(work):
             raise referral.wrong_state(referral.recorded, work.now)
     # One participant's sendings queue up here: of two to one program, the second sees the first.
-    held_at = session.scalars(
-        select(Person.facility_id).where(Person.id == referral.participant_id).with_for_update(of=Person)
-    ).one()
+    queue = select(Person.facility_id, persons.died_at(Person.id)).where(Person.id == referral.participant_id)
+    held_at, died_at = session.execute(queue.with_for_update(of=Person), {"at": work.now}).one()
+    if died_at is not None:
+        _refuse_for_the_dead(work, referral)
     recipient = session.get_one(Organization, referral.recipient_id, populate_existing=True)
     program = session.get_one(Program, referral.program_id, populate_existing=True)
     agreement = partnerships.agreement_between(session, referral.source_id, referral.recipient_id, work.now)
@@ -485,7 +486,7 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
     )
     # What was just read under lock: everything a sending needs, so also what the referral will rest on.
     facts = Facts(
-        consent=covered.there.keys() >= set(q.RESTS_ON), agreement=set(agreement.categories) >= set(q.RESTS_ON)
+        died_at, consent=covered.there.keys() >= set(q.RESTS_ON), agreement=set(agreement.categories) >= set(q.RESTS_ON)
     )
     return _step(work, referral, VERBS["send_referral"], facts=facts)
 
@@ -1355,6 +1356,19 @@ def _refuse_a_second(work: Work, referral: Referral) -> None:
         raise ReferralAlreadyOpenError(**({"url": f"/referrals/{old.id}"} if visible is not None else {}))
     _put(work, old, due)
     _let_go(work, old)
+
+
+def _refuse_for_the_dead(work: Work, referral: Referral) -> None:
+    """Refuse to send for somebody who has died; why, only who may know of it is told (decision 0018).
+
+    Raises:
+        ParticipantDiedError, WrongStateError: to who may know, and to who may not.
+    """
+    death = persons.deaths_of(work.session, [referral.participant_id], work.now)[referral.participant_id]
+    if q.may_know_of_death(work.session, work.actor, death, work.now):
+        raise ParticipantDiedError
+    with _named(work):
+        raise referral.wrong_state(State.CANCELLED, work.now)
 
 
 def _service(actor: Actor) -> Actor:

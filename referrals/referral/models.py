@@ -364,18 +364,24 @@ class Facts:
     """What happened elsewhere and bears on a referral, as committed now (R5).
 
     `consent` and `agreement` say whether one holds from source to recipient; `expires_at` is the deadline of whoever's
-    move it is, None where no clock runs.
+    move it is, None where no clock runs. `died_at` is when a death came on record, `death_told` which organization
+    recorded it and under which category.
     """
 
     died_at: datetime | None = None
     consent: bool = True
     agreement: bool = True
     expires_at: datetime | None = None
+    death_told: tuple[UUID, str] | None = None
 
     @property
     def sharing(self) -> bool:
         """Whether what the source shared may still be read by the recipient."""
         return self.consent and self.agreement
+
+
+#: A death is written as a step only after so long: a wrong entry that is taken back leaves no trace in status (R6).
+DEATH_WRITTEN_AFTER: Final = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -1156,12 +1162,26 @@ class Referral(Identified):
         return Party.RECIPIENT if organization_id == self.recipient_id else Party.SYSTEM
 
     def write_settlement(self, facts: Facts, *, at: datetime) -> ReferralStep | None:
-        """Write the step that settlement says is due, if one is (R6)."""
+        """Write the step that settlement says is due, if one is (R6).
+
+        Why is told to who may read what the organization that recorded a death said of it (decision 0018).
+        """
         due = settle(self.recorded, facts, at)
         if due.verb is None:
             return None
+        owner, category = self.source_id, None
+        if due.reason == CancelReason.DECEASED:
+            if facts.died_at is None or at < facts.died_at + DEATH_WRITTEN_AFTER:
+                return None
+            owner, category = facts.death_told or (owner, category)
         return self._step(
-            due.verb, at=at, by=None, side=Party.SYSTEM, organization_id=self.source_id, reason=due.reason
+            due.verb,
+            at=at,
+            by=None,
+            side=Party.SYSTEM,
+            organization_id=owner,
+            reason=due.reason,
+            category=category,
         )
 
     def write(self, **content: Any) -> list[str]:

@@ -22,6 +22,7 @@ from referrals.kernel.schema import Takes, code, line, uid, whole, yes_no
 from referrals.kernel.web import at_api, place, say, sentence
 from referrals.person import queries as persons
 from referrals.person.policy import works_with_participants
+from referrals.person.web import DeathShape, death_in_banner
 from referrals.referral import commands as c
 from referrals.referral import queries as q
 
@@ -188,6 +189,7 @@ class ReferralShape(StandingShape, ContentShape):
     is_overdue = fields.Boolean()
     flags = fields.List(fields.String())
     place = fields.Nested(PlaceShape, allow_none=True)
+    death = fields.Nested(DeathShape, allow_none=True)
     capacity_shown = fields.Raw(allow_none=True)
     capacity_because = fields.String(allow_none=True)
     sendable = fields.List(fields.String())
@@ -327,13 +329,17 @@ def _banner(view: q.View) -> Mapping[str, Any]:
         return {"name": NOT_SHARED}
     who = q.banner(session, actor, view.it.participant_id, view.names.person)
     linked = {"url": f"/participants/{who.id}"} if who.name is not NOT_SHARED else {}
-    return linked | {
-        "name": who.name,
-        "number": who.number,
-        "release_on": who.release_on,
-        "days": who.days,
-        "is_released": who.is_released,
-    }
+    return (
+        linked
+        | death_in_banner(view.death)
+        | {
+            "name": who.name,
+            "number": who.number,
+            "release_on": who.release_on,
+            "days": who.days,
+            "is_released": who.is_released,
+        }
+    )
 
 
 def _around(view: q.View) -> dict[str, Any]:
@@ -380,7 +386,7 @@ def _next_words(view: q.View) -> str:
     if view.loop == "closed":
         return sentence("next.done")
     if view.waiting_on is None:
-        return sentence("next.over")
+        return sentence("next.over" if view.death is None else "next.died")
     if view.is_held_by_people:
         return sentence(f"next.held.{'us' if view.waiting_on == view.side else 'them'}")
     return sentence(f"next.{view.status}.{'us' if view.waiting_on == view.side else 'them'}")
@@ -1031,6 +1037,10 @@ say(
         "settled.discard_draft": _l("Draft put away"),
         "next.not_shared": _l("Answers are not shared with your organization now."),
         "next.done": _l("Nothing more: it has ended, and how it ended was acknowledged."),
+        "next.died": _l(
+            "The participant has died. If that is a mistake, take it back on their page within a day: then this goes "
+            "on as it stood."
+        ),
         "next.over": _l("Nothing more: it has ended."),
         "next.loop.us": _l("Your side: read how it ended, and acknowledge it."),
         "next.loop.them": _l("The other side: they read how it ended, and acknowledge it."),

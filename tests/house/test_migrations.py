@@ -32,8 +32,9 @@ GUARDED: Final = {
     "0012": {"closing_report", "goal_outcome"},
     "0015": {"error_report"},
     "0017": {"amendment"},
-    "0031": {"place_confirmation"},
     "0021": {"rules_acknowledgment"},
+    "0031": {"place_confirmation"},
+    "0032": {"death_record"},
 }
 
 

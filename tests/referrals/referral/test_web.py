@@ -623,3 +623,68 @@ def test_what_is_worth_a_look_is_said_on_the_page_and_in_json(world: World, brow
         assert told["flags"] == ["first_contact_late", "silence"]
     world.withdraw_consent(world.return_consent_id)
     assert "Worth a look" not in browser("case_manager").page(f"/referrals/{referral_id}")
+
+
+def test_a_death_is_recorded_read_and_taken_back_on_pages_and_by_json(world: World, browser: Open) -> None:
+    referral_id = world.accepted()
+    lee, ana, eli = browser("case_manager"), browser("navigator"), browser("stranger")
+    at, here = f"/participants/{world.person_id}", f"/referrals/{referral_id}"
+    assert eli.post(f"{at}/death", {"told_by": "family", "is_checked": "true"}).status_code == 404
+    assert lee.read(f"{at}/death").status_code == 404
+    unchecked = lee.post(f"{at}/death", {"told_by": "family"})
+    assert unchecked.status_code == 422
+    assert "Check that this is the right person, then say so." in unchecked.get_data(as_text=True)
+    assert "Record that the participant has died" in ana.page(f"{at}/death")
+    said = {"told_by": "hospital", "is_checked": "true", "words": "The ward called."}
+    assert lee.post(f"{at}/death", said).status_code == 303
+    for seen in (lee, ana):
+        told = seen.read(here).get_json()
+        assert (told["status"], told["may"], told["flags"], told["is_overdue"]) == (
+            *("cancelled", ["post_message", "report_error"]),
+            *([], False),
+        )
+        assert (told["death"]["died_on"], told["death"]["told_by"]) == (None, "hospital")
+        page = seen.page(here)
+        assert "Has died." in page
+        assert "Expected release" not in page
+        assert "take it back on their page within a day" in page
+        person = seen.page(at)
+        assert "Has died." in person
+        assert f"{at}/referrals/new" not in person
+    record = lee.read(f"{at}/death").get_json()
+    assert record["words"] == "The ward called."
+    assert ana.read(f"{at}/death").get_json()["words"] == {"shared": False}
+    assert "The ward called." not in ana.page(at)
+    assert lee.call(f"{at}/death", {"told_by": "family", "is_checked": True}).get_json()["code"] == "death_on_record"
+    mend = f"/deaths/{record['id']}/correction"
+    assert mend in lee.page(at)
+    assert mend not in ana.page(at)
+    assert ana.get(mend).status_code == 404
+    assert ana.call(mend, {"because": "No."}).status_code == 404
+    assert "Both entries stay on record." in lee.page(mend)
+    assert lee.post(mend, {"because": ""}).status_code == 422
+    assert lee.post(mend, {"because": "It was somebody of the same name."}).status_code == 303
+    for seen in (lee, ana):
+        assert (seen.read(here).get_json()["status"], seen.read(f"{at}/death").status_code) == ("accepted", 404)
+        assert "Has died." not in seen.page(here)
+        assert "Has died." not in seen.page(at)
+
+
+def test_where_a_death_is_not_shared_its_door_answers_as_if_there_were_none(world: World, browser: Open) -> None:
+    world.sent()
+    lee, ana = browser("case_manager"), browser("navigator")
+    door = f"/participants/{world.person_id}/death"
+    before = (lee.read(door).get_json(), lee.page(f"/participants/{world.person_id}"))
+    world.withdraw_consent(world.return_consent_id)
+    made = ana.call(door, {"told_by": "family", "is_checked": True})
+    assert (made.status_code, made.get_json()["told_by"]) == (201, "family")
+    after = (lee.read(door).get_json(), lee.page(f"/participants/{world.person_id}"))
+
+    def alike(told: tuple[Any, str]) -> tuple[Any, str]:
+        problem = {name: value for name, value in told[0].items() if name not in {"instance", "request_id"}}
+        plain = re.sub(r'"csrf_token" value="[^"]*"|(?s:<div class="tg-print">.*?</div>)', "", told[1])
+        return problem, plain.replace("Ana Díaz (Second Start)", "")
+
+    assert alike(after)[0] == alike(before)[0]
+    assert "Record that the participant has died" in after[1]
+    assert f"{world.person_id}/referrals/new" in after[1]
