@@ -24,16 +24,28 @@ from referrals.person.models import (
     LANGUAGES,
     REASONS_BY_HAND,
     TIES_BY_HAND,
+    TOLD_OF_DEATH,
     AlreadyAssignedError,
     Assignment,
+    DeathOnRecordError,
+    DeathRecord,
+    DeathTakenBackError,
     LikelyDuplicateError,
     NumberTakenError,
     Person,
 )
-from referrals.person.queries import Alike, alike, assignments_visible_to, known_among, visible_to
+from referrals.person.queries import (
+    Alike,
+    alike,
+    assignments_visible_to,
+    deaths_of,
+    deaths_within_reach,
+    known_among,
+    visible_to,
+)
 
 #: Codes that the doors offer as choices.
-__all__ = ["END_REASONS_BY_HAND", "LANGUAGES", "REASONS_BY_HAND"]
+__all__ = ["END_REASONS_BY_HAND", "LANGUAGES", "REASONS_BY_HAND", "TOLD_OF_DEATH"]
 
 #: How colleagues of each side may help.
 TIES_OF_SIDE = {
@@ -87,6 +99,21 @@ class EndAssignment(Takes):
     """Why somebody leaves a care team."""
 
     because = code(END_REASONS_BY_HAND)
+
+
+class RecordDeath(Takes):
+    """That a participant has died: from whom one knows, the day if it is known, and that it is the right person."""
+
+    told_by = code(TOLD_OF_DEATH)
+    died_on = day(required=False)
+    words = text(500, required=False)
+    is_checked = yes_no()
+
+
+class TakeBackDeath(Takes):
+    """Why the record of a death was a mistake."""
+
+    because = text(500)
 
 
 @command(
@@ -295,6 +322,73 @@ def end_assignment(work: Work, assignment: Assignment, *, because: str) -> Assig
     """
     work.record(assignment, assignment.end(at=work.now, by=work.actor.me, because=because))
     return assignment
+
+
+@command(
+    records="person.death_recorded",
+    on=Person,
+    takes=RecordDeath,
+    within=visible_to,
+    allow=[[p.works_with_participants]],
+    makes=DeathRecord,
+    purpose="administration",
+)
+def record_death(
+    work: Work, person: Person, *, told_by: str, died_on: date | None, words: str | None, is_checked: bool
+) -> DeathRecord:
+    """Put on record that a participant has died: from now on, nothing is asked of anybody for them (R5).
+
+    Raises:
+        DeathOnRecordError: that is on record already.
+    """
+    faults: dict[str, list[str]] = {}
+    if died_on is not None and died_on > day_of(work.now, work.actor.zone):
+        faults["died_on"] = ["in_future"]
+    elif died_on is not None and died_on < person.birth_date:
+        faults["died_on"] = ["before_birth"]
+    if told_by == "other" and not words:
+        faults["words"] = ["required"]
+    if not is_checked:
+        faults["is_checked"] = ["check_the_person"]
+    if faults:
+        raise InvalidInputError(faults)
+    if deaths_of(work.session, [person.id], work.now):
+        raise DeathOnRecordError
+    is_their_agencys = work.actor.organization == person.organization_id
+    record = DeathRecord(
+        participant_id=person.id,
+        organization_id=work.actor.organization,
+        category="identity" if is_their_agencys else "attendance",
+        at=work.now,
+        by=work.actor.me,
+        died_on=died_on,
+        told_by=told_by,
+        words=words,
+    )
+    work.add(record)
+    return record
+
+
+@command(
+    records="person.death_withdrawn",
+    on=DeathRecord,
+    takes=TakeBackDeath,
+    within=deaths_within_reach,
+    allow=[[p.works_with_participants]],
+    makes=DeathRecord,
+    purpose="administration",
+)
+def take_back_death(work: Work, record: DeathRecord, *, because: str) -> DeathRecord:
+    """Say that the record of a death was a mistake. Both entries stay.
+
+    Raises:
+        DeathTakenBackError: somebody said so before.
+    """
+    if record.id not in {one.id for one in deaths_of(work.session, [record.participant_id], work.now).values()}:
+        raise DeathTakenBackError
+    entry = record.take_back(at=work.now, by=work.actor.me, organization_id=work.actor.organization, because=because)
+    work.add(entry)
+    return entry
 
 
 def assign(

@@ -84,6 +84,28 @@ class AssignmentEndedError(RuleBrokenError):
     code = "assignment_ended"
 
 
+class ParticipantDiedError(RuleBrokenError):
+    """It is on record that the participant has died, so nothing new begins for them (R5)."""
+
+    code = "participant_died"
+
+
+class DeathOnRecordError(RuleBrokenError):
+    """It is on record already that the participant has died."""
+
+    code = "death_on_record"
+
+
+class DeathTakenBackError(RuleBrokenError):
+    """The record of this death was taken back before, as a mistake."""
+
+    code = "death_taken_back"
+
+
+#: From whom somebody may have heard that a participant has died.
+TOLD_OF_DEATH: Final = (*("family", "facility", "hospital", "medical_examiner", "officer", "public_record", "other"),)
+
+
 class Person(Subject):
     """A participant: identity and contacts sealed under their own key, found again by blind indexes alone."""
 
@@ -276,3 +298,44 @@ class Assignment(Identified):
             raise AssignmentEndedError(at=self.until_at)
         self.until_at, self.ended_by, self.ended_because = at, by, because
         return ["until_at", "ended_by", "ended_because"]
+
+
+class DeathRecord(Identified):
+    """That a participant has died, as somebody was told; or that an earlier such record was a mistake. Never changed.
+
+    It stands until another row takes it back. The agency's own goes with who the participant is; another organization's
+    is what came of its work with them, as its answers are. How somebody died is asked of nobody.
+    """
+
+    __tablename__ = "death_record"
+    __participant__ = "participant_id"
+    __recorder__ = "organization_id"
+    __row_category__ = "category"
+
+    participant_id: Mapped[UUID] = personal(ForeignKey("person.id"), category="identity", index=True)
+    organization_id: Mapped[UUID] = public()
+    category: Mapped[str] = public()
+    at: Mapped[datetime] = public()
+    by: Mapped[UUID] = public()
+    #: The day, where it is known.
+    died_on = sealed(day, nullable=True)
+    #: A code of `TOLD_OF_DEATH`; none where it takes another back.
+    told_by = sealed(text, nullable=True, padded=True)
+    #: Words of one's own may say how it came about, so they cross as what is most closely kept of a body.
+    words = sealed(text, category="health", nullable=True)
+    #: Why the other was a mistake.
+    because = sealed(text, nullable=True)
+    #: The record that this one takes back: each is taken back once.
+    takes_back_id: Mapped[UUID | None] = public(ForeignKey("death_record.id"), unique=True)
+
+    def take_back(self, *, at: datetime, by: UUID, organization_id: UUID, because: str) -> DeathRecord:
+        """Return the entry that takes this one back, under the same category."""
+        return DeathRecord(
+            participant_id=self.participant_id,
+            organization_id=organization_id,
+            category=self.category,
+            at=at,
+            by=by,
+            because=because,
+            takes_back_id=self.id,
+        )

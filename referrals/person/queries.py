@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from sqlalchemy import (
@@ -20,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     false,
     func,
+    not_,
     or_,
     select,
 )
@@ -34,14 +35,17 @@ from referrals.kernel.look import (
     Sight,
     crossing,
     declare_look,
+    instant,
     learned,
     look,
     look_at,
     look_over,
     note,
+    refuse,
 )
+from referrals.kernel.orm import Instant
 from referrals.organization.models import Organization
-from referrals.person.models import Assignment, Person, folded_words, readings, why_alike
+from referrals.person.models import Assignment, DeathRecord, Person, folded_words, readings, why_alike
 from referrals.person.policy import WORKING
 from referrals.program.queries import intake_programs
 
@@ -53,6 +57,8 @@ COUNTED: Final = declare_look("person.counted", "how many participants are withi
 ALIKE_SHOWN: Final = declare_look("person.alike_shown", "likely duplicates, before a participant is added")
 WISHES_VIEWED: Final = declare_look("person.wishes_viewed", "what programs are held against for a participant")
 CARE_TEAM_VIEWED: Final = declare_look("person.care_team_viewed", "who helps a participant, now and before")
+
+DEATH_VIEWED: Final = declare_look("person.death_viewed", "that a participant has died, as far as it is on record")
 
 #: Why reads of this room cross between organizations, unless their caller says otherwise.
 PURPOSE: Final = "referral"
@@ -68,6 +74,8 @@ _TEAM: Final = (
     *("organization_id", "user_id", "program_id", "facility_id", "tie", "reason", "reason_text", "from_at", "from_by"),
     *("until_at", "ended_by", "ended_because", "is_in_force", "referral_id"),
 )
+
+_DEATH: Final = ("organization_id", "at", "by", "died_on", "told_by", "words")
 
 _COMPARED: Final = ("given_name", "family_name", "preferred_name", "birth_date", "agency_number")
 #: What a line of a list shows, and what a search compares, and no more.
@@ -85,6 +93,10 @@ _OPENED_LINE = load_only(
 _helps = aliased(Assignment)
 #: One alias for all: making one costs more than the statement it stands in.
 _held = aliased(Assignment)
+_died = aliased(DeathRecord)
+_corrected = aliased(DeathRecord)
+#: The instant as of which a statement asks.
+_AT: Final = bindparam("at", type_=Instant())
 
 #: Beyond so many people within sight, a search wants a whole name or number: names are then found by index alone.
 OPENED_AT_MOST: Final = 1000
@@ -161,6 +173,85 @@ def _listed(actor: Actor | AnyActor) -> Select[Person]:
 def assignments_visible_to(actor: Actor | AnyActor) -> Select[Assignment]:
     """Select the assignments around the participants an actor may know of. Which of them show, the look decides."""
     return select(Assignment).where(may_know(actor, Assignment.participant_id))
+
+
+@for_anybody
+def deaths_within_reach(actor: Actor | AnyActor) -> Select[DeathRecord]:
+    """Select the records of deaths that are the actor's to take back: their own organization's, and their agency's.
+
+    Of participants the actor may know of. An agency keeps the record of its participants, so it may mend any of it.
+    """
+    kept = select(Person.id).where(
+        Person.id == DeathRecord.participant_id, Person.organization_id == _organization_of(actor)
+    )
+    theirs = or_(DeathRecord.organization_id == _organization_of(actor), kept.exists())
+    records = DeathRecord.takes_back_id.is_(None)
+    return select(DeathRecord).where(may_know(actor, DeathRecord.participant_id), theirs, records)
+
+
+def _organization_of(actor: Actor | AnyActor) -> UUID | BindParameter[UUID] | None:
+    return actor.organization_id if isinstance(actor, Actor) else actor.organization
+
+
+def died_at(participant_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]) -> ColumnElement[datetime | None]:
+    """Return when it came on record that a participant has died, as of the statement's `at`; none where it did not.
+
+    For rules, which show it to nobody. What was taken back as a mistake does not count (R6).
+    """
+    stands = select(func.max(_died.at)).where(_died.participant_id == participant_id, _stands())
+    return cast("ColumnElement[datetime | None]", stands.correlate_except(_died, _corrected).scalar_subquery())
+
+
+def _stands() -> ColumnElement[bool]:
+    """Return the condition that a record of a death stands as of the statement's `at`."""
+    mistaken = select(_corrected.id).where(_corrected.takes_back_id == _died.id, _corrected.at <= _AT)
+    return and_(_died.takes_back_id.is_(None), _died.at <= _AT, not_(mistaken.correlate(_died).exists()))
+
+
+def deaths_of(session: Session, participants: Iterable[UUID], at: datetime) -> dict[UUID, DeathRecord]:
+    """Return the records of these participants' deaths that stand, for a rule that shows them to nobody."""
+    wanted = set(participants)
+    if not wanted:
+        return {}
+    rows = session.scalars(_these_deaths(), {"participants": list(wanted), "at": at})
+    return {row.participant_id: row for row in rows}
+
+
+@cache
+def _these_deaths() -> Select[DeathRecord]:
+    return select(_died).where(_died.participant_id.in_(bindparam("participants", expanding=True)), _stands())
+
+
+def death(session: Session, actor: Actor, participant_id: UUID, *, purpose: str = PURPOSE) -> Sight[DeathRecord] | None:
+    """Return what is on record of a participant's death, for a reader who may know of them otherwise.
+
+    None where nothing stands, and where it is not shared: nobody reads off an absence which of them it is (C14).
+    """
+    rows = list(deaths_of(session, [participant_id], instant(session)).values())
+    if not rows:
+        return None
+    seen = look_over(session, actor, rows, records=DEATH_VIEWED, purpose=purpose, fields=_DEATH)[0]
+    return None if seen.told_by is NOT_SHARED else seen
+
+
+def may_take_back(session: Session, actor: Actor, record_id: UUID) -> bool:
+    """Whether the record of a death is this actor's to take back."""
+    theirs = deaths_within_reach(actor).where(DeathRecord.id == record_id).with_only_columns(DeathRecord.id)
+    return session.scalar(theirs) is not None
+
+
+def participant_of_death(session: Session, actor: Actor, record_id: UUID) -> UUID:
+    """Return whose death a record is about that is the actor's to take back.
+
+    Raises:
+        NotFoundError: it is not, or there is none.
+    """
+    theirs = deaths_within_reach(actor).where(DeathRecord.id == record_id)
+    found: UUID | None = session.scalar(theirs.with_only_columns(DeathRecord.participant_id))
+    if found is None:
+        refuse(session, actor, DEATH_VIEWED, row_type="death_record", target=record_id, purpose=PURPOSE)
+        raise NotFoundError
+    return found
 
 
 def known_among(session: Session, actor: Actor, participants: Iterable[UUID]) -> set[UUID]:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from flask import request
+from flask_babel import format_date
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
@@ -17,7 +18,7 @@ from referrals.account.queries import names as user_names
 from referrals.account.web import saved_views
 from referrals.kernel.actor import Actor, Side, TokenScope
 from referrals.kernel.door import PAGE_SIZES, Doors, ListAddress, Shape, asking, form_words
-from referrals.kernel.errors import InvalidInputError, NotPermittedError
+from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermittedError
 from referrals.kernel.look import NOT_SHARED, refuse
 from referrals.kernel.schema import Takes, code, day, line, uid, whole, yes_no
 from referrals.kernel.web import current_actor, place, say, sentence
@@ -105,6 +106,18 @@ class Filters(Takes):
     after = uid(required=False)
 
 
+class DeathShape(Shape):
+    """What is on record of a participant's death."""
+
+    id = fields.UUID()
+    organization_id = fields.UUID()
+    at = fields.AwareDateTime()
+    by = fields.UUID()
+    died_on = fields.Date(allow_none=True)
+    told_by = fields.String()
+    words = fields.String(allow_none=True)
+
+
 class TeamWords(Takes):
     """Whether those who helped before are wanted, too."""
 
@@ -147,13 +160,17 @@ class Leaving(Protocol):
 #: Who tells; the room of releases joins itself.
 LEAVING: list[Leaving] = []
 
+_NOT_ASKED: Final = object()
 #: What rooms upstairs add to who a page is about; each is handed the participant as seen.
 IN_BANNER: list[Callable[[Any], Mapping[str, Any]]] = []
 
 
-def banner(seen: Any) -> dict[str, Any]:
-    """Return what `person_banner` shows of one participant, with what rooms upstairs add."""
-    session, _ = asking()
+def banner(seen: Any, death: Any = _NOT_ASKED) -> dict[str, Any]:
+    """Return what `person_banner` shows of one participant, with what rooms upstairs add.
+
+    `death` is what `q.death` returned, where it was asked already.
+    """
+    session, actor = asking()
     held = seen.facility_id
     name = held if held is NOT_SHARED else facility_names(session, [held] if held else []).get(held)
     language = seen.language
@@ -166,7 +183,16 @@ def banner(seen: Any) -> dict[str, Any]:
     }
     for add in IN_BANNER:
         shown |= add(seen)
-    return shown
+    return shown | death_in_banner(q.death(session, actor, seen.id) if death is _NOT_ASKED else death)
+
+
+def death_in_banner(death: Any) -> dict[str, str]:
+    """Return what `person_banner` says of a death, where one is on record and shared."""
+    if death is None:
+        return {}
+    if death.died_on is None:
+        return {"died": sentence("person_page.died")}
+    return {"died": sentence("person_page.died_on", {"day": format_date(death.died_on, "long")})}
 
 
 def crumbs(seen: Any, *more: tuple[str | None, str]) -> list[dict[str, str | None]]:
@@ -312,16 +338,50 @@ def participant(target: UUID) -> Mapping[str, Any]:
 
     def around() -> Mapping[str, Any]:
         team = team_rows(q.care_team(session, actor, target))
+        found = q.death(session, actor, target)
         own = seen.organization_id == actor.organization_id
         return {
-            "person": banner(seen) | {"team": team},
+            "person": banner(seen, found) | {"team": team},
             "team": team,
+            "death": None if found is None else _death_words(found),
             "recorded_by": organization_names(session, [seen.organization_id])[seen.organization_id],
             "may_write": own and p.writes_an_agencys_record(actor, None),
             "breadcrumbs": crumbs(seen)[:2],
         }
 
     return {"it": seen, "around": around}
+
+
+@doors.get("/participants/<uuid:target>/death", page=None, shape=DeathShape)
+def death(target: UUID) -> Mapping[str, Any]:
+    """Show what is on record of a participant's death; nothing on record, and nothing shared, are alike not found."""
+    session, actor = asking()
+    q.participant(session, actor, target)
+    return {"it": _death_of(target)}
+
+
+def _death_of(target: UUID) -> Any:
+    session, actor = asking()
+    found = q.death(session, actor, target)
+    if found is None:
+        refuse(session, actor, q.DEATH_VIEWED, row_type="death_record", target=None, purpose=q.PURPOSE)
+        raise NotFoundError
+    return found
+
+
+def _death_words(death: Any) -> dict[str, Any]:
+    """Return what is on record of a death in words, and whether it is the reader's to take back."""
+    session, actor = asking()
+    return {
+        "id": death.id,
+        "on": death.died_on,
+        "told_by": sentence(f"told_of_death.{death.told_by}"),
+        "words": death.words,
+        "at": death.at,
+        "who": user_names(session, [death.by]).get(death.by),
+        "organization": organization_names(session, [death.organization_id]).get(death.organization_id),
+        "may_take_back": q.may_take_back(session, actor, death.id),
+    }
 
 
 @doors.get(
@@ -509,6 +569,55 @@ doors.act(
 )
 
 
+def _recording_death(target: UUID) -> Mapping[str, Any]:
+    seen, context = _seen(target)
+    return context | {
+        "sources": _choices("told_of_death", c.TOLD_OF_DEATH),
+        "breadcrumbs": crumbs(seen, (None, sentence("person_page.record_death"))),
+    }
+
+
+def _participant_url(row: Any) -> str:
+    return f"/participants/{row.participant_id}"
+
+
+doors.act(
+    "/participants/<uuid:target>/death",
+    c.record_death,
+    page="person/death.html",
+    context=_recording_death,
+    then=_participant_url,
+    show=lambda row: _death_of(row.participant_id),
+    shape=DeathShape,
+    done="person_done.death_on_record",
+)
+
+
+def _taking_back(target: UUID) -> Mapping[str, Any]:
+    session, actor = asking()
+    participant_id = q.participant_of_death(session, actor, target)
+    seen = q.participant(session, actor, participant_id)
+    found = _death_of(participant_id)
+    return {
+        "it": seen,
+        "person": banner(seen, found),
+        "death": _death_words(found),
+        "breadcrumbs": crumbs(seen, (None, sentence("person_page.take_back_death"))),
+    }
+
+
+doors.act(
+    "/deaths/<uuid:target>/correction",
+    c.take_back_death,
+    page="person/take_back_death.html",
+    context=_taking_back,
+    then=_participant_url,
+    show=lambda row: q.participant(*asking(), row.participant_id),
+    shape=ParticipantShape,
+    done="person_done.death_was_a_mistake",
+)
+
+
 say(
     {
         "person_page.participants": _l("Participants"),
@@ -526,6 +635,24 @@ say(
         "person_page.change_identity": _l("Correct who they are"),
         "person_page.change_contacts": _l("Change how to reach them"),
         "person_page.move_to_facility": _l("Change facility"),
+        "person_page.record_death": _l("Record that the participant has died"),
+        "person_page.take_back_death": _l("This was a mistake"),
+        "person_page.died": _l("Has died."),
+        "person_page.died_on": _l("Died on %(day)s."),
+        "told_of_death.family": _l("Family or somebody close"),
+        "told_of_death.facility": _l("The facility"),
+        "told_of_death.hospital": _l("A hospital or hospice"),
+        "told_of_death.medical_examiner": _l("A coroner or medical examiner"),
+        "told_of_death.officer": _l("An officer"),
+        "told_of_death.public_record": _l("A public record or notice"),
+        "told_of_death.other": _l("Somebody else"),
+        "person_done.death_on_record": _l("It is on record. Nobody is reminded of anything for them any more."),
+        "person_done.death_was_a_mistake": _l("The mistake is on record. What is still open goes on as it stood."),
+        "participant_died": _l("It is on record that the participant has died. Nothing new is sent for them."),
+        "death_on_record": _l("It is on record already that the participant has died."),
+        "death_taken_back": _l("Somebody has said already that this was a mistake."),
+        "before_birth": _l("This day is before the participant's date of birth. Check the year."),
+        "check_the_person": _l("Check that this is the right person, then say so."),
         "person_done.saved": _l("Saved."),
         "person_done.participant_added": _l("The participant is on record, and you are on their care team."),
         "person_done.assigned": _l("Your colleague is on the care team now."),

@@ -29,7 +29,7 @@ from referrals.partnership import queries as partnerships
 from referrals.partnership.models import NoAgreementError
 from referrals.person import queries as persons
 from referrals.person.commands import assign, end_assignments
-from referrals.person.models import LANGUAGES, Assignment, Person
+from referrals.person.models import LANGUAGES, Assignment, ParticipantDiedError, Person
 from referrals.person.policy import WORKING, works_with_participants
 from referrals.program.models import SERVICES, Program
 from referrals.referral import policy as p
@@ -57,6 +57,7 @@ from referrals.referral.models import (
     LoopAnswer,
     Message,
     Party,
+    PlaceConfirmation,
     QuestionTopic,
     Referral,
     ReferralStep,
@@ -225,6 +226,13 @@ class WaitlistReferral(Takes):
     """When a place is expected, or which place in line; who will work with the participant, where that is not known."""
 
     caseworker_id = uid(required=False)
+    expected_on = day(required=False)
+    position = whole(1, 9999, required=False)
+
+
+class ConfirmPlace(Takes):
+    """When a place is expected now, or which place in line it is now; neither, if it stands as it was said last."""
+
     expected_on = day(required=False)
     position = whole(1, 9999, required=False)
 
@@ -430,9 +438,10 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
         with _named(work):
             raise referral.wrong_state(referral.recorded, work.now)
     # One participant's sendings queue up here: of two to one program, the second sees the first.
-    held_at = session.scalars(
-        select(Person.facility_id).where(Person.id == referral.participant_id).with_for_update(of=Person)
-    ).one()
+    queue = select(Person.facility_id, persons.died_at(Person.id)).where(Person.id == referral.participant_id)
+    held_at, died_at = session.execute(queue.with_for_update(of=Person), {"at": work.now}).one()
+    if died_at is not None:
+        _refuse_for_the_dead(work, referral)
     recipient = session.get_one(Organization, referral.recipient_id, populate_existing=True)
     program = session.get_one(Program, referral.program_id, populate_existing=True)
     agreement = partnerships.agreement_between(session, referral.source_id, referral.recipient_id, work.now)
@@ -477,7 +486,7 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
     )
     # What was just read under lock: everything a sending needs, so also what the referral will rest on.
     facts = Facts(
-        consent=covered.there.keys() >= set(q.RESTS_ON), agreement=set(agreement.categories) >= set(q.RESTS_ON)
+        died_at, consent=covered.there.keys() >= set(q.RESTS_ON), agreement=set(agreement.categories) >= set(q.RESTS_ON)
     )
     return _step(work, referral, VERBS["send_referral"], facts=facts)
 
@@ -590,12 +599,49 @@ def waitlist_referral(
     if accepts and caseworker_id is not None:
         _name_caseworker(work, referral, recipient, caseworker_id)
         _step(work, referral, VERBS["accept_referral"], details={"caseworker_id": str(caseworker_id)}, facts=facts)
-    details: dict[str, Any] = {}
-    if expected_on is not None:
-        details["expected_on"] = expected_on.isoformat()
-    if position is not None:
-        details["position"] = position
+    details = _place(expected_on, position)
     return _step(work, referral, VERBS["waitlist_referral"], details=details, facts=facts)
+
+
+def _place(expected_on: date | None, position: int | None) -> dict[str, Any]:
+    """Return a place on a waiting list as rows keep it."""
+    day_named = {} if expected_on is None else {"expected_on": expected_on.isoformat()}
+    return day_named if position is None else day_named | {"position": position}
+
+
+@command(
+    records="referral.place_confirmed",
+    on=Referral,
+    takes=ConfirmPlace,
+    within=q.visible_to,
+    allow=[[p.answers_it], [p.works_on_it]],
+    makes=PlaceConfirmation,
+    purpose="referral",
+)
+def confirm_place(
+    work: Work, referral: Referral, *, expected_on: date | None, position: int | None
+) -> PlaceConfirmation:
+    """Say that a place on the waiting list still stands; a new day or place in line replaces what was said (R13).
+
+    Raises:
+        WrongStateError: it does not stand on the waiting list.
+        InvalidInputError: the day is over, whether it is named now or was before.
+    """
+    seen = settle(referral.recorded, _facts(work, referral), work.now).state
+    if seen is not State.WAITLISTED:
+        with _named(work):
+            raise referral.wrong_state(seen, work.now)
+    today = day_of(work.now, work.session.get_one(Organization, referral.recipient_id).time_zone)
+    said = _place(expected_on, position)
+    stands = said or q.place_said(work.session, referral)
+    if stands.get("expected_on", today.isoformat()) < today.isoformat():
+        raise InvalidInputError({"expected_on": ["in_past" if said else "place_over"]})
+    confirmed = referral.confirm_place(
+        said or None, at=work.now, by=work.actor.me, organization_id=work.actor.organization
+    )
+    work.add(confirmed)
+    work.to = _other_side(work, referral)
+    return confirmed
 
 
 def _caseworker_faults(work: Work, recipient: Organization, caseworker_id: UUID | None) -> dict[str, list[str]]:
@@ -1310,6 +1356,19 @@ def _refuse_a_second(work: Work, referral: Referral) -> None:
         raise ReferralAlreadyOpenError(**({"url": f"/referrals/{old.id}"} if visible is not None else {}))
     _put(work, old, due)
     _let_go(work, old)
+
+
+def _refuse_for_the_dead(work: Work, referral: Referral) -> None:
+    """Refuse to send for somebody who has died; why, only who may know of it is told (decision 0018).
+
+    Raises:
+        ParticipantDiedError, WrongStateError: to who may know, and to who may not.
+    """
+    death = persons.deaths_of(work.session, [referral.participant_id], work.now)[referral.participant_id]
+    if q.may_know_of_death(work.session, work.actor, death, work.now):
+        raise ParticipantDiedError
+    with _named(work):
+        raise referral.wrong_state(State.CANCELLED, work.now)
 
 
 def _service(actor: Actor) -> Actor:

@@ -364,18 +364,24 @@ class Facts:
     """What happened elsewhere and bears on a referral, as committed now (R5).
 
     `consent` and `agreement` say whether one holds from source to recipient; `expires_at` is the deadline of whoever's
-    move it is, None where no clock runs.
+    move it is, None where no clock runs. `died_at` is when a death came on record, `death_told` which organization
+    recorded it and under which category.
     """
 
     died_at: datetime | None = None
     consent: bool = True
     agreement: bool = True
     expires_at: datetime | None = None
+    death_told: tuple[UUID, str] | None = None
 
     @property
     def sharing(self) -> bool:
         """Whether what the source shared may still be read by the recipient."""
         return self.consent and self.agreement
+
+
+#: A death is written as a step only after so long: a wrong entry that is taken back leaves no trace in status (R6).
+DEATH_WRITTEN_AFTER: Final = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -618,12 +624,15 @@ def _days(release: date | None, today: date) -> int | None:
 _FIRST_CONTACT, _LOOP = 5, 5
 _NAMED_WITHIN = 1
 _SILENCE = timedelta(days=21)
+#: So often a program says that a place on its waiting list still stands.
+_PLACE_STANDS = timedelta(days=14)
 
 
 class Flag(StrEnum):
     """Something that both sides had better look at; it changes no status and counts against nobody."""
 
     FIRST_CONTACT_LATE = "first_contact_late"
+    PLACE_UNCONFIRMED = "place_unconfirmed"
     HOLD_OVER = "hold_over"
     SILENCE = "silence"
     NO_CASEWORKER = "no_caseworker"
@@ -638,6 +647,8 @@ class Followed:
     since: date
     last_word_on: date
     first_contact_on: date | None = None
+    #: When the program last said that the place in line stands; None: not since it was given.
+    confirmed_on: date | None = None
     review_on: date | None = None
     has_caseworker: bool = False
     is_loop_open: bool = False
@@ -650,6 +661,8 @@ def flags(seen: Followed, today: date) -> list[Flag]:
         latest = working_day_after(seen.since, _FIRST_CONTACT)
         if today > (latest if seen.first_contact_on is None else min(latest, seen.first_contact_on)):
             raised.append(Flag.FIRST_CONTACT_LATE)
+    if seen.state is State.WAITLISTED and today - (seen.confirmed_on or seen.since) >= _PLACE_STANDS:
+        raised.append(Flag.PLACE_UNCONFIRMED)
     if seen.state is State.ON_HOLD and seen.review_on is not None and today > seen.review_on:
         raised.append(Flag.HOLD_OVER)
     if seen.state in TAKEN_ON and today - seen.last_word_on >= _SILENCE:
@@ -911,6 +924,22 @@ class ErrorReport(Identified):
         return self.reason
 
 
+class PlaceConfirmation(Identified):
+    """The program's word that a place on its waiting list still stands, or what it is now (R13). Never changed."""
+
+    __tablename__ = "place_confirmation"
+    __participant__ = "participant_id"
+    __recorder__ = "organization_id"
+
+    referral_id: Mapped[UUID] = public(ForeignKey("referral.id"), index=True)
+    participant_id: Mapped[UUID] = personal(ForeignKey("person.id"), category="identity")
+    organization_id: Mapped[UUID] = public()
+    at: Mapped[datetime] = public()
+    by: Mapped[UUID] = public()
+    #: The place from now on, as the step that gave it says it (`expected_on`, `position`); None: it stands as it was.
+    place = sealed(structure, category="attendance", nullable=True)
+
+
 class Amendment(Identified):
     """A change of what was sent: old beside new, why, who and when (R18). Never changed.
 
@@ -1133,12 +1162,26 @@ class Referral(Identified):
         return Party.RECIPIENT if organization_id == self.recipient_id else Party.SYSTEM
 
     def write_settlement(self, facts: Facts, *, at: datetime) -> ReferralStep | None:
-        """Write the step that settlement says is due, if one is (R6)."""
+        """Write the step that settlement says is due, if one is (R6).
+
+        Why is told to who may read what the organization that recorded a death said of it (decision 0018).
+        """
         due = settle(self.recorded, facts, at)
         if due.verb is None:
             return None
+        owner, category = self.source_id, None
+        if due.reason == CancelReason.DECEASED:
+            if facts.died_at is None or at < facts.died_at + DEATH_WRITTEN_AFTER:
+                return None
+            owner, category = facts.death_told or (owner, category)
         return self._step(
-            due.verb, at=at, by=None, side=Party.SYSTEM, organization_id=self.source_id, reason=due.reason
+            due.verb,
+            at=at,
+            by=None,
+            side=Party.SYSTEM,
+            organization_id=owner,
+            reason=due.reason,
+            category=category,
         )
 
     def write(self, **content: Any) -> list[str]:
@@ -1294,6 +1337,19 @@ class Referral(Identified):
         if self.is_done:
             self.done_at = at
         return said
+
+    def confirm_place(
+        self, place: dict[str, Any] | None, *, at: datetime, by: UUID, organization_id: UUID
+    ) -> PlaceConfirmation:
+        """Say that its place on the waiting list still stands, or what it is from now on (R13)."""
+        return PlaceConfirmation(
+            referral_id=self.id,
+            participant_id=self.participant_id,
+            organization_id=organization_id,
+            at=at,
+            by=by,
+            place=place,
+        )
 
     def report_error(
         self, reason: str, *, at: datetime, by: UUID, organization_id: UUID, because: str | None

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cache
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -69,12 +69,13 @@ from referrals.organization.models import ZONES, Organization
 from referrals.partnership import queries as partnerships
 from referrals.partnership.models import Agreement, active_at
 from referrals.person import queries as persons
-from referrals.person.models import Assignment, Person
+from referrals.person.models import Assignment, DeathRecord, Person
 from referrals.person.policy import WORKING
 from referrals.program import queries as programs
 from referrals.program.models import SERVICES, Fit, IntakeMember, Program, Sought, fit
 from referrals.referral import policy
 from referrals.referral.models import (
+    DEATH_WRITTEN_AFTER,
     DRAFT_KEPT,
     DRAFT_WARNED,
     OPEN,
@@ -94,6 +95,7 @@ from referrals.referral.models import (
     LoopAnswer,
     Message,
     Party,
+    PlaceConfirmation,
     Referral,
     ReferralStep,
     ReleaseTold,
@@ -154,6 +156,9 @@ _STEP: Final = (
 )
 _ERROR_REPORT: Final = ("at", "by", "side", "organization_id", "category", "why", "because")
 _AMENDMENT: Final = (*("at", "by", "side", "organization_id", "category", "topic", "why", "because", "old", "new"),)
+_PLACE: Final = ("at", "by", "organization_id", "place")
+#: What the timeline calls the word that it still stands.
+_CONFIRMS_PLACE: Final = "confirm_place"
 _LOOP_ANSWER: Final = ("answer", "at", "by", "side", "organization_id", "words")
 _MESSAGE: Final = (
     *("organization_id", "audience", "category", "words", "at", "by", "struck_at", "struck_by", "struck_because"),
@@ -412,6 +417,12 @@ def _agreed(categories: Iterable[str]) -> ColumnElement[bool]:
 
 
 @cache
+def died_at() -> ColumnElement[datetime | None]:
+    """Return when the participant's death came on record, as of the statement's `moment(at)`."""
+    return persons.died_at(Referral.participant_id)
+
+
+@cache
 def sharing_holds() -> ColumnElement[bool]:
     """Return the condition that what the source shared may still cross, as of the statement's `moment(at)`."""
     return and_(consent_holds(), agreement_holds())
@@ -435,13 +446,16 @@ def is_answer_withheld(actor: AnyActor) -> ColumnElement[bool]:
     )
     answered = select(last.to_state).where(theirs).correlate(Referral).scalar_subquery()
     moves_on = [written(state) for state, means in STATES.items() if means.unshared not in {None, state}]
+    ends_with_a_death = and_(answered.in_([written(state) for state in sorted(OPEN)]), died_at().is_not(None))
     back = _carried([RETURNED], Referral.recipient_id, Referral.source_id, _toward(actor))
     comes_back = and_(back, _agreed([RETURNED]))
     return and_(
         Referral.source_id == actor.organization,
         answered.is_not(None),
         not_(comes_back),
-        or_(answered.not_in(moves_on), sharing_holds()),  # otherwise settlement moved it on, for all to see
+        # Otherwise settlement moved it on, for all to see.
+        or_(answered.not_in(moves_on), sharing_holds()),
+        not_(ends_with_a_death),
     )
 
 
@@ -452,7 +466,12 @@ def settled_state() -> ColumnElement[str]:
     unshared = [
         (written(state), written(means.unshared)) for state, means in STATES.items() if means.unshared is not None
     ]
-    return case((not_(sharing_holds()), case(*unshared, value=recorded, else_=recorded)), else_=recorded)
+    ended = [(written(state), written(State.CANCELLED)) for state in sorted(OPEN)]
+    return case(
+        (died_at().is_not(None), case(*ended, value=recorded, else_=recorded)),
+        (not_(sharing_holds()), case(*unshared, value=recorded, else_=recorded)),
+        else_=recorded,
+    )
 
 
 def facts(session: Session, referrals: Iterable[UUID], at: datetime) -> dict[UUID, Facts]:
@@ -460,25 +479,28 @@ def facts(session: Session, referrals: Iterable[UUID], at: datetime) -> dict[UUI
     wanted = list(set(referrals))
     if not wanted:
         return {}
-    rows = session.execute(_standing(), moment(at) | {"these": wanted})
-    return {row_id: Facts(consent=bool(consent), agreement=bool(agreement)) for row_id, consent, agreement in rows}
+    rows = session.execute(_standing(), moment(at) | {"these": wanted}).all()
+    # Few ever die: nothing is asked where nobody has.
+    deaths = persons.deaths_of(session, {row[1] for row in rows if row[-1] is not None}, at)
+    told = {one: (death.organization_id, death.category) for one, death in deaths.items()}
+    return {
+        row_id: Facts(died, bool(consent), bool(agreement), death_told=told.get(participant_id))
+        for row_id, participant_id, consent, agreement, died in rows
+    }
 
 
 @cache
-def _standing() -> Select[UUID, bool, bool]:
+def _standing() -> Select[UUID, UUID, bool, bool, datetime | None]:
     these = Referral.id.in_(bindparam("these", expanding=True))
-    return select(Referral.id, consent_holds(), agreement_holds()).where(these)
+    return select(Referral.id, Referral.participant_id, consent_holds(), agreement_holds(), died_at()).where(these)
 
 
 def due_for_settlement(session: Session, at: datetime, *, limit: int = 500) -> list[UUID]:
-    """Return the referrals whose settled status is not recorded yet (R6)."""
-    statement = (
-        select(Referral.id)
-        .where(Referral.open_for.is_not(None), settled_state() != recorded_state())
-        .order_by(Referral.id)
-        .limit(limit)
-    )
-    return list(session.scalars(statement, moment(at)))
+    """Return the referrals whose settled status is to be recorded now (R6): of a death, not within its first day."""
+    is_open = or_(Referral.open_for.is_not(None), and_(Referral.step_count == 0, died_at().is_not(None)))
+    long_ago = or_(died_at().is_(None), died_at() <= at - DEATH_WRITTEN_AFTER)
+    due = select(Referral.id).where(is_open, settled_state() != recorded_state(), long_ago)
+    return list(session.scalars(due.order_by(Referral.id).limit(limit), moment(at)))
 
 
 def lapsed_drafts(session: Session, at: datetime, *, limit: int = 500) -> list[UUID]:
@@ -549,7 +571,7 @@ def _ticking(these: BindParameter[Any] | Select[UUID] | CompoundSelect[UUID]) ->
             _carried(["release"], Referral.source_id, Referral.recipient_id).label("is_told"),
         )
         .join(Organization, Organization.id == Referral.recipient_id)
-        .where(Referral.id.in_(these), _is_unanswered(), sharing_holds())
+        .where(Referral.id.in_(these), _is_unanswered(), sharing_holds(), died_at().is_(None))
         .cte("waits")
     )
     said = and_(
@@ -821,6 +843,20 @@ def _crosses(
     return isinstance(decided, Basis)
 
 
+def may_know_of_death(session: Session, actor: Actor, death: DeathRecord, at: datetime) -> bool:
+    """Whether what is on record of a participant's death is shared with somebody now: as the gate says."""
+    decided = consents.holds(
+        session,
+        reader=actor,
+        participant_id=death.participant_id,
+        owner_org_id=death.organization_id,
+        category=death.category,
+        purpose=PURPOSE,
+        at=at,
+    )
+    return isinstance(decided, Basis)
+
+
 def sendable_categories(referral: Referral, actor: Actor, covered: Coverage) -> tuple[str, ...]:
     """Return the categories that what the actor writes may have if the other side is to read it (R19)."""
     open_ways = covered.there if referral.side_of(actor.organization_id) is Party.SOURCE else covered.back
@@ -977,6 +1013,16 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A place on a waiting list as it was said last, and who said since that it stands; None where nobody has."""
+
+    expected_on: date | None
+    position: int | None
+    confirmed_at: datetime | None
+    confirmed_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How a referral stands for one reader now, and what they may do: nothing of its content."""
 
@@ -1012,6 +1058,8 @@ class View(_Timed, Standing):
     extra: Mapping[str, Any] = field(default_factory=dict)
     #: The reader's zone, in which the days of flags are counted.
     zone: str = "UTC"
+    #: What is on record of the participant's death, where it is shared; None otherwise.
+    death: Sight[DeathRecord] | None = None
 
     @property
     def flags(self) -> list[Flag]:
@@ -1019,18 +1067,38 @@ class View(_Timed, Standing):
         steps = [entry for entry in self.timeline if entry.seq is not None]
         if self.at is None or not steps or not isinstance(self.status, str) or self.status != self.recorded:
             return []
-        words = [steps[0].at, *(said.at for said in self.thread), *(change.at for change in self.amendments)]
+        confirmed = [entry.at for entry in self.timeline if entry.what == _CONFIRMS_PLACE]
+        said = [said.at for said in self.thread] + [change.at for change in self.amendments] + confirmed
         return flags(
             Followed(
                 State(self.status),
                 since=day_of(steps[0].at, self.zone),
-                last_word_on=day_of(max(words), self.zone),
+                last_word_on=day_of(max([steps[0].at, *said]), self.zone),
                 first_contact_on=_day_in(steps[0], "first_contact_on"),
+                confirmed_on=day_of(max(confirmed), self.zone) if confirmed else None,
                 review_on=_day_in(steps[0], "review_on"),
                 has_caseworker=bool(self.helpers),
                 is_loop_open=self.loop == "open",
             ),
             day_of(self.at, self.zone),
+        )
+
+    @property
+    def place(self) -> Place | None:
+        """Its place on the waiting list, as far as this reader is told that it stands on one."""
+        if not self.status == self.recorded == State.WAITLISTED:
+            return None
+        told = [entry for entry in self.timeline if entry.what in {"waitlist_referral", _CONFIRMS_PLACE}]
+        places = [entry for entry in told if isinstance(entry.details, Mapping)]
+        if not places:
+            return None
+        latest, stands = told[0], places[0]
+        is_confirmed = latest.what == _CONFIRMS_PLACE
+        return Place(
+            expected_on=_day_in(stands, "expected_on"),
+            position=None if isinstance(stands.details, NotShared) else (stands.details or {}).get("position"),
+            confirmed_at=latest.at if is_confirmed else None,
+            confirmed_by=latest.who if is_confirmed else None,
         )
 
     @property
@@ -1066,8 +1134,9 @@ class View(_Timed, Standing):
         return getattr(self.it, name)
 
 
-#: A line of a list: the referral, whether consent and agreement hold, whether its loop was spoken of, and its course.
-_Line = tuple[Referral, bool, bool, bool, str | None, str | None, datetime | None, bool]
+#: A line of a list: the referral, whether consent and agreement hold, whether its loop was spoken of, its course, and
+#: when a death came on record.
+_Line = tuple[Referral, bool, bool, bool, str | None, str | None, datetime | None, bool, datetime | None]
 _AT_MOST: Final = bindparam("at_most", type_=Integer())
 
 
@@ -1107,6 +1176,7 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         entries_left_out=left_out or kept_back,
         amendments=amended,
         zone=actor.zone,
+        death=None if stands.died_at is None else persons.death(session, actor, row.participant_id, purpose=PURPOSE),
     )
 
 
@@ -1114,6 +1184,17 @@ def _day_in(step: Entry, name: str) -> date | None:
     """Return a day that a step promised, where its reader is shown it."""
     said = step.details.get(name) if isinstance(step.details, Mapping) else None
     return None if said is None else date.fromisoformat(said)
+
+
+def place_said(session: Session, referral: Referral) -> Mapping[str, Any]:
+    """Return the place on the waiting list as it was said last, for a rule that shows it to nobody."""
+    said = select(PlaceConfirmation).where(PlaceConfirmation.referral_id == referral.id)
+    latest = said.order_by(PlaceConfirmation.at.desc(), PlaceConfirmation.id.desc())
+    for one in session.scalars(latest):
+        if one.place:
+            return cast("Mapping[str, Any]", one.place)
+    given = [step.details for step in referral.steps if step.to_state == State.WAITLISTED]
+    return cast("Mapping[str, Any]", given[-1])
 
 
 def standing(session: Session, actor: Actor, referral_id: UUID) -> Standing:
@@ -1140,8 +1221,8 @@ def _found(
     if found is None:
         refuse(session, actor, VIEWED, row_type="referral", target=referral_id, purpose=PURPOSE)
         raise NotFoundError
-    row, consent, agreement = found
-    return row, Facts(consent=bool(consent), agreement=bool(agreement))
+    row, consent, agreement, died = found
+    return row, Facts(died, bool(consent), bool(agreement))
 
 
 def _is_at_source(actor: Actor, row: Referral) -> bool:
@@ -1177,13 +1258,13 @@ def _standing_of(  # noqa: PLR0917  # one referral, seen by one reader
 
 
 @cache
-def _one_for(anybody: AnyActor, *, whole: bool) -> Select[Referral, bool, bool]:
+def _one_for(anybody: AnyActor, *, whole: bool) -> Select[Referral, bool, bool, datetime | None]:
     """Select one referral with what happened elsewhere: building it costs more than asking it."""
     one = visible_to(anybody).where(still_readable(anybody), Referral.id == bindparam("referral", type_=Uuid()))
     if whole:
         topics = gathered(Amendment.topic, Amendment.referral_id == Referral.id)
         one = one.options(selectinload(Referral.loop_answers), with_expression(Referral.amended_topics, topics))
-    return one.add_columns(consent_holds(), agreement_holds())
+    return one.add_columns(consent_holds(), agreement_holds(), died_at())
 
 
 def draft_alone(session: Session, actor: Actor, referral_id: UUID) -> Sight[Referral]:
@@ -1735,15 +1816,22 @@ def whose_move() -> ColumnElement[str]:
 
 @cache
 def _told_by_last_step() -> ColumnElement[str]:
-    """Return which side has the next move as the last step alone says it; "shared": the recipient, if sharing holds."""
+    """Return which side has the next move as the last step alone says it; "shared": the recipient, if sharing holds.
+
+    What was open when the participant died is the source's: there is nothing left to do but to read how it ended.
+    """
     source, recipient = written(Party.SOURCE), written(Party.RECIPIENT)
     last = aliased(ReferralStep)
     # Not done, although the source took it back: the recipient had begun, and owes the loop.
     taken_back = and_(last.to_state == written(State.CANCELLED), last.side == source)
     held_there = and_(last.to_state == written(State.ON_HOLD), last.side == recipient)
+    ended = and_(last.to_state.in_([written(state) for state in sorted(OPEN)]), died_at().is_not(None))
     waits_there = [written(state) for state, means in STATES.items() if means.waiting_on is Party.RECIPIENT]
     by_last_step = case(
-        (or_(taken_back, held_there), recipient), (last.to_state.in_(waits_there), written("shared")), else_=source
+        (ended, source),
+        (or_(taken_back, held_there), recipient),
+        (last.to_state.in_(waits_there), written("shared")),
+        else_=source,
     )
     said = select(by_last_step).where(last.referral_id == Referral.id, last.seq == Referral.step_count)
     return said.correlate(Referral).scalar_subquery()
@@ -1908,7 +1996,7 @@ def _lines(*conditions: ColumnElement[bool]) -> Select[*_Line]:
     by_recipient = and_(ReferralStep.referral_id == Referral.id, ReferralStep.side == written(Party.RECIPIENT))
     acted = select(ReferralStep.id).where(by_recipient).exists()
     last = and_(_LAST.referral_id == Referral.id, _LAST.seq == Referral.step_count)
-    course = (_LAST.to_state, _LAST.side, _LAST.at, acted)
+    course = (_LAST.to_state, _LAST.side, _LAST.at, acted, died_at())
     lines = select(Referral, consent_holds(), agreement_holds(), spoken_of, *course).outerjoin(_LAST, last)
     return lines.where(*conditions).options(_LINE)
 
@@ -1967,9 +2055,9 @@ def _told_line(
     actor: Actor, line: Row[*_Line], sight: Sight[Referral], at: datetime
 ) -> tuple[Course, Settled, str | NotShared]:
     """Return what a line's steps come to, how it stands now, and what of that its reader is told."""
-    row, consent, agreement, _spoken_of, state, last_side, last_at, acted, *_ = line
+    row, consent, agreement, _spoken_of, state, last_side, last_at, acted, died, *_ = line
     course = Course(State(state or State.DRAFT), last_side, last_at, bool(acted), row.sent_at is not None)
-    settled = settle(course.recorded, Facts(consent=bool(consent), agreement=bool(agreement)), at)
+    settled = settle(course.recorded, Facts(died, bool(consent), bool(agreement)), at)
     return course, settled, _told_status(course, settled, sight, row.side_of(actor.organization_id))
 
 
@@ -2100,10 +2188,12 @@ def _timeline(
     )
     reported = _reported(session, actor, row)
     told = [one for one in reported if one.organization_id == own or one.why is not NOT_SHARED]
+    confirmed = _confirmed_places(session, actor, row)
+    stands = [one for one in confirmed if one.place is not NOT_SHARED]
     named = {
         one.seq: UUID(one.details["caseworker_id"]) for one in kept if one.details and "caseworker_id" in one.details
     }
-    acted = {one.by for one in kept} | {one.by for one in said} | {one.by for one in told}
+    acted = {one.by for one in kept} | {one.by for one in said} | {one.by for one in told} | {one.by for one in stands}
     who = accounts.names(session, acted | set(named.values()) | set(also))
     entries = [
         Entry(
@@ -2149,9 +2239,32 @@ def _timeline(
         )
         for one in told
     ]
-    if told:
+    entries += [
+        Entry(
+            what=_CONFIRMS_PLACE,
+            at=one.at,
+            by=one.by,
+            who=who.get(one.by),
+            organization_id=one.organization_id,
+            organization=titles[one.organization_id],
+            side=str(Party.RECIPIENT),
+            details=one.place,
+        )
+        for one in stands
+    ]
+    if told or stands:
         entries.sort(key=lambda one: one.at)
-    return entries[::-1], len(kept) + len(told) < len(steps) + len(reported), who
+    left_out = len(kept) + len(told) + len(stands) < len(steps) + len(reported) + len(confirmed)
+    return entries[::-1], left_out, who
+
+
+def _confirmed_places(session: Session, actor: Actor, row: Referral) -> list[Sight[PlaceConfirmation]]:
+    """Look at what was said since of the place on a waiting list: nothing is asked where it never stood on one."""
+    if State.WAITLISTED not in row.was_ever:
+        return []
+    said = select(PlaceConfirmation).where(PlaceConfirmation.referral_id == row.id)
+    rows = session.scalars(said.order_by(PlaceConfirmation.at, PlaceConfirmation.id)).all()
+    return look_over(session, actor, rows, records=TIMELINE_VIEWED, purpose=PURPOSE, fields=_PLACE) if rows else []
 
 
 def _reported(session: Session, actor: Actor, row: Referral) -> list[Sight[ErrorReport]]:
@@ -2317,7 +2430,7 @@ def _may(actor: Actor, row: Referral, stands: Facts, at: datetime) -> frozenset[
     if seen in UNDER_WAY and policy.sends_it(actor, row):
         verbs.add("amend_referral")
     if seen in TAKEN_ON and (policy.answers_it(actor, row) or policy.works_on_it(actor, row)):
-        verbs.add("name_caseworker")
+        verbs |= {"name_caseworker"} | ({_CONFIRMS_PLACE} if seen is State.WAITLISTED else set())
     if not row.was_reported_by_another(actor.user_id):
         verbs.discard("confirm_error")
     if (
@@ -2334,7 +2447,7 @@ def _may(actor: Actor, row: Referral, stands: Facts, at: datetime) -> frozenset[
         verbs |= {"close_loop", "dispute_outcome"}
     if row.sent_at is not None and not row.is_done and policy.takes_part(actor, row):
         verbs.add("post_message")
-    if row.sent_at is not None and seen in TERMINAL and policy.sends_it(actor, row):
+    if row.sent_at is not None and seen in TERMINAL and stands.died_at is None and policy.sends_it(actor, row):
         verbs.add("reroute_referral")
     return frozenset(verbs)
 

@@ -22,6 +22,7 @@ from referrals.kernel.schema import Takes, code, line, uid, whole, yes_no
 from referrals.kernel.web import at_api, place, say, sentence
 from referrals.person import queries as persons
 from referrals.person.policy import works_with_participants
+from referrals.person.web import DeathShape, death_in_banner
 from referrals.referral import commands as c
 from referrals.referral import queries as q
 
@@ -166,6 +167,15 @@ class StandingShape(Shape):
     may = fields.List(fields.String())
 
 
+class PlaceShape(Shape):
+    """A place on a waiting list, and who said last that it stands."""
+
+    expected_on = fields.Date(allow_none=True)
+    position = fields.Integer(allow_none=True)
+    confirmed_at = fields.AwareDateTime(allow_none=True)
+    confirmed_by = fields.String(allow_none=True)
+
+
 class ReferralShape(StandingShape, ContentShape):
     """A referral as one reader may see it now: how it stands, its content, and what was said and done."""
 
@@ -178,6 +188,8 @@ class ReferralShape(StandingShape, ContentShape):
     expires_at = fields.AwareDateTime(allow_none=True)
     is_overdue = fields.Boolean()
     flags = fields.List(fields.String())
+    place = fields.Nested(PlaceShape, allow_none=True)
+    death = fields.Nested(DeathShape, allow_none=True)
     capacity_shown = fields.Raw(allow_none=True)
     capacity_because = fields.String(allow_none=True)
     sendable = fields.List(fields.String())
@@ -344,13 +356,17 @@ def _banner(view: q.View) -> Mapping[str, Any]:
         return {"name": NOT_SHARED}
     who = q.banner(session, actor, view.it.participant_id, view.names.person)
     linked = {"url": f"/participants/{who.id}"} if who.name is not NOT_SHARED else {}
-    return linked | {
-        "name": who.name,
-        "number": who.number,
-        "release_on": who.release_on,
-        "days": who.days,
-        "is_released": who.is_released,
-    }
+    return (
+        linked
+        | death_in_banner(view.death)
+        | {
+            "name": who.name,
+            "number": who.number,
+            "release_on": who.release_on,
+            "days": who.days,
+            "is_released": who.is_released,
+        }
+    )
 
 
 def _around(view: q.View) -> dict[str, Any]:
@@ -397,7 +413,7 @@ def _next_words(view: q.View) -> str:
     if view.loop == "closed":
         return sentence("next.done")
     if view.waiting_on is None:
-        return sentence("next.over")
+        return sentence("next.over" if view.death is None else "next.died")
     if view.is_held_by_people:
         return sentence(f"next.held.{'us' if view.waiting_on == view.side else 'them'}")
     return sentence(f"next.{view.status}.{'us' if view.waiting_on == view.side else 'them'}")
@@ -874,6 +890,7 @@ _verb("question", c.ask_question, "ask", _answering, "question_asked")
 _verb("reply", c.answer_question, "reply", _replying, "question_answered")
 _verb("acceptance", c.accept_referral, "accept", _answering, "referral_accepted")
 _verb("waiting-list", c.waitlist_referral, "waitlist", _listing, "referral_waitlisted")
+_verb("place", c.confirm_place, "place", _about, "place_was_confirmed")
 _verb("refusal", c.decline_referral, "decline", _answering, "referral_declined")
 _verb("start", c.start_referral, "start", _starting, "referral_started")
 _verb("assignment", c.name_caseworker, "assignment", _naming, "caseworker_named")
@@ -1002,6 +1019,9 @@ say(
         "flag.first_contact_late": _l(
             "First contact is later than promised. The program records that the work began, or writes what happened."
         ),
+        "flag.place_unconfirmed": _l(
+            "Nobody has said for 14 days whether the place on the waiting list still stands. The program says so."
+        ),
         "flag.hold_over": _l("The day of review has passed. Take the work up again, or end it."),
         "flag.silence": _l("Nobody has written anything here for 21 days. Ask how it stands."),
         "flag.no_caseworker": _l("No caseworker is named. The program names one."),
@@ -1019,6 +1039,7 @@ say(
         "verb.answer_question": _l("Question answered"),
         "verb.accept_referral": _l("Accepted"),
         "verb.waitlist_referral": _l("Put on the waiting list"),
+        "verb.confirm_place": _l("The place on the waiting list stands"),
         "verb.start_referral": _l("Work began"),
         "verb.hold_referral": _l("Put on hold"),
         "verb.resume_referral": _l("Work taken up again"),
@@ -1043,6 +1064,10 @@ say(
         "settled.discard_draft": _l("Draft put away"),
         "next.not_shared": _l("Answers are not shared with your organization now."),
         "next.done": _l("Nothing more: it has ended, and how it ended was acknowledged."),
+        "next.died": _l(
+            "The participant has died. If that is a mistake, take it back on their page within a day: then this goes "
+            "on as it stood."
+        ),
         "next.over": _l("Nothing more: it has ended."),
         "next.loop.us": _l("Your side: read how it ended, and acknowledge it."),
         "next.loop.them": _l("The other side: they read how it ended, and acknowledge it."),
@@ -1266,6 +1291,7 @@ say(
         "unchanged": _l("This is what it says now. Change it, or go back."),
         "no_question": _l("No question is open. Choose another reason."),
         "say_why_first": _l("Write down first why it is urgent, then change how soon."),
+        "place_over": _l("The day named before is over. Say a new day, or which place in line this is."),
         "day_or_position": _l("Say when a place is expected, or which place in line this is."),
         "over_30_days": _l("Choose a day within 30 days: a hold is looked at again at least that often."),
         "referral_error_reported": _l("You have reported this already. A supervisor of the sender has to confirm it."),
@@ -1290,6 +1316,7 @@ say(
         "referral_started": _l("It is on record that the work began."),
         "referral_amended": _l("Changed. Both sides see what it was and what it is now."),
         "referral_waitlisted": _l("On the waiting list. The sender can see when a place is expected."),
+        "place_was_confirmed": _l("Confirmed. The sender can see that the place stands."),
         "saved_by_itself": _l("Saved by itself, %(at)s."),
         "draft_kept": _l("The draft was saved within the last 60 days, so it is kept."),
         "caseworker_named": _l("Named. Both sides see who works with the participant now."),

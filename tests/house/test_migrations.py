@@ -33,6 +33,8 @@ GUARDED: Final = {
     "0015": {"error_report"},
     "0017": {"amendment"},
     "0021": {"rules_acknowledgment"},
+    "0031": {"place_confirmation"},
+    "0032": {"death_record"},
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -36,7 +36,7 @@ from referrals.person.models import Assignment, Person
 from referrals.program.models import Program
 from referrals.referral import commands as c
 from referrals.referral import queries as q
-from referrals.referral.models import Amendment, Referral, ReferralStep, State, fold
+from referrals.referral.models import Amendment, PlaceConfirmation, Referral, ReferralStep, State, fold
 from tests.factories.referral import FULL, LONG_AGO, RETURNED, ZONE, World, a_consent, a_world, planting, tomorrow
 
 
@@ -675,6 +675,109 @@ def test_who_is_accepted_already_is_not_given_a_second_caseworker_by_the_waiting
     assert refused.value.fields == {"caseworker_id": ["already_named"]}
 
 
+def waits(world: World, **place: Any) -> UUID:
+    referral_id = world.accepted()
+    world.act(c.waitlist_referral, world.navigator, referral_id, **place)
+    return referral_id
+
+
+@pytest.mark.parametrize("start", sorted(WAYS.keys() - {State.WAITLISTED}))
+def test_a_place_is_confirmed_only_where_there_is_one(world: World, start: State) -> None:
+    referral_id = reach(world, start)
+    with pytest.raises(RuleBrokenError) as refused:
+        world.act(c.confirm_place, world.cbo_supervisor, referral_id)
+    assert (refused.value.code, refused.value.facts["state"]) == ("wrong_state", str(start))
+    assert world.session.scalars(select(PlaceConfirmation)).all() == []
+
+
+def test_only_the_program_confirms_a_place_and_not_once_sharing_has_ended(world: World) -> None:
+    referral_id = waits(world, position=2)
+    for who, code in (("case_manager", "not_permitted"), ("stranger", "not_found"), ("outside_intake", "not_found")):
+        with pytest.raises((NotPermittedError, NotFoundError)) as refused:
+            world.act(c.confirm_place, world.people[who], referral_id)
+        assert refused.value.code == code
+    world.withdraw_consent()
+    with pytest.raises(RuleBrokenError) as ended:
+        world.act(c.confirm_place, world.navigator, referral_id)
+    assert (ended.value.code, ended.value.facts["state"]) == ("wrong_state", "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("words", "faults"),
+    [
+        ({"expected_on": "2026-01-01"}, {"expected_on": ["in_past"]}),
+        ({"expected_on": "2026-01-01", "position": 1}, {"expected_on": ["in_past"]}),
+        ({"position": 0}, {"position": ["out_of_range"]}),
+        ({"place": 1}, {"place": ["unknown_field"]}),
+    ],
+)
+def test_a_place_is_confirmed_with_a_day_to_come_and_a_place_in_line(
+    world: World, words: dict[str, Any], faults: dict[str, list[str]]
+) -> None:
+    referral_id = waits(world, position=2)
+    with pytest.raises(InvalidInputError) as refused:
+        world.act(c.confirm_place, world.navigator, referral_id, **words)
+    assert refused.value.fields == faults
+
+
+def test_a_day_that_is_over_does_not_stand_but_a_new_place_does(world: World) -> None:
+    past = datetime.now(UTC) - timedelta(days=20)
+    world.session.info["clock"] = lambda: past
+    referral_id = waits(world, expected_on=(past + timedelta(days=5)).date().isoformat(), position=3)
+    del world.session.info["clock"]
+    with pytest.raises(InvalidInputError) as refused:
+        world.act(c.confirm_place, world.navigator, referral_id)
+    assert refused.value.fields == {"expected_on": ["place_over"]}
+    world.act(c.confirm_place, world.navigator, referral_id, position=2)
+    world.act(c.confirm_place, world.navigator, referral_id)
+    with looking(world.session):
+        place = q.referral(world.session, world.case_manager, referral_id).place
+    assert place is not None
+    assert (place.expected_on, place.position, place.confirmed_by) == (None, 2, "Ana Díaz")
+
+
+def test_both_sides_read_who_confirmed_a_place_and_when(world: World) -> None:
+    referral_id = waits(world, position=4)
+    world.act(c.confirm_place, world.other_navigator, referral_id, expected_on=in_days(9), position=1)
+    world.act(c.confirm_place, world.cbo_supervisor, referral_id)
+    kept = world.session.scalars(select(PlaceConfirmation).order_by(PlaceConfirmation.at)).all()
+    assert [(one.by, one.place) for one in kept] == [
+        (world.other_navigator.me, {"expected_on": in_days(9), "position": 1}),
+        (world.cbo_supervisor.me, None),
+    ]
+    for who in ("case_manager", "navigator"):
+        with looking(world.session):
+            view = q.referral(world.session, world.people[who], referral_id)
+        told = [(entry.what, entry.who, entry.details, entry.at) for entry in view.timeline[:3]]
+        assert told[:2] == [
+            ("confirm_place", "Dee Holt", None, kept[1].at),
+            ("confirm_place", "Bo Ramsey", {"expected_on": in_days(9), "position": 1}, kept[0].at),
+        ]
+        assert told[2][0] == "waitlist_referral"
+        assert view.place == q.Place(date.fromisoformat(in_days(9)), 1, kept[1].at, "Dee Holt")
+        assert ("confirm_place" in view.may) is (who == "navigator")
+
+
+def test_where_answers_do_not_come_back_no_place_is_told(world: World) -> None:
+    """Whether somebody waits, and whether that was confirmed: the sender reads the same."""
+    read = []
+    for confirmed in (False, True):
+        referral_id = waits(world, position=4)
+        if confirmed:
+            world.act(c.confirm_place, world.navigator, referral_id)
+        world.withdraw_consent(world.return_consent_id)
+        with looking(world.session):
+            view = q.referral(world.session, world.case_manager, referral_id)
+        read.append((view.status, view.place, [entry.what for entry in view.timeline], view.entries_left_out, view.may))
+        with planting(world.session):
+            made = a_consent(world.person_id, world.cbo_id, world.agency_id, world.case_manager.me, categories=RETURNED)
+            world.session.add(made)
+        world.return_consent_id = made.id
+        world.act(h.end_referral, world.navigator, referral_id, reason="capacity_lost")
+    assert read[0] == read[1]
+    assert read[0][1:3] == (None, ["send_referral"])
+
+
 def in_days(days: int) -> str:
     """A day so many days from now, where the world is."""
     return (datetime.now(ZoneInfo(ZONE)) + timedelta(days=days)).date().isoformat()
@@ -1260,9 +1363,15 @@ def test_nothing_is_written_to_a_referral_that_is_done(world: World) -> None:
         "UPDATE amendment SET topic = 'goals'",
         "DELETE FROM amendment",
         "INSERT OR REPLACE INTO amendment SELECT * FROM amendment",
+        "UPDATE place_confirmation SET place = NULL",
+        "DELETE FROM place_confirmation",
+        "INSERT OR REPLACE INTO place_confirmation SELECT * FROM place_confirmation",
     ],
 )
 def test_steps_stay_as_they_were_written_even_against_raw_sql(world: World, statement: str) -> None:
+    waiting_id = waits(world, position=2)
+    world.act(c.confirm_place, world.navigator, waiting_id)
+    world.act(c.cancel_referral, world.case_manager, waiting_id, reason="duplicate")
     referral_id = world.sent()
     amend(world, referral_id, "language", "en")
     world.act(c.decline_referral, world.navigator, referral_id, **WORDS["decline_referral"])

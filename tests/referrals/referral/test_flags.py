@@ -41,6 +41,8 @@ def followed(state: State, **more: Any) -> Followed:
         (followed(State.ON_HOLD, review_on=date(2026, 3, 20)), date(2026, 3, 20), Flag.HOLD_OVER),
         (followed(State.IN_PROGRESS, last_word_on=date(2026, 3, 5)), date(2026, 3, 25), Flag.SILENCE),
         (followed(State.WAITLISTED), date(2026, 3, 22), Flag.SILENCE),
+        (followed(State.WAITLISTED), date(2026, 3, 15), Flag.PLACE_UNCONFIRMED),
+        (followed(State.WAITLISTED, confirmed_on=date(2026, 3, 10)), date(2026, 3, 23), Flag.PLACE_UNCONFIRMED),
         # Named within one working day: from Friday over the weekend to Monday.
         (followed(State.IN_PROGRESS, has_caseworker=False), date(2026, 3, 3), Flag.NO_CASEWORKER),
         (
@@ -63,6 +65,7 @@ def test_a_flag_goes_up_on_the_day_after_and_not_before(seen: Followed, last_qui
         since=DAYS,
         last_word_on=DAYS,
         first_contact_on=st.one_of(st.none(), DAYS),
+        confirmed_on=st.one_of(st.none(), DAYS),
         review_on=st.one_of(st.none(), DAYS),
         has_caseworker=st.booleans(),
         is_loop_open=st.booleans(),
@@ -78,11 +81,15 @@ def test_flags_only_ever_rise_with_time_and_fit_the_state(seen: Followed, today:
     assert set(raised) <= set(flags(seen, today + timedelta(days=1)))
     allowed = {
         State.ACCEPTED: {Flag.FIRST_CONTACT_LATE, Flag.SILENCE, Flag.NO_CASEWORKER},
-        State.WAITLISTED: {Flag.SILENCE},
+        State.WAITLISTED: {Flag.SILENCE, Flag.PLACE_UNCONFIRMED},
         State.IN_PROGRESS: {Flag.SILENCE, Flag.NO_CASEWORKER},
         State.ON_HOLD: {Flag.HOLD_OVER, Flag.SILENCE},
     }
     assert set(raised) <= allowed.get(state, {Flag.LOOP_OPEN} if state in TERMINAL else set())
+    if seen.confirmed_on is not None:
+        assert set(flags(replace(seen, confirmed_on=seen.confirmed_on + timedelta(days=1)), today)) <= set(raised), (
+            "to confirm later never raises one"
+        )
     if today <= seen.since:
         assert not {Flag.NO_CASEWORKER, Flag.LOOP_OPEN} & set(raised)
 
@@ -135,6 +142,25 @@ def test_a_hold_past_its_day_and_an_open_loop_show(world: World) -> None:
     assert seen_by(world, "navigator", referral_id) == ["loop_open"]
     world.act(c.close_loop, world.navigator, referral_id, answer="agreed")
     assert seen_by(world, "navigator", referral_id) == []
+
+
+def test_a_place_that_nobody_confirms_for_14_days_shows_on_both_sides_until_it_is(world: World) -> None:
+    referral_id = world.accepted()
+    world.act(c.waitlist_referral, world.navigator, referral_id, position=4)
+    it_is(world, MONDAY + timedelta(days=13))
+    assert seen_by(world, "case_manager", referral_id) == []
+    it_is(world, MONDAY + timedelta(days=14))
+    for who in ("case_manager", "navigator"):
+        assert seen_by(world, who, referral_id) == ["place_unconfirmed"]
+    world.act(c.confirm_place, world.navigator, referral_id)
+    for who in ("case_manager", "navigator"):
+        assert seen_by(world, who, referral_id) == []
+    it_is(world, MONDAY + timedelta(days=28))
+    assert seen_by(world, "case_manager", referral_id) == ["place_unconfirmed"]
+    it_is(world, MONDAY + timedelta(days=35))
+    assert seen_by(world, "case_manager", referral_id) == ["place_unconfirmed", "silence"], "the word was the last one"
+    world.withdraw_consent(world.return_consent_id)
+    assert seen_by(world, "case_manager", referral_id) == []
 
 
 def test_where_answers_do_not_come_back_the_sender_is_shown_no_flag(world: World) -> None:

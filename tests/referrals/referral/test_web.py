@@ -575,6 +575,40 @@ def test_no_list_tells_which_answer_is_withheld(world: World, browser: Open) -> 
                 assert not others, (narrowed, list(unified_diff(one.splitlines(), others[0].splitlines(), n=0)))
 
 
+def test_a_place_in_line_is_confirmed_on_its_page_and_by_json_and_said_to_both_sides(
+    world: World, browser: Open
+) -> None:
+    past = datetime.now(UTC) - timedelta(days=16)
+    world.session.info["clock"] = lambda: past
+    referral_id = world.accepted()
+    world.act(c.waitlist_referral, world.navigator, referral_id, position=7)
+    del world.session.info["clock"]
+    lee, ana = browser("case_manager"), browser("navigator")
+    at = f"/referrals/{referral_id}"
+    for seen in (lee, ana):
+        assert seen.read(at).get_json()["flags"] == ["place_unconfirmed"]
+        assert "Not confirmed since." in seen.page(at)
+    assert f"{at}/place" not in lee.page(at), "it is not the sender's to say"
+    assert lee.post(f"{at}/place").status_code == 403
+    wrong = ana.post(f"{at}/place", {"position": "0"})
+    assert wrong.status_code == 422
+    page = ana.page(f"{at}/place")
+    assert "Place in line: 7." in page
+    assert ana.post(f"{at}/place", {"position": "", "expected_on": ""}).status_code == 303
+    for seen in (lee, ana):
+        told = seen.read(at).get_json()
+        assert (told["flags"], told["place"]["position"], told["place"]["confirmed_by"]) == ([], 7, "Ana Díaz")
+        shown = seen.page(at)
+        assert "Confirmed by Ana Díaz," in shown
+        assert "The place on the waiting list stands" in shown
+    answer = ana.call(f"{at}/place", {"position": 3})
+    assert (answer.status_code, answer.get_json()["status"]) == (201, "waitlisted")
+    assert lee.read(at).get_json()["place"]["position"] == 3
+    world.withdraw_consent(world.return_consent_id)
+    assert lee.read(at).get_json()["place"] is None
+    assert "Place in line" not in lee.page(at)
+
+
 def test_what_is_worth_a_look_is_said_on_the_page_and_in_json(world: World, browser: Open) -> None:
     past = datetime.now(UTC) - timedelta(days=40)
     world.session.info["clock"] = lambda: past
@@ -616,3 +650,68 @@ def test_a_list_of_referrals_leads_to_its_saved_views_and_to_saving_one(world: W
     page = ana.page("/referrals?group=us&status=sent")
     assert "/account/views/new?listing=referrals&amp;query=group%3Dus%26status%3Dsent" in page
     assert 'href="/account/views"' in page
+
+
+def test_a_death_is_recorded_read_and_taken_back_on_pages_and_by_json(world: World, browser: Open) -> None:
+    referral_id = world.accepted()
+    lee, ana, eli = browser("case_manager"), browser("navigator"), browser("stranger")
+    at, here = f"/participants/{world.person_id}", f"/referrals/{referral_id}"
+    assert eli.post(f"{at}/death", {"told_by": "family", "is_checked": "true"}).status_code == 404
+    assert lee.read(f"{at}/death").status_code == 404
+    unchecked = lee.post(f"{at}/death", {"told_by": "family"})
+    assert unchecked.status_code == 422
+    assert "Check that this is the right person, then say so." in unchecked.get_data(as_text=True)
+    assert "Record that the participant has died" in ana.page(f"{at}/death")
+    said = {"told_by": "hospital", "is_checked": "true", "words": "The ward called."}
+    assert lee.post(f"{at}/death", said).status_code == 303
+    for seen in (lee, ana):
+        told = seen.read(here).get_json()
+        assert (told["status"], told["may"], told["flags"], told["is_overdue"]) == (
+            *("cancelled", ["post_message", "report_error"]),
+            *([], False),
+        )
+        assert (told["death"]["died_on"], told["death"]["told_by"]) == (None, "hospital")
+        page = seen.page(here)
+        assert "Has died." in page
+        assert "Expected release" not in page
+        assert "take it back on their page within a day" in page
+        person = seen.page(at)
+        assert "Has died." in person
+        assert f"{at}/referrals/new" not in person
+    record = lee.read(f"{at}/death").get_json()
+    assert record["words"] == "The ward called."
+    assert ana.read(f"{at}/death").get_json()["words"] == {"shared": False}
+    assert "The ward called." not in ana.page(at)
+    assert lee.call(f"{at}/death", {"told_by": "family", "is_checked": True}).get_json()["code"] == "death_on_record"
+    mend = f"/deaths/{record['id']}/correction"
+    assert mend in lee.page(at)
+    assert mend not in ana.page(at)
+    assert ana.get(mend).status_code == 404
+    assert ana.call(mend, {"because": "No."}).status_code == 404
+    assert "Both entries stay on record." in lee.page(mend)
+    assert lee.post(mend, {"because": ""}).status_code == 422
+    assert lee.post(mend, {"because": "It was somebody of the same name."}).status_code == 303
+    for seen in (lee, ana):
+        assert (seen.read(here).get_json()["status"], seen.read(f"{at}/death").status_code) == ("accepted", 404)
+        assert "Has died." not in seen.page(here)
+        assert "Has died." not in seen.page(at)
+
+
+def test_where_a_death_is_not_shared_its_door_answers_as_if_there_were_none(world: World, browser: Open) -> None:
+    world.sent()
+    lee, ana = browser("case_manager"), browser("navigator")
+    door = f"/participants/{world.person_id}/death"
+    before = (lee.read(door).get_json(), lee.page(f"/participants/{world.person_id}"))
+    world.withdraw_consent(world.return_consent_id)
+    made = ana.call(door, {"told_by": "family", "is_checked": True})
+    assert (made.status_code, made.get_json()["told_by"]) == (201, "family")
+    after = (lee.read(door).get_json(), lee.page(f"/participants/{world.person_id}"))
+
+    def alike(told: tuple[Any, str]) -> tuple[Any, str]:
+        problem = {name: value for name, value in told[0].items() if name not in {"instance", "request_id"}}
+        plain = re.sub(r'"csrf_token" value="[^"]*"|(?s:<div class="tg-print">.*?</div>)', "", told[1])
+        return problem, plain.replace("Ana Díaz (Second Start)", "")
+
+    assert alike(after)[0] == alike(before)[0]
+    assert "Record that the participant has died" in after[1]
+    assert f"{world.person_id}/referrals/new" in after[1]
