@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cache
@@ -436,6 +436,36 @@ def proposal_for(session: Session, actor: Actor, proposal_id: UUID) -> RolePropo
         refuse(session, actor, PEOPLE, row_type="role_proposal", target=proposal_id, purpose="administration")
         raise NotFoundError
     return row
+
+
+#: How rooms upstairs count what people of the actor's organization left open: by person, then by kind of work (S-807).
+WorkCounted = Callable[[Session, Actor, UUID | None], Mapping[UUID, Mapping[str, int]]]
+_OPEN_WORK: Final[list[WorkCounted]] = []
+
+
+def open_work_is_counted(by: WorkCounted) -> None:
+    """Say how open work is counted (called by a room that knows of all of it, at import)."""
+    _OPEN_WORK[:] = [by]
+
+
+def open_work(session: Session, actor: Actor, user: User) -> Mapping[str, int]:
+    """Return how much somebody who left still has open, by kind: numbers alone. Nothing for whoever is still here."""
+    if user.disabled_at is None or not _OPEN_WORK:
+        return {}
+    return _OPEN_WORK[0](session, actor, user.id).get(user.id, {})
+
+
+def left(session: Session, organization_id: UUID, users: Iterable[UUID], *, limit: int = 100) -> list[User]:
+    """Return those of these users whose account of this organization is disabled, whoever left last first."""
+    gone = select(User).where(
+        User.organization_id == organization_id, User.id.in_(set(users)), User.disabled_at.is_not(None)
+    )
+    return list(session.scalars(gone.order_by(User.disabled_at.desc(), User.id).limit(limit)))
+
+
+def still_here(session: Session, users: Iterable[UUID]) -> set[UUID]:
+    """Return which of these users' accounts are not disabled, in one statement."""
+    return set(session.scalars(select(User.id).where(User.id.in_(set(users)), User.disabled_at.is_(None))))
 
 
 def waiting(session: Session, organization_id: UUID, user_id: UUID | None = None) -> list[RoleProposal]:

@@ -1081,7 +1081,12 @@ def person(target: UUID) -> Mapping[str, Any]:
     shown = {"it": it, "roles": ROLE_NAMES, "oneself": it.id == actor.user_id, "form": Form()}
 
     def around() -> dict[str, Any]:
-        return {"waiting": q.waiting(database, actor.organization, it.id), "unreached": _unreached(it)}
+        return {
+            "waiting": q.waiting(database, actor.organization, it.id),
+            "unreached": _unreached(it),
+            "work": q.open_work(database, actor, it),
+            "hands_over": p.hands_work_over(actor),
+        }
 
     return shown | {"around": around}
 

@@ -160,6 +160,7 @@ def things(people: dict[str, Any]) -> dict[str, str]:
         "views": walsh.do(
             "/account/views", {"listing": "referrals", "query": "group=them", "name": "Waiting on them", "team": True}
         )["id"],
+        "left": walsh.every("/organization/people-who-left")[0]["id"],
         "integrations": people["kai"].every("/organization/integrations")[0]["id"],
         "role-proposals": people["lee"].every("/organization/people/role-proposals")[0]["id"],
         "oversight": people["noor"].every("/oversight/events?action=referral.sent")[0]["id"],
@@ -214,6 +215,8 @@ def _filled(things: dict[str, str]) -> Callable[[str], str]:
             kind = "integrations"
         if before == "/account/views":
             kind = "views"
+        if after == "/open-work":
+            kind = "left"
         if kind == "referrals":
             kind = REFERRAL_FOR.get(after.strip("/"), "sent")
         return rule.replace("<uuid:target>", things[kind])
