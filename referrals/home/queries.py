@@ -87,15 +87,16 @@ class Day:
     leaving: Sequence[Leaving] = ()
     windows: dict[int, int] = field(default_factory=dict)
     locked: Sequence[User] = ()
+    #: Whether the yearly review of the organization's accounts is overdue (S-805).
+    review_overdue: bool = False
     #: How many people who left have work that a colleague should take over (S-807).
     left_count: int = 0
 
     @property
     def is_quiet(self) -> bool:
         """Whether nothing waits on this person."""
-        return not (
-            self.needs or self.errors or self.witness or self.rules or self.stale or self.locked or self.left_count
-        )
+        waits = self.needs, self.errors, self.witness, self.rules, self.stale, self.locked
+        return not (any(waits) or self.left_count or self.review_overdue)
 
 
 def today(session: Session, actor: Actor) -> Day:
@@ -117,6 +118,9 @@ def today(session: Session, actor: Actor) -> Day:
         day.stale = frozenset(one.id for one in day.capacity if one.capacity_is_stale(at))
     if p.runs_an_organization(actor):
         day.locked = [one for one in session.scalars(accounts.people(actor.organization)) if one.locked_at is not None]
+        day.review_overdue = accounts.review_state(
+            session, actor.organization, clock(session), zone=actor.zone
+        ).is_overdue
     if p.leads_an_organization(actor):
         day.left_count = len(_to_hand_over(open_work(session, actor)))
     return day

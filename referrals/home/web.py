@@ -50,6 +50,7 @@ class DayShape(Shape):
     rules_count = fields.Integer()
     stale_count = fields.Integer()
     left_count = fields.Integer()
+    review_overdue = fields.Boolean()
     leaving_within = fields.Dict(keys=fields.String(), values=fields.Integer())
 
 
@@ -148,6 +149,7 @@ def home() -> Mapping[str, Any]:
         "rules_count": len(day.rules),
         "stale_count": len(day.stale),
         "left_count": day.left_count,
+        "review_overdue": day.review_overdue,
         "leaving_within": {str(days): count for days, count in day.windows.items()},
     }
     return {

@@ -33,6 +33,7 @@ GUARDED: Final = {
     "0015": {"error_report"},
     "0017": {"amendment"},
     "0021": {"rules_acknowledgment"},
+    "0029": {"access_review", "access_review_line"},
 }
 
 
