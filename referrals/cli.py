@@ -196,6 +196,21 @@ def confirm_role(sign_in_name: str, role: str) -> None:
     click.echo(f"{sign_in_name} now works as {role}, from the next sign-in.")
 
 
+@main.command("review-access")
+@click.argument("sign_in_name")
+@click.argument("decision", type=click.Choice(account_queries.REVIEW_DECISIONS))
+def review_access(sign_in_name: str, decision: str) -> None:
+    """Review the account of an organization's only administrator, whom nobody there can review."""
+    with opened() as (_, _engine, session):
+        person = account_queries.by_name(session, sign_in_name)
+        if person is None:
+            raise click.ClickException(f"There is no account {sign_in_name}.")
+        seen = {"user_id": str(person.id), "roles": sorted(person.roles), "decision": decision}
+        target, words = person.organization_id, {"accounts": [seen]}
+        execute(session, accounts.sign_access_review, actor=system("cli"), target=target, data=words)
+    click.echo(f"The review of {sign_in_name} is signed: {decision}.")
+
+
 @main.command("mail")
 def mail() -> None:
     """Say how mail goes: what waits for the server, and what it did not take for good."""

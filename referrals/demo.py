@@ -7,7 +7,7 @@ are invented.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -24,7 +24,7 @@ from referrals.kernel.record import clock, day_of
 from referrals.organization import commands as organizations
 from referrals.organization.queries import installation
 from referrals.partnership import commands as partnerships
-from referrals.person.commands import add_participant
+from referrals.person.commands import add_participant, assign_to_care_team
 from referrals.program import commands as programs
 from referrals.referral import commands as referrals
 from referrals.release.commands import record_release_date
@@ -316,6 +316,16 @@ class Seeding:
                 backup_hours="Weekdays 8 to 4",
             )
             self.act(referrals.send_referral, draft.id, "maria")
+        self._somebody_left(agency_id, [one.id for one in added[2:4]])
+
+    def _somebody_left(self, agency_id: UUID, helped: Iterable[UUID]) -> None:
+        """A colleague whose account is disabled, and whose places on care teams somebody should take over."""
+        words = {"sign_in_name": "tomas", "display_name": "Tomás Reyes", "roles": [Role.CASE_MANAGER.value]}
+        left = self.act(accounts.add_user, agency_id, self.operator, **words).id
+        for person_id in helped:
+            place = {"user_id": left, "tie": "case_manager", "reason": "covering"}
+            self.act(assign_to_care_team, person_id, "maria", **place)
+        self.act(accounts.disable_user, left, "lee", because="Moved to another department.")
 
     def _consent(self, person: Any, harbor_id: UUID, agency_id: UUID) -> None:
         self.act(

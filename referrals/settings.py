@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from environs import Env, EnvError
 
 PREFIX: Final = "THROUGHGATE_"
-#: Only in development: short limits, a cheap password hash, the demo's accounts (S-906).
-DEVELOPMENT_ONLY: Final = frozenset({"FAST_PASSWORDS", "DEMO_FOLDER"})
+#: Only in development: a cheap password hash, the demo's accounts, no rates (S-906).
+DEVELOPMENT_ONLY: Final = frozenset({"FAST_PASSWORDS", "DEMO_FOLDER", "WITHOUT_RATES"})
 #: Read by `./dev` and the tests, not by the service.
 _OTHERS: Final = frozenset({"REQUIRE", "WEB_WORKERS", "BIND"})
 
@@ -82,7 +82,8 @@ class Settings:
     """How this installation is set up.
 
     `env` is development or production. `keys` names the key file (0600, outside the database's folder) or "env".
-    `public_url` is where people reach the service; production refuses plain HTTP (S-901).
+    `public_url` is where people reach the service; production refuses plain HTTP (S-901). `without_rates` is for
+    measuring, where a few people ask as many would.
     """
 
     env: Literal["development", "production"]
@@ -95,6 +96,7 @@ class Settings:
     secret_key: str | None
     fast_passwords: bool
     demo_folder: str | None
+    without_rates: bool = False
 
     @property
     def is_development(self) -> bool:
@@ -151,6 +153,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             secret_key=reader.str("SECRET_KEY", None),
             fast_passwords=reader.bool("FAST_PASSWORDS", False),  # environs' own signature
             demo_folder=reader.str("DEMO_FOLDER", None),
+            without_rates=reader.bool("WITHOUT_RATES", False),
         )
     except EnvError as fault:
         raise SettingsError(str(fault)) from fault

@@ -22,6 +22,8 @@ from referrals.account import queries as q
 from referrals.account.models import (
     SEARCH_KEPT,
     USE_STEP,
+    AccessReview,
+    AccessReviewLine,
     AccountChange,
     AccountKeptError,
     ApiToken,
@@ -63,7 +65,7 @@ from referrals.kernel.errors import InvalidInputError, RefusedError, RuleBrokenE
 from referrals.kernel.job import LEASE, MOST_TRIES, follow_up, job_kind
 from referrals.kernel.mail import MailError, Post, post_of
 from referrals.kernel.record import clock, commit, day_of, start_writing
-from referrals.kernel.schema import Line, Nothing, Takes, code, codes, day, line, secret, text, uid, whole, yes_no
+from referrals.kernel.schema import Line, Nothing, Takes, code, codes, day, line, many, secret, text, uid, whole, yes_no
 from referrals.organization.models import Installation, Organization
 from referrals.organization.queries import installation as the_one
 from referrals.organization.queries import own as own_organization
@@ -925,10 +927,7 @@ def disable_user(work: Work, user: User, *, because: str) -> User:
     """
     if work.actor.source.channel == "job" and user.reason_to_disable(work.now) is None:
         raise AccountKeptError
-    user.disable(at=work.now, by=work.actor.user_id, because=because)
-    work.record(user, ["disabled_at", "disabled_by", "disabled_because"])
-    _tell(work, user.id, "disabled")
-    _end_sign_ins(work, user.id, "disabled")
+    _disable(work, user, because)
     return user
 
 
@@ -1043,6 +1042,93 @@ def reset_password(work: Work, user: User) -> User:
     _tell(work, user.id, "password_reset")
     _end_sign_ins(work, user.id, "password_reset")
     return user
+
+
+# --- the yearly review of accounts ------------------------------------------------------------------------------------
+
+
+class ReviewedAs(Takes):
+    """One account as the reviewer saw it: its roles, and what is decided about it, if anything is yet."""
+
+    user_id = uid()
+    roles = codes(_ROLES, required=False)
+    decision = code(m.REVIEW_DECISIONS, required=False)
+
+
+class SignAccessReview(Takes):
+    """The accounts that the reviewer saw, each with its decision. Two thousand at most."""
+
+    accounts = many(fields.Nested(ReviewedAs), least=1, most=2000)
+
+
+@command(
+    records="account.access_reviewed",
+    on=Organization,
+    makes=AccessReview,
+    takes=SignAccessReview,
+    within=own_organization,
+    allow=[[p.administers_it], [p.operates]],
+    purpose="administration",
+)
+def sign_access_review(work: Work, organization: Organization, *, accounts: list[dict[str, Any]]) -> AccessReview:
+    """Sign that one went through the accounts of an organization (S-805). What it disables ends with the signature.
+
+    Nobody decides about their own account: another administrator does, and where there is none, the operator does
+    (decision 0014). What is to be changed, the acts on the account itself change.
+
+    Raises:
+        InvalidInputError: an account is not decided yet.
+        ReviewListChangedError: accounts changed, came or went since the list was read.
+        NothingToReviewError: all that is the actor's to decide was decided within the last 30 days.
+        SecondAdministratorError: an administrator can review what the operator was going to.
+        FreshSignInNeededError: the administrator's second factor is more than ten minutes old.
+    """
+    _require_fresh(work)
+    listed = {one.id: one for one in q.accounts_to_review(work.session, organization.id, work.now, lock=True)}
+    due = {one.id: one for one in listed.values() if one.is_due and one.id != work.actor.user_id}
+    if work.actor.kind != "user":
+        due = _only_the_operators(work, organization.id, due, {one["user_id"] for one in accounts})
+    if not due:
+        raise m.NothingToReviewError
+    seen = {one["user_id"]: one for one in accounts}
+    changed = [
+        user_id for user_id in due if user_id not in seen or sorted(seen[user_id]["roles"]) != due[user_id].roles
+    ]
+    gone = seen.keys() - due.keys()
+    if changed or gone:
+        who = {one.id: one.name for one in listed.values()}
+        who |= {one.id: one.display_name for one in q.left(work.session, organization.id, gone)}  # and of nowhere else
+        whose = {who[user_id] for user_id in (*changed, *gone) if user_id in who}
+        raise m.ReviewListChangedError(whose=", ".join(sorted(whose, key=str.casefold)))
+    undecided = [user_id for user_id in due if seen[user_id]["decision"] is None]
+    if undecided:
+        raise InvalidInputError({f"decision.{user_id}": ["decide_first"] for user_id in undecided})
+    review = AccessReview(organization_id=organization.id, at=work.now, by=work.actor.user_id)
+    work.add(review)
+    for user_id, one in due.items():
+        decision = seen[user_id]["decision"]
+        work.add(AccessReviewLine(review_id=review.id, user_id=user_id, roles=one.roles, decision=decision))
+        if decision == m.DISABLE:
+            _disable(work, _user(work, user_id), m.BECAUSE_REVIEWED)
+    return review
+
+
+def _only_the_operators(
+    work: Work, organization_id: UUID, due: Mapping[UUID, q.ReviewedAccount], asked: set[UUID]
+) -> dict[UUID, q.ReviewedAccount]:
+    """Return what nobody of the organization can review: the account of its only administrator."""
+    could = q.administrators(work.session, organization_id, work.now)
+    theirs = {user_id: one for user_id, one in due.items() if not could - {user_id}}
+    if asked & due.keys() - theirs.keys():
+        raise m.SecondAdministratorError
+    return theirs
+
+
+def _disable(work: Work, user: User, because: str) -> None:
+    user.disable(at=work.now, by=work.actor.user_id, because=because)
+    work.record(user, ["disabled_at", "disabled_by", "disabled_because"])
+    _tell(work, user.id, "disabled")
+    _end_sign_ins(work, user.id, "disabled")
 
 
 # --- mail ------------------------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ IDLE_AFTER: Final = timedelta(days=90)
 #: Why the service disables an account.
 BECAUSE_IDLE: Final = "Nobody signed in for 90 days"
 BECAUSE_ENDED: Final = "The last day of the account has passed"
+BECAUSE_REVIEWED: Final = "The yearly review of accounts"
 BECAUSE_EMERGENCY_OVER: Final = "An emergency account ends after 72 hours"
 #: How long an account made for an emergency lasts. Nothing extends it (S-804; CJIS AC-2(2)).
 EMERGENCY_LASTS: Final = timedelta(hours=72)
@@ -770,6 +771,52 @@ class AccountChange(Identified):
     #: None: the operator, or the service itself where `automatic` says so.
     by: Mapped[UUID | None] = public()
     automatic: Mapped[bool] = public()
+
+
+#: What a review of accounts decides about one: it stays as it is, something about it is to be changed, it ends at once.
+KEEP, CHANGE, DISABLE = "keep", "change", "disable"
+REVIEW_DECISIONS: Final = (KEEP, CHANGE, DISABLE)
+#: Every account is reviewed within so long of the last time, or of when it was made (S-805; CJIS AC-2 j, AC-6(7)).
+REVIEWED_WITHIN: Final = timedelta(days=365)
+#: One round of a review: an account decided so lately, in the roles it still has, is not asked about again. What is
+#: left after somebody signed is their own account, for somebody else.
+REVIEW_ROUND: Final = timedelta(days=30)
+
+
+class ReviewListChangedError(RuleBrokenError):
+    """Accounts changed, came or went since the list was read; `facts` name whose."""
+
+    code = "review_list_changed"
+
+
+class NothingToReviewError(RuleBrokenError):
+    """Every account that is theirs to decide was decided lately."""
+
+    code = "nothing_to_review"
+
+
+class AccessReview(Identified):
+    """That somebody went through the accounts of an organization and signed: who, when. Never changed (S-805)."""
+
+    __tablename__ = "access_review"
+
+    organization_id: Mapped[UUID] = public(ForeignKey("organization.id"), index=True)
+    at: Mapped[datetime] = public()
+    #: None: the operator, for the only administrator.
+    by: Mapped[UUID | None] = public()
+
+    lines: Mapped[list[AccessReviewLine]] = related("AccessReviewLine", order_by="AccessReviewLine.id")
+
+
+class AccessReviewLine(Identified):
+    """What a review decided about one account, in the roles it had then. Never changed."""
+
+    __tablename__ = "access_review_line"
+
+    review_id: Mapped[UUID] = public(ForeignKey("access_review.id"), index=True)
+    user_id: Mapped[UUID] = public(ForeignKey("user.id"), index=True)
+    roles: Mapped[list[str]] = public(JSON)
+    decision: Mapped[str] = public(String(10))
 
 
 class RulesAcknowledgment(Identified):

@@ -60,3 +60,13 @@ def shares_views(actor: Actor) -> bool:
 def keeps_the_teams(actor: Actor, view: SavedView) -> bool:
     """Is one of those who look after the views of the organization, of which this is one."""
     return view.is_team and view.organization_id == actor.organization_id and shares_views(actor)
+
+
+def hands_work_over(actor: Actor) -> bool:
+    """Is a supervisor, and so sees what a colleague who left has open, and gives it to another (S-807)."""
+    return actor.works_as(Role.SUPERVISOR)
+
+
+def reads_reviews(actor: Actor) -> bool:
+    """Is an administrator or auditor, and so reads how their organization's accounts were reviewed (S-805)."""
+    return actor.works_as(Role.ADMINISTRATOR, Role.AUDITOR)

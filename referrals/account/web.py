@@ -107,6 +107,8 @@ HALFWAY |= {
     "account_api.sign_out": "whoever came half the way may leave",
 }
 place("/organization/people", _l("People"), 80, lambda actor: actor.works_as(Role.ADMINISTRATOR))
+# Administrators come to it from the people of their organization.
+place("/organization/access-reviews", _l("Access reviews"), 84, lambda actor: actor.works_as(Role.AUDITOR))
 place("/organization/integrations", _l("Integrations"), 82, lambda actor: actor.works_as(Role.ADMINISTRATOR))
 
 #: Coarse, per address (S-117): a whole office may stand behind one; the account's own lock does the rest.
@@ -1068,7 +1070,11 @@ def people(after: UUID | None) -> Mapping[str, Any]:
     shown = {"rows": rows, "next": following, "works_as": works_as}
 
     def around() -> dict[str, Any]:
-        return {"waiting": len(q.waiting(database, actor.organization)), "unreached": _unreached(*rows)}
+        return {
+            "waiting": len(q.waiting(database, actor.organization)),
+            "unreached": _unreached(*rows),
+            "review": q.review_state(database, actor.organization, clock(database), zone=actor.zone),
+        }
 
     return shown | {"around": around}
 
@@ -1081,7 +1087,12 @@ def person(target: UUID) -> Mapping[str, Any]:
     shown = {"it": it, "roles": ROLE_NAMES, "oneself": it.id == actor.user_id, "form": Form()}
 
     def around() -> dict[str, Any]:
-        return {"waiting": q.waiting(database, actor.organization, it.id), "unreached": _unreached(it)}
+        return {
+            "waiting": q.waiting(database, actor.organization, it.id),
+            "unreached": _unreached(it),
+            "work": q.open_work(database, actor, it),
+            "hands_over": p.hands_work_over(actor),
+        }
 
     return shown | {"around": around}
 
@@ -1316,6 +1327,142 @@ doors.act(
     shape=PersonShape,
     show=_read_again,
     done="user_unlocked",
+)
+
+
+# --- the yearly review of accounts ------------------------------------------------------------------------------------
+
+
+class ReviewShape(Shape):
+    """A signed review of an organization's accounts; `by` is empty for the operator."""
+
+    id = fields.UUID()
+    at = fields.AwareDateTime()
+    by = fields.UUID(allow_none=True)
+    accounts = fields.Integer()
+
+
+class ReviewLineShape(Shape):
+    """What was decided about one account, in the roles it had; `is_still_open`: it was to be changed, and was not."""
+
+    user_id = fields.UUID()
+    name = fields.String()
+    roles = fields.List(fields.String())
+    decision = fields.String()
+    is_still_open = fields.Boolean()
+
+
+class SignedReviewShape(ReviewShape):
+    """The same with its lines."""
+
+    lines = fields.List(fields.Nested(ReviewLineShape))
+
+
+class AccountToReviewShape(Shape):
+    """An account as a review sees it; `is_due`: it is to be decided, by somebody else than its own person."""
+
+    id = fields.UUID()
+    name = fields.String()
+    is_integration = fields.Boolean()
+    roles = fields.List(fields.String())
+    is_powerful = fields.Boolean()
+    since = fields.AwareDateTime()
+    used_at = fields.String(allow_none=True)
+    reviewed_at = fields.AwareDateTime(allow_none=True)
+    is_due = fields.Boolean()
+
+
+class ReviewsAsked(Takes):
+    """Where a page of reviews begins."""
+
+    after = uid(required=False)
+
+
+REVIEWS = "/organization/access-reviews"
+
+
+@doors.get(REVIEWS, page="account/access_reviews.html", shape=ReviewShape, takes=ReviewsAsked, many=True)
+def access_reviews(after: UUID | None) -> Mapping[str, Any]:
+    """Read the signed reviews of one's organization's accounts."""
+    database, actor = asking()
+    rows, following = q.reviews_for(database, actor, after=after)
+
+    def around() -> dict[str, Any]:
+        state = q.review_state(database, actor.organization, clock(database), zone=actor.zone)
+        return {"review": state, "may_review": actor.works_as(Role.ADMINISTRATOR)}
+
+    return {"rows": rows, "next": following, "around": around}
+
+
+@doors.get(f"{REVIEWS}/<uuid:target>", page="account/access_review.html", shape=SignedReviewShape)
+def access_review(target: UUID) -> Mapping[str, Any]:
+    """Read one signed review."""
+    database, actor = asking()
+    shown = {"worked_as": worked_as, "decisions": DECISIONS, "may_review": actor.works_as(Role.ADMINISTRATOR)}
+    return {"it": q.review_for(database, actor, target)} | shown
+
+
+@doors.get(f"{REVIEWS}/accounts", page=None, shape=AccountToReviewShape, many=True)
+def accounts_to_review() -> Mapping[str, Any]:
+    """Read the accounts of one's organization as a review sees them."""
+    rows = [
+        {name: getattr(one, name) for name in AccountToReviewShape().fields}
+        | {"used_at": one.used_at.isoformat() if one.used_at is not None else None}
+        for one in q.to_review_for(*asking())
+    ]
+    return {"rows": rows, "next": None}
+
+
+def worked_as(one: q.ReviewedAccount | q.ReviewLine) -> str:
+    """Say what an account may do, or might when it was reviewed, in words."""
+    return ", ".join(str(words) for role, words in ROLE_NAMES.items() if role in one.roles)
+
+
+def _reviewing() -> Mapping[str, Any]:
+    database, actor = asking()
+    rows = q.to_review_for(database, actor)
+    others = q.administrators(database, actor.organization, clock(database)) - {actor.user_id}
+    return {
+        "rows": [one for one in rows if one.is_due and one.id != actor.user_id],
+        "done": sum(not one.is_due for one in rows),
+        "own_is_due": any(one.is_due and one.id == actor.user_id for one in rows),
+        "alone": not others,
+        "worked_as": worked_as,
+        "seen": {one.id: " ".join(one.roles) for one in rows},
+        "decisions": list(DECISIONS.items()),
+    }
+
+
+def _decided(_takes: Takes) -> dict[str, Any]:
+    """Read the form: for each account the roles that were shown, and what was decided."""
+    accounts = []
+    for name, shown in request.form.items():
+        kind, _, user_id = name.partition(".")
+        if kind == "seen":
+            one: dict[str, Any] = {"user_id": user_id, "roles": shown.split()}
+            if decision := request.form.get(f"decision.{user_id}"):
+                one["decision"] = decision
+            accounts.append(one)
+    return {"accounts": accounts}
+
+
+doors.act(
+    f"{REVIEWS}/new",
+    c.sign_access_review,
+    page="account/review_access.html",
+    context=_reviewing,
+    target=lambda _ids: current_actor().organization,
+    reads=_decided,
+    then=lambda review: f"{REVIEWS}/{review.id}",
+    shape=SignedReviewShape,
+    show=lambda review: q.review_for(*asking(), review.id),
+    done="review_is_signed",
+    api_rule=REVIEWS,
+)
+
+#: What a review may decide about an account.
+DECISIONS: dict[str, Words] = dict(
+    zip(q.REVIEW_DECISIONS, (_l("Keep it as it is"), _l("Change it"), _l("Disable it")), strict=True)
 )
 
 
@@ -1581,6 +1728,14 @@ say(
         "not_disabled": _l("This account is not disabled."),
         "last_day_passed": _l("The account's last day has passed. Set another last day, or none, first."),
         "emergency_over": _l("This account was for an emergency and has ended for good. Add a new account instead."),
+        "decide_first": _l("Decide about this account."),
+        "required.accounts": _l("Load the page again, then decide about each account."),
+        "review_list_changed": _l(
+            "These accounts changed while you were reading: %(whose)s. The list below is as it is now. Decide about "
+            "them again, then sign."
+        ),
+        "nothing_to_review": _l("There is nothing for you to review now."),
+        "review_is_signed": _l("The review is signed. Accounts you chose to disable are disabled."),
         "account_kept": _l("This account is in use."),
         "last_day_set": _l("Saved. The account opens nothing after its last day."),
         "user_disabled": _l("This account is disabled."),

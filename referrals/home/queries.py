@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Integer,
+    Select,
+    Uuid,
+    bindparam,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.orm import Session, aliased
 
 from referrals.account import queries as accounts
 from referrals.account.models import RoleGrant, User
 from referrals.consent import queries as consents
 from referrals.consent.models import Consent
 from referrals.home import policy as p
-from referrals.kernel.actor import Actor, Role, Side
-from referrals.kernel.errors import NotFoundError
-from referrals.kernel.look import NOT_SHARED, Sight
+from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by
+from referrals.kernel.errors import NotFoundError, NotPermittedError
+from referrals.kernel.look import NOT_SHARED, Sight, declare_look, instant, note, refuse
+from referrals.kernel.orm import written
 from referrals.kernel.record import clock, day_of
 from referrals.organization.models import Facility, Location, Organization
 from referrals.partnership import queries as partnerships
 from referrals.partnership.models import Agreement, PartnerRule, active_at
 from referrals.person import queries as persons
-from referrals.person.models import Person, folded_words
+from referrals.person.models import Assignment, Person, folded_words
 from referrals.program import queries as programs
 from referrals.program.models import STALE_AFTER, IntakeMember, Program
 from referrals.referral import queries as referrals
-from referrals.referral.models import references_meant
+from referrals.referral.models import TAKEN_ON, Referral, references_meant
 from referrals.referral.queries import COUNTED_AT_MOST
 from referrals.release import queries as releases
 
@@ -72,11 +87,16 @@ class Day:
     leaving: Sequence[Leaving] = ()
     windows: dict[int, int] = field(default_factory=dict)
     locked: Sequence[User] = ()
+    #: Whether the yearly review of the organization's accounts is overdue (S-805).
+    review_overdue: bool = False
+    #: How many people who left have work that a colleague should take over (S-807).
+    left_count: int = 0
 
     @property
     def is_quiet(self) -> bool:
         """Whether nothing waits on this person."""
-        return not (self.needs or self.errors or self.witness or self.rules or self.stale or self.locked)
+        waits = self.needs, self.errors, self.witness, self.rules, self.stale, self.locked
+        return not (any(waits) or self.left_count or self.review_overdue)
 
 
 def today(session: Session, actor: Actor) -> Day:
@@ -98,6 +118,11 @@ def today(session: Session, actor: Actor) -> Day:
         day.stale = frozenset(one.id for one in day.capacity if one.capacity_is_stale(at))
     if p.runs_an_organization(actor):
         day.locked = [one for one in session.scalars(accounts.people(actor.organization)) if one.locked_at is not None]
+        day.review_overdue = accounts.review_state(
+            session, actor.organization, clock(session), zone=actor.zone
+        ).is_overdue
+    if p.leads_an_organization(actor):
+        day.left_count = len(_to_hand_over(open_work(session, actor)))
     return day
 
 
@@ -162,6 +187,213 @@ def _people(session: Session, actor: Actor, words: str) -> persons.Found:
     if folded_words(words):
         return persons.search(session, actor, name=words)
     return persons.Found((), more=False, whole_words=False)
+
+
+# --- the work of people who have left (S-807) -------------------------------------------------------------------------
+
+LEFT_COUNTED: Final = declare_look("home.left_work_counted", "how much open work people who have left still hold")
+#: A refused reading of it.
+LEFT_VIEWED: Final = declare_look("home.left_work_viewed", "the open work of somebody who has left")
+#: Of each kind so many are shown; the next show as these are handed over.
+LEFT_SHOWN: Final = 50
+#: Each kind of open work. A draft is nobody's but its author's: it is counted, and lapses by itself.
+CARE_TEAM, CASEWORKER, SENT, INTAKE, DRAFTS = "care_team", "caseworker", "sent", "intake", "drafts"
+KINDS: Final = (CARE_TEAM, CASEWORKER, SENT, INTAKE, DRAFTS)
+
+
+def open_work(session: Session, actor: Actor, user_id: UUID | None = None) -> dict[UUID, dict[str, int]]:
+    """Count what disabled accounts of the actor's organization left open: by person, then by kind. One statement.
+
+    Open are places on care teams, referrals whose caseworker somebody is, referrals they sent for whom no colleague
+    works on the care team, places on intake lists, and drafts. Nothing about a participant but the number.
+    """
+    anybody = anybody_like(actor)
+    if anybody is None:
+        return {}
+    asked = asked_by(actor) | referrals.moment(instant(session)) | ({} if user_id is None else {"left": user_id})
+    found: dict[UUID, dict[str, int]] = {}
+    for kind, left, count in session.execute(_left_open(anybody, of_one=user_id is not None), asked):
+        found.setdefault(left, {})[kind] = count
+    note(session, actor, records=LEFT_COUNTED, purpose="administration", count=sum(map(len, found.values())))
+    return {left: {kind: kinds[kind] for kind in KINDS if kind in kinds} for left, kinds in found.items()}
+
+
+accounts.open_work_is_counted(open_work)
+
+
+def _to_hand_over(counted: Mapping[UUID, Mapping[str, int]]) -> list[UUID]:
+    """Return who left something that a colleague can take over: more than drafts."""
+    return [left for left, kinds in counted.items() if kinds.keys() - {DRAFTS}]
+
+
+@cache
+def _left_open(anybody: AnyActor, *, of_one: bool) -> CompoundSelect[str, UUID, int]:
+    """Select kind, person and number of what people of an organization left open."""
+    gone = [User.organization_id == anybody.organization, User.disabled_at.is_not(None)]
+    if of_one:
+        gone.append(User.id == bindparam("left", type_=Uuid()))
+    placed = Assignment.organization_id == anybody.organization, Assignment.until_at.is_(None)
+    counted = func.count()
+    return union_all(
+        select(literal(CARE_TEAM), User.id, counted)
+        .join(Assignment, Assignment.user_id == User.id)
+        .where(*gone, *placed, Assignment.referral_id.is_(None))
+        .group_by(User.id),
+        select(literal(CASEWORKER), User.id, func.count(Referral.id.distinct()))
+        .join(Assignment, Assignment.user_id == User.id)
+        .join(Referral, Referral.id == Assignment.referral_id)
+        .where(*gone, *placed, *_work_on(anybody))
+        .group_by(User.id),
+        select(literal(SENT), User.id, counted)
+        .join(Referral, Referral.drafted_by == User.id)
+        .where(*gone, *_sent_and_alone(anybody))
+        .group_by(User.id),
+        select(literal(INTAKE), User.id, counted)
+        .join(IntakeMember, IntakeMember.user_id == User.id)
+        .join(Program, Program.id == IntakeMember.program_id)
+        .where(*gone, *_answered_for(anybody))
+        .group_by(User.id),
+        select(literal(DRAFTS), User.id, counted)
+        .join(Referral, Referral.drafted_by == User.id)
+        .where(*gone, Referral.source_id == anybody.organization, Referral.step_count == 0)
+        .group_by(User.id),
+    )
+
+
+def _work_on(anybody: AnyActor) -> list[ColumnElement[bool]]:
+    """Return the conditions that a referral to one's organization needs its caseworker: taken on, and not ended."""
+    taken = referrals.settled_state().in_([written(state) for state in sorted(TAKEN_ON)])
+    return [Referral.recipient_id == anybody.organization, taken]
+
+
+def _sent_and_alone(anybody: AnyActor) -> list[ColumnElement[bool]]:
+    """Return the conditions that a referral of one's own is not done, and no colleague who is here works on it.
+
+    Whose end does not come back counts as not done, as in every list (R25).
+    """
+    helper, colleague = aliased(Assignment), aliased(User)
+    team = (
+        helper.participant_id == Referral.participant_id,
+        helper.organization_id == anybody.organization,
+        helper.until_at.is_(None),
+    )
+    works_on = exists().where(*team, colleague.id == helper.user_id, colleague.disabled_at.is_(None))
+    return [
+        Referral.source_id == anybody.organization,
+        Referral.sent_at.is_not(None),
+        or_(Referral.done_at.is_(None), referrals.is_answer_withheld(anybody)),
+        exists().where(*team),  # without anybody on the care team nobody may know of the participant at all
+        ~works_on,
+    ]
+
+
+def _answered_for(anybody: AnyActor) -> list[ColumnElement[bool]]:
+    return [
+        Program.organization_id == anybody.organization,
+        Program.closed_at.is_(None),
+        IntakeMember.ended_at.is_(None),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Somebody who left, and how much they left open."""
+
+    id: UUID
+    name: str
+    left_at: datetime | None
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftWork(Left):
+    """The same with what it is, for whoever may hand it over; None for whoever reads numbers alone."""
+
+    places: Sequence[persons.Place] | None = None
+    caseworker: Sequence[referrals.Card] | None = None
+    sent: Sequence[referrals.Card] | None = None
+    programs: Sequence[Program] | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether its reader sees what it is."""
+        return self.places is not None
+
+
+def left_people(session: Session, actor: Actor) -> list[Left]:
+    """Return who left something that a colleague can take over, whoever left last first, at most 100.
+
+    Raises:
+        NotPermittedError: the actor neither leads the organization nor runs it; the refusal is on record (S-210).
+    """
+    _require_who_hands_over(session, actor)
+    counted = open_work(session, actor)
+    gone = accounts.left(session, actor.organization, _to_hand_over(counted))
+    return [Left(one.id, one.display_name, one.disabled_at, counted[one.id]) for one in gone]
+
+
+def left_work(session: Session, actor: Actor, user_id: UUID) -> LeftWork:
+    """Return what somebody who left has open: numbers, and the lines for whoever leads the organization.
+
+    Raises:
+        NotPermittedError: as `left_people`.
+        NotFoundError: nobody of the organization with a disabled account.
+    """
+    _require_who_hands_over(session, actor)
+    gone = accounts.left(session, actor.organization, [user_id])
+    if not gone:
+        refuse(session, actor, LEFT_VIEWED, row_type="user", target=user_id, purpose="administration")
+        raise NotFoundError
+    counts = open_work(session, actor, user_id).get(user_id, {})
+    name, left_at = gone[0].display_name, gone[0].disabled_at
+    anybody = anybody_like(actor)
+    if anybody is None or not p.leads_an_organization(actor):
+        return LeftWork(user_id, name, left_at, counts)
+    asked = asked_by(actor) | referrals.moment(instant(session)) | {"left": user_id, "at_most": LEFT_SHOWN}
+    references: dict[str, list[str]] = {CASEWORKER: [], SENT: []}
+    for kind, reference in session.execute(_left_references(anybody), asked):
+        references[kind].append(reference)
+    wanted = {one for found in references.values() for one in found}
+    cards = {card.reference: card for card in referrals.by_reference(session, actor, wanted)} if wanted else {}
+    answered = select(Program).join(IntakeMember, IntakeMember.program_id == Program.id)
+    answered = answered.where(*_answered_for(anybody), IntakeMember.user_id == bindparam("left", type_=Uuid()))
+    return LeftWork(
+        user_id,
+        name,
+        left_at,
+        counts,
+        places=persons.places_of(session, actor, user_id, limit=LEFT_SHOWN),
+        caseworker=[cards[one] for one in references[CASEWORKER] if one in cards],
+        sent=[cards[one] for one in references[SENT] if one in cards],
+        programs=session.scalars(answered.order_by(Program.name, Program.id).limit(LEFT_SHOWN), asked).all(),
+    )
+
+
+@cache
+def _left_references(anybody: AnyActor) -> CompoundSelect[str, str]:
+    """Select kind and reference of the referrals that one person left, oldest first."""
+    left, at_most = bindparam("left", type_=Uuid()), bindparam("at_most", type_=Integer())
+    theirs = exists().where(
+        Assignment.referral_id == Referral.id,
+        Assignment.user_id == left,
+        Assignment.organization_id == anybody.organization,
+        Assignment.until_at.is_(None),
+    )
+
+    def first(kind: str, *conditions: ColumnElement[bool]) -> Select[str, str]:
+        oldest = select(Referral.reference, Referral.id).where(*conditions).order_by(Referral.id).limit(at_most)
+        return select(literal(kind), oldest.subquery().c.reference)
+
+    worked = first(CASEWORKER, theirs, *_work_on(anybody))
+    return union_all(worked, first(SENT, Referral.drafted_by == left, *_sent_and_alone(anybody)))
+
+
+def _require_who_hands_over(session: Session, actor: Actor) -> None:
+    if p.leads_an_organization(actor) or p.runs_an_organization(actor):
+        return
+    whose, code = actor.organization_id, NotPermittedError.code
+    refuse(session, actor, LEFT_VIEWED, row_type="organization", target=whose, purpose="administration", code=code)
+    raise NotPermittedError
 
 
 # --- the first run ----------------------------------------------------------------------------------------------------

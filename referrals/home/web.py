@@ -49,6 +49,8 @@ class DayShape(Shape):
     witness_count = fields.Integer()
     rules_count = fields.Integer()
     stale_count = fields.Integer()
+    left_count = fields.Integer()
+    review_overdue = fields.Boolean()
     leaving_within = fields.Dict(keys=fields.String(), values=fields.Integer())
 
 
@@ -66,6 +68,42 @@ class FirstStepShape(Shape):
     code = fields.String()
     is_done = fields.Boolean()
     url = fields.String()
+
+
+class LeftShape(Shape):
+    """Somebody who left, and how much they left open, by kind."""
+
+    id = fields.UUID()
+    name = fields.String()
+    left_at = fields.AwareDateTime()
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer())
+
+
+class PlaceShape(Shape):
+    """A place on a care team that somebody who left still holds; `is_alone`: nobody else of the organization does."""
+
+    id = fields.UUID()
+    participant_id = fields.UUID()
+    participant = fields.String()
+    tie = fields.String()
+    from_at = fields.AwareDateTime()
+    is_alone = fields.Boolean()
+
+
+class LeftProgramShape(Shape):
+    """A program on whose intake list somebody who left still stands."""
+
+    id = fields.UUID()
+    name = fields.String()
+
+
+class LeftWorkShape(LeftShape):
+    """The same with what it is. Null for whoever reads numbers alone: administrators read nothing of participants."""
+
+    places = fields.List(fields.Nested(PlaceShape), allow_none=True)
+    caseworker = fields.List(fields.Nested(CardShape), allow_none=True)
+    sent = fields.List(fields.Nested(CardShape), allow_none=True)
+    programs = fields.List(fields.Nested(LeftProgramShape), allow_none=True)
 
 
 class _Typed:
@@ -110,6 +148,8 @@ def home() -> Mapping[str, Any]:
         "witness_count": len(day.witness),
         "rules_count": len(day.rules),
         "stale_count": len(day.stale),
+        "left_count": day.left_count,
+        "review_overdue": day.review_overdue,
         "leaving_within": {str(days): count for days, count in day.windows.items()},
     }
     return {
@@ -136,6 +176,30 @@ def getting_started() -> Mapping[str, Any]:
     return {"rows": steps, "next": None, "done": sum(one.is_done for one in steps), "following": following}
 
 
+@doors.get("/organization/people-who-left", page="home/left_people.html", shape=LeftShape, many=True)
+def left_people() -> Mapping[str, Any]:
+    """Who of one's organization left with work that a colleague should take over."""
+    session, actor = asking()
+    return {"rows": q.left_people(session, actor), "next": None}
+
+
+@doors.get("/organization/people/<uuid:target>/open-work", page="home/left_work.html", shape=LeftWorkShape)
+def left_work(target: UUID) -> Mapping[str, Any]:
+    """What somebody who left has open, with the way to hand each over."""
+    session, actor = asking()
+    found = q.left_work(session, actor, target)
+    told = {
+        name: getattr(found, name) for name in ("id", "name", "left_at", "counts", "caseworker", "sent", "programs")
+    }
+    told["places"] = None if found.places is None else [_placed(one) for one in found.places]
+    return {"it": told, "is_told": found.is_told, "runs": p.runs_an_organization(actor), "at_most": q.LEFT_SHOWN}
+
+
+def _placed(one: Any) -> dict[str, Any]:
+    seen = {name: getattr(one.it, name) for name in ("id", "participant_id", "tie", "from_at")}
+    return seen | {"participant": one.participant, "is_alone": one.is_alone}
+
+
 def _around() -> Mapping[str, Any]:
     actor = current_actor()
     return {"works": p.works_with_participants(actor), "may_add": writes_an_agencys_record(actor, None)}
@@ -154,6 +218,11 @@ def search(*, words: str) -> Mapping[str, Any]:
 
 say(
     {
+        "left.care_team": _l("Places on care teams"),
+        "left.caseworker": _l("Referrals they are the caseworker of"),
+        "left.sent": _l("Referrals they sent that nobody here works on"),
+        "left.intake": _l("Intake lists they stand on"),
+        "left.drafts": _l("Drafts of referrals that were never sent"),
         "first.part2_answered": _l("Say whether you run a substance use treatment program"),
         "first_why.part2_answered": _l("Until somebody says no, referrals to you need a special consent."),
         "first.facilities_added": _l("Add your facilities"),

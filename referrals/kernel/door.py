@@ -39,7 +39,7 @@ from referrals.kernel.look import NOT_SHARED, Sight
 from referrals.kernel.orm import Identified, uuid7
 from referrals.kernel.record import clock
 from referrals.kernel.schema import Takes
-from referrals.kernel.web import API, TOKEN_SCOPES, UPLOADS, current_actor, db, sentence
+from referrals.kernel.web import API, TOKEN_SCOPES, UPLOADS, current_actor, db, limiter, sentence
 
 #: The largest body of a request that carries a file.
 UPLOAD_LIMIT: Final = 11 * 1024 * 1024
@@ -342,6 +342,28 @@ class Doors:
             )
 
 
+#: Coarse, per user and whatever they search for, at every door together (S-117). In a hurry one types a search in three
+#: seconds, twenty a minute, and not for an hour; a program looks up whom a file names, one a second. Whoever tries
+#: numbers one after another to learn who is here needs thousands. By user: an office behind one address shares none.
+SEARCH_RATE: Final = "60 per minute;1000 per hour"
+
+
+def _searcher() -> str:
+    """Return whom a search is counted for: a person at all their devices, or an integration with all its tokens."""
+    actor = current_actor()
+    return str(actor.user_id or actor.source.net)
+
+
+@limiter.shared_limit(SEARCH_RATE, scope="search", key_func=_searcher, error_message="too_many_searches")
+def _count_search() -> None:
+    """Count one search; the one too many is 429."""
+
+
+@limiter.shared_limit(SEARCH_RATE, scope="search typed", key_func=_searcher, error_message="too_many_searches")
+def _count_typed() -> None:
+    """Count what is kept before it is searched for: the page that follows counts as the search."""
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
     """One search behind both doors; `Doors.search` says what each part is for."""
@@ -369,6 +391,7 @@ class Search:
             typed = form_words(self.takes)
             words = self.takes.understood(typed)
             if self.kept is not None:
+                _count_typed()
                 return redirect(f"{request.path}?search={self.kept.keep(typed)}", 303)
             return self._found(Form(request.form.to_dict()), words, ids)
         except InvalidInputError as fault:
@@ -376,9 +399,12 @@ class Search:
 
     def take_json(self, **ids: UUID) -> ResponseReturnValue:
         """Take a JSON object; answer with what is found."""
-        return _resource(self.shape, self.read(**ids, **self.takes.understood(json_words())))
+        words = self.takes.understood(json_words())
+        _count_search()
+        return _resource(self.shape, self.read(**ids, **words))
 
     def _found(self, form: Form, words: Mapping[str, Any], ids: Mapping[str, UUID]) -> ResponseReturnValue:
+        _count_search()
         return self._shown(form, {**self.read(**ids, **words), "asked": True}, ids, 200)
 
     def _shown(self, form: Form, found: Mapping[str, Any], ids: Mapping[str, UUID], status: int) -> ResponseReturnValue:

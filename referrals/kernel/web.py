@@ -7,6 +7,8 @@ request are recorded before its first byte leaves (`House.dispatch_request`).
 
 from __future__ import annotations
 
+import math
+import time
 import traceback
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import Babel, format_date, get_locale
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
-from flask_limiter import Limiter
+from flask_limiter import Limiter, RateLimitExceeded
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager, UserMixin, current_user
 from flask_sqlalchemy import SQLAlchemy
@@ -271,6 +273,7 @@ def install(app: Flask, installed: Installed, loader: Loader, token_loader: Toke
         WTF_CSRF_SSL_STRICT=False,
         WTF_CSRF_FIELD_NAME="csrf_token",
         # Debian's redis is spoken to by valkey's client, the one in the locks.
+        RATELIMIT_ENABLED=not settings.without_rates,
         RATELIMIT_STORAGE_URI=settings.rate_url.replace("redis://", "valkey://", 1),
     )
     app.config.setdefault("HOUSE_ENGINE_OPTIONS", {})
@@ -472,10 +475,25 @@ def _http_fault(error: HTTPException) -> ResponseReturnValue:
     if isinstance(error, SecurityError):  # the Host is none of ours: no address can be built, so there is no page
         return Response("This address is not served here.\n", status=400, mimetype="text/plain")
     code = "csrf" if isinstance(error, CSRFError) else _HTTP_CODES.get(error.code or 500, "unreadable_request")
+    if isinstance(error, RateLimitExceeded):
+        return _too_often(error)
     answer = problem(error.code or 500, code)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         answer.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return answer
+
+
+def _too_often(error: RateLimitExceeded) -> Response:
+    """Say that there were too many, in the rate's own words where it has some, and in how many seconds to try again."""
+    own = error.limit.error_message
+    answer = problem(429, own if isinstance(own, str) else "too_often")
+    passed = limiter.current_limit
+    seconds = passed.reset_at - time.time() if passed is not None else _MINUTE
+    answer.headers["Retry-After"] = str(max(1, math.ceil(seconds)))
+    return answer
+
+
+_MINUTE: Final = 60
 
 
 def _unexpected(error: Exception) -> ResponseReturnValue:
@@ -630,6 +648,10 @@ say(
         "too_much": _l("This is larger than we can take."),
         "wrong_media_type": _l("Send JSON (application/json) here."),
         "too_often": _l("There were too many tries from here in a short time."),
+        "too_many_searches": _l(
+            "You searched very often in a short time. Wait a little, then search again. Nothing is wrong with your "
+            "account."
+        ),
         "unexpected": _l("An unexpected error happened. It has been noted."),
         "required": _l("Enter an answer."),
         "wrong_type": _l("This is not the kind of answer expected here."),

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 
+from referrals.account.queries import still_here
 from referrals.kernel import crypto
 from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, asking_once, for_anybody
 from referrals.kernel.crypto import folded_names
@@ -56,6 +57,7 @@ SEARCHED: Final = declare_look("person.searched", "a search by name, number, or 
 COUNTED: Final = declare_look("person.counted", "how many participants are within sight")
 ALIKE_SHOWN: Final = declare_look("person.alike_shown", "likely duplicates, before a participant is added")
 WISHES_VIEWED: Final = declare_look("person.wishes_viewed", "what programs are held against for a participant")
+PLACES_VIEWED: Final = declare_look("person.places_viewed", "the care teams on which somebody who left still stands")
 CARE_TEAM_VIEWED: Final = declare_look("person.care_team_viewed", "who helps a participant, now and before")
 
 DEATH_VIEWED: Final = declare_look("person.death_viewed", "that a participant has died, as far as it is on record")
@@ -74,6 +76,7 @@ _TEAM: Final = (
     *("organization_id", "user_id", "program_id", "facility_id", "tie", "reason", "reason_text", "from_at", "from_by"),
     *("until_at", "ended_by", "ended_because", "is_in_force", "referral_id"),
 )
+_PLACE: Final = ("participant_id", "organization_id", "user_id", "tie", "from_at")
 
 _DEATH: Final = ("organization_id", "at", "by", "died_on", "told_by", "words")
 
@@ -547,6 +550,57 @@ def _whole_team(actor: Actor | AnyActor) -> Select[Assignment]:
 
 def _team(actor: Actor | AnyActor) -> Select[Assignment]:
     return _whole_team(actor).where(Assignment.until_at.is_(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place on a care team that somebody who left still holds; `is_alone`: nobody else of the organization does."""
+
+    it: Sight[Assignment]
+    participant: object
+    is_alone: bool
+
+
+def places_of(session: Session, actor: Actor, user_id: UUID, *, limit: int, purpose: str = PURPOSE) -> list[Place]:
+    """Return the places on care teams that a colleague who left still holds, oldest first, at most so many (S-807).
+
+    Without those that a referral brought about: they are handed over with it.
+    """
+    statement, given = asking_once(_places, actor)
+    given |= {"left": user_id, "at_most": limit}
+    held = look(session, actor, statement, given=given, records=PLACES_VIEWED, purpose=purpose, fields=_PLACE)
+    if not held:
+        return []
+    about = [one.participant_id for one in held]
+    statement, given = asking_once(_beside, actor)
+    given |= {"left": user_id, "participants": about}
+    beside = look(session, actor, statement, given=given, records=PLACES_VIEWED, purpose=purpose, fields=_PLACE)
+    here = still_here(session, {one.user_id for one in beside})
+    helped = {one.participant_id for one in beside if one.user_id in here}
+    people = named(session, actor, about, purpose=purpose)
+    return [
+        Place(
+            one,
+            people[one.participant_id].called if one.participant_id in people else NOT_SHARED,
+            one.participant_id not in helped,
+        )
+        for one in held
+    ]
+
+
+def _own_team(actor: Actor | AnyActor) -> Select[Assignment]:
+    own = Assignment.organization_id == actor.organization
+    return assignments_visible_to(actor).where(own, Assignment.until_at.is_(None))
+
+
+def _places(actor: Actor | AnyActor) -> Select[Assignment]:
+    by_hand = Assignment.user_id == bindparam("left", type_=Uuid()), Assignment.referral_id.is_(None)
+    return _own_team(actor).where(*by_hand).order_by(Assignment.id).limit(bindparam("at_most", type_=Integer()))
+
+
+def _beside(actor: Actor | AnyActor) -> Select[Assignment]:
+    others = Assignment.user_id.is_not(None), Assignment.user_id != bindparam("left", type_=Uuid())
+    return _own_team(actor).where(*others, Assignment.participant_id.in_(bindparam("participants", expanding=True)))
 
 
 def assignment(session: Session, actor: Actor, assignment_id: UUID, *, purpose: str = PURPOSE) -> Sight[Assignment]:

@@ -160,6 +160,17 @@ def things(people: dict[str, Any]) -> dict[str, str]:
         "views": walsh.do(
             "/account/views", {"listing": "referrals", "query": "group=them", "name": "Waiting on them", "team": True}
         )["id"],
+        "access-reviews": people["kai"].do(
+            "/organization/access-reviews",
+            {
+                "accounts": [
+                    {"user_id": one["id"], "roles": one["roles"], "decision": "keep"}
+                    for one in people["kai"].every("/organization/access-reviews/accounts")
+                    if one["id"] != people["kai"].me
+                ]
+            },
+        )["id"],
+        "left": walsh.every("/organization/people-who-left")[0]["id"],
         "integrations": people["kai"].every("/organization/integrations")[0]["id"],
         "role-proposals": people["lee"].every("/organization/people/role-proposals")[0]["id"],
         "oversight": people["noor"].every("/oversight/events?action=referral.sent")[0]["id"],
@@ -214,6 +225,10 @@ def _filled(things: dict[str, str]) -> Callable[[str], str]:
             kind = "integrations"
         if before == "/account/views":
             kind = "views"
+        if before == "/organization/access-reviews":
+            kind = "access-reviews"
+        if after == "/open-work":
+            kind = "left"
         if kind == "referrals":
             kind = REFERRAL_FOR.get(after.strip("/"), "sent")
         return rule.replace("<uuid:target>", things[kind])
@@ -327,6 +342,7 @@ FORMS = {
     "/referrals/{sent}/refusal": "dana",
     "/referrals/{working}/closing-report/new": "dana",
     "/organization/people/new": "kai",
+    "/organization/access-reviews/new": "lee",
     "/organization/integrations/new": "kai",
     "/organization/integrations/{integrations}/renewal": "kai",
     "/organization/integrations/{integrations}/revocation": "kai",

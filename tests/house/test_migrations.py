@@ -33,8 +33,9 @@ GUARDED: Final = {
     "0015": {"error_report"},
     "0017": {"amendment"},
     "0021": {"rules_acknowledgment"},
-    "0031": {"place_confirmation"},
-    "0032": {"death_record"},
+    "0029": {"access_review", "access_review_line"},
+    "0030": {"place_confirmation"},
+    "0031": {"death_record"},
 }
 
 

@@ -166,6 +166,15 @@ def test_s802_an_operator_confirms_a_role_for_a_lone_administrator_only(installe
     assert installed("confirm-role", "ann", "supervisor").exit_code != 0
 
 
+def test_s805_an_operator_reviews_the_account_of_a_lone_administrator_only(installed: Run) -> None:
+    assert installed("setup", "--agency", "Test County", "--name", "Ann Admin", "--sign-in-name", "ann").exit_code == 0
+    assert "There is no account nobody." in installed("review-access", "nobody", "keep").output
+    assert installed("review-access", "ann", "perhaps").exit_code != 0
+    told = installed("review-access", "ann", "keep")
+    assert told.output == "The review of ann is signed: keep.\n"
+    assert installed("review-access", "ann", "keep").exit_code != 0, "it was reviewed just now"
+
+
 def test_the_mail_servers_secret_is_printed_as_set(installed: Run) -> None:
     url = {"THROUGHGATE_SMTP_URL": "smtp://gate:canary@mail.example.org?from=gate@example.org"}
     told = installed("check", also=url)

@@ -28,6 +28,7 @@ PRODUCTION = DEVELOPMENT | {
         ({"THROUGHGATE_PUBLIC_URL": "http://t.example.org"}, "THROUGHGATE_PUBLIC_URL", "https://"),
         ({"THROUGHGATE_RATE_URL": "memory://"}, "THROUGHGATE_RATE_URL", "redis://"),
         ({"THROUGHGATE_FAST_PASSWORDS": "1"}, "THROUGHGATE_FAST_PASSWORDS is a test aid", "Remove it"),
+        ({"THROUGHGATE_WITHOUT_RATES": "1"}, "THROUGHGATE_WITHOUT_RATES is a test aid", "Remove it"),
         ({"THROUGHGATE_DEMO_FOLDER": "/srv"}, "THROUGHGATE_DEMO_FOLDER is a test aid", "Remove it"),
         ({"THROUGHGATE_SMTP_URL": "mail.example.org"}, "THROUGHGATE_SMTP_URL cannot be read", "smtp://"),
         ({"THROUGHGATE_SMTP_URL": "smtp://mail.example.org"}, "THROUGHGATE_SMTP_URL cannot be read", "from="),

@@ -1,6 +1,6 @@
 """What a program says of a place on its waiting list, insert-only: that it stands, or what it is now.
 
-Revision ID: 0031
+Revision ID: 0030
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
-revision: Final = "0031"
-down_revision: Final = "0028"
+revision: Final = "0030"
+down_revision: Final = "0029"
 branch_labels: Final = None
 depends_on: Final = None
 

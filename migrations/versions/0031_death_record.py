@@ -1,6 +1,6 @@
 """That a participant has died, or that this was a mistake: insert-only.
 
-Revision ID: 0032
+Revision ID: 0031
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
-revision: Final = "0032"
-down_revision: Final = "0031"
+revision: Final = "0031"
+down_revision: Final = "0030"
 branch_labels: Final = None
 depends_on: Final = None
 
