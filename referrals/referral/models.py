@@ -647,6 +647,8 @@ class Followed:
     since: date
     last_word_on: date
     first_contact_on: date | None = None
+    #: The day of release as its reader knows it: first contact comes before it.
+    release_on: date | None = None
     #: When the program last said that the place in line stands; None: not since it was given.
     confirmed_on: date | None = None
     review_on: date | None = None
@@ -654,13 +656,14 @@ class Followed:
     is_loop_open: bool = False
 
 
-def flags(seen: Followed, today: date) -> list[Flag]:
-    """Return what is worth a look today, in the order of `Flag`; days are the reader's, working days the law's."""
+def flags(seen: Followed, today: date, closed: AbstractSet[date] = frozenset()) -> list[Flag]:
+    """Return what is worth a look today, in the order of `Flag`.
+
+    Days are the reader's; working days are the law's, and what the program has to do waits while it is `closed`.
+    """
     raised = []
-    if seen.state is State.ACCEPTED:
-        latest = working_day_after(seen.since, _FIRST_CONTACT)
-        if today > (latest if seen.first_contact_on is None else min(latest, seen.first_contact_on)):
-            raised.append(Flag.FIRST_CONTACT_LATE)
+    if seen.state is State.ACCEPTED and today > _first_contact_by(seen, closed):
+        raised.append(Flag.FIRST_CONTACT_LATE)
     if seen.state is State.WAITLISTED and today - (seen.confirmed_on or seen.since) >= _PLACE_STANDS:
         raised.append(Flag.PLACE_UNCONFIRMED)
     if seen.state is State.ON_HOLD and seen.review_on is not None and today > seen.review_on:
@@ -668,11 +671,21 @@ def flags(seen: Followed, today: date) -> list[Flag]:
     if seen.state in TAKEN_ON and today - seen.last_word_on >= _SILENCE:
         raised.append(Flag.SILENCE)
     at_work = seen.state in {State.ACCEPTED, State.IN_PROGRESS}
-    if at_work and not seen.has_caseworker and today > working_day_after(seen.since, _NAMED_WITHIN):
+    if at_work and not seen.has_caseworker and today > working_day_after(seen.since, _NAMED_WITHIN, closed):
         raised.append(Flag.NO_CASEWORKER)
     if seen.is_loop_open and today > working_day_after(seen.since, _LOOP):
         raised.append(Flag.LOOP_OPEN)
     return raised
+
+
+def _first_contact_by(seen: Followed, closed: AbstractSet[date]) -> date:
+    """Return the last day for the first contact: as promised, within so many working days, before a release to come."""
+    latest = [working_day_after(seen.since, _FIRST_CONTACT, closed)]
+    if seen.first_contact_on is not None:
+        latest.append(seen.first_contact_on)
+    if seen.release_on is not None and seen.release_on > seen.since:
+        latest.append(seen.release_on - timedelta(days=1))
+    return min(latest)
 
 
 # --- rules that refuse ------------------------------------------------------------------------------------------------

@@ -1058,6 +1058,9 @@ class View(_Timed, Standing):
     extra: Mapping[str, Any] = field(default_factory=dict)
     #: The reader's zone, in which the days of flags are counted.
     zone: str = "UTC"
+    #: The day of release as this reader knows it, and the program's closed days: asked where first contact is due.
+    release_on: date | None = None
+    closed: frozenset[date] = frozenset()
     #: What is on record of the participant's death, where it is shared; None otherwise.
     death: Sight[DeathRecord] | None = None
 
@@ -1075,12 +1078,14 @@ class View(_Timed, Standing):
                 since=day_of(steps[0].at, self.zone),
                 last_word_on=day_of(max([steps[0].at, *said]), self.zone),
                 first_contact_on=_day_in(steps[0], "first_contact_on"),
+                release_on=self.release_on,
                 confirmed_on=day_of(max(confirmed), self.zone) if confirmed else None,
                 review_on=_day_in(steps[0], "review_on"),
                 has_caseworker=bool(self.helpers),
                 is_loop_open=self.loop == "open",
             ),
             day_of(self.at, self.zone),
+            self.closed,
         )
 
     @property
@@ -1177,7 +1182,18 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         amendments=amended,
         zone=actor.zone,
         death=None if stands.died_at is None else persons.death(session, actor, row.participant_id, purpose=PURPOSE),
+        **(_before_first_contact(session, actor, row) if now.status == now.recorded == State.ACCEPTED else {}),
     )
+
+
+def _before_first_contact(session: Session, actor: Actor, row: Referral) -> dict[str, Any]:
+    """Return what first contact is measured by: the release, where it is shared, and the program's closed days."""
+    said = releases.shown_in_force(session, actor, [row.participant_id], purpose=PURPOSE).get(row.participant_id)
+    on = None if said is None else said.released_on or said.expected_on
+    closed = session.scalar(
+        select(organizations.closed_days(Organization.id)).where(Organization.id == row.recipient_id)
+    )
+    return {"release_on": on or None, "closed": closed or frozenset()}
 
 
 def _day_in(step: Entry, name: str) -> date | None:

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from referrals.kernel.look import looking
 from referrals.kernel.session import HouseSession
-from referrals.organization.models import working_day_after
+from referrals.organization.models import ClosingDay, working_day_after
 from referrals.referral import commands as c
 from referrals.referral import queries as q
 from referrals.referral.models import TERMINAL, Flag, Followed, State, flags
-from tests.factories.referral import ZONE, World, a_world
+from referrals.release.models import ReleaseDate
+from tests.factories.referral import LONG_AGO, ZONE, World, a_world, planting
 
 MONDAY = date(2026, 3, 2)
 DAYS = st.dates(date(2026, 1, 1), date(2026, 12, 31))
@@ -38,6 +39,15 @@ def followed(state: State, **more: Any) -> Followed:
         # A promise for later than five working days counts as five.
         (followed(State.ACCEPTED, first_contact_on=date(2026, 4, 1)), date(2026, 3, 9), Flag.FIRST_CONTACT_LATE),
         (followed(State.ACCEPTED), date(2026, 3, 9), Flag.FIRST_CONTACT_LATE),
+        # Before the day of release, whatever was promised; once that is over, as ever.
+        (followed(State.ACCEPTED, release_on=date(2026, 3, 5)), date(2026, 3, 4), Flag.FIRST_CONTACT_LATE),
+        (
+            followed(State.ACCEPTED, first_contact_on=date(2026, 3, 6), release_on=date(2026, 3, 5)),
+            date(2026, 3, 4),
+            Flag.FIRST_CONTACT_LATE,
+        ),
+        (followed(State.ACCEPTED, release_on=MONDAY), date(2026, 3, 9), Flag.FIRST_CONTACT_LATE),
+        (followed(State.ACCEPTED, release_on=date(2026, 6, 1)), date(2026, 3, 9), Flag.FIRST_CONTACT_LATE),
         (followed(State.ON_HOLD, review_on=date(2026, 3, 20)), date(2026, 3, 20), Flag.HOLD_OVER),
         (followed(State.IN_PROGRESS, last_word_on=date(2026, 3, 5)), date(2026, 3, 25), Flag.SILENCE),
         (followed(State.WAITLISTED), date(2026, 3, 22), Flag.SILENCE),
@@ -65,20 +75,24 @@ def test_a_flag_goes_up_on_the_day_after_and_not_before(seen: Followed, last_qui
         since=DAYS,
         last_word_on=DAYS,
         first_contact_on=st.one_of(st.none(), DAYS),
+        release_on=st.one_of(st.none(), DAYS),
         confirmed_on=st.one_of(st.none(), DAYS),
         review_on=st.one_of(st.none(), DAYS),
         has_caseworker=st.booleans(),
         is_loop_open=st.booleans(),
     ),
     DAYS,
+    st.frozensets(st.dates(date(2026, 1, 1), date(2026, 2, 28)), max_size=12),
 )
-def test_flags_only_ever_rise_with_time_and_fit_the_state(seen: Followed, today: date) -> None:
+def test_flags_only_ever_rise_with_time_and_fit_the_state(seen: Followed, today: date, closed: frozenset[date]) -> None:
     state = seen.state
     if state not in TERMINAL:
         seen = replace(seen, is_loop_open=False)
     raised = flags(seen, today)
     assert raised == [flag for flag in Flag if flag in raised], "each once, in one order"
     assert set(raised) <= set(flags(seen, today + timedelta(days=1)))
+    assert set(flags(seen, today, closed)) <= set(raised), "a program that is closed is given no less time"
+    assert set(flags(replace(seen, release_on=None), today)) <= set(raised), "nor more by a release to come"
     allowed = {
         State.ACCEPTED: {Flag.FIRST_CONTACT_LATE, Flag.SILENCE, Flag.NO_CASEWORKER},
         State.WAITLISTED: {Flag.SILENCE, Flag.PLACE_UNCONFIRMED},
@@ -127,6 +141,40 @@ def test_a_late_first_contact_and_silence_show_on_both_sides_until_something_hap
     world.act(c.post_message, world.navigator, referral_id, **words)
     for who in ("case_manager", "navigator"):
         assert seen_by(world, who, referral_id) == ["first_contact_late"]
+
+
+def test_first_contact_comes_before_the_release_as_far_as_its_reader_knows_the_day(world: World) -> None:
+    with planting(world.session):
+        said = {"source": "agency_record", "as_of": MONDAY, "recorded_by": world.case_manager.me}
+        said |= {"recorded_at": LONG_AGO, "organization_id": world.agency_id, "participant_id": world.person_id}
+        world.session.add(ReleaseDate(expected_on=MONDAY + timedelta(days=2), **said))
+    promised = (MONDAY + timedelta(days=4)).isoformat()
+    referral_id = world.sent()
+    words = {"caseworker_id": str(world.navigator.me), "first_contact_on": promised}
+    world.act(c.accept_referral, world.navigator, referral_id, **words)
+    it_is(world, MONDAY + timedelta(days=1))
+    assert [seen_by(world, who, referral_id) for who in ("case_manager", "navigator")] == [[], []]
+    it_is(world, MONDAY + timedelta(days=2))
+    assert [seen_by(world, who, referral_id) for who in ("case_manager", "navigator")] == [["first_contact_late"]] * 2
+    world.withdraw_consent(world.consent_id)
+    world.consent_again(categories=["identity", "needs", "contact"])
+    assert seen_by(world, "case_manager", referral_id) == ["first_contact_late"]
+    assert seen_by(world, "navigator", referral_id) == [], "the release cannot be read off a flag"
+
+
+def test_while_a_program_is_closed_its_first_contact_waits(world: World) -> None:
+    with planting(world.session):
+        for day in (working_day_after(MONDAY, 2), working_day_after(MONDAY, 3)):
+            closed = {"closed_on": day, "because": "Training", "organization_id": world.cbo_id}
+            world.session.add(ClosingDay(added_at=LONG_AGO, added_by=world.cbo_supervisor.me, **closed))
+    referral_id = world.sent()
+    promised = (MONDAY + timedelta(days=30)).isoformat()
+    words = {"caseworker_id": str(world.navigator.me), "first_contact_on": promised}
+    world.act(c.accept_referral, world.navigator, referral_id, **words)
+    it_is(world, working_day_after(MONDAY, 7))
+    assert seen_by(world, "case_manager", referral_id) == []
+    it_is(world, working_day_after(MONDAY, 8))
+    assert seen_by(world, "case_manager", referral_id) == ["first_contact_late"]
 
 
 def test_a_hold_past_its_day_and_an_open_loop_show(world: World) -> None:
