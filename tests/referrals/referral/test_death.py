@@ -307,7 +307,10 @@ def test_no_clock_runs_and_nothing_that_was_to_be_told_is_still_so(world: World)
     referral_id = world.sent(urgency="urgent", urgency_because="Out tomorrow.")
     it_is(world, MONDAY + timedelta(days=2))
     at = MONDAY + timedelta(days=2)
-    told: Callable[[Actor, str], bool] = lambda who, kind: q.is_still_told(world.session, who, referral_id, kind, at)  # noqa: E731
+
+    def told(who: Actor, kind: str) -> bool:
+        return q.is_still_told(world.session, who, referral_id, kind, at)
+
     assert told(world.agency_supervisor, q.OVERDUE)
     assert told(world.navigator, "referral.sent")
     assert [one.referral.id for page in q.running(world.session, at) for one in page] == [referral_id]
