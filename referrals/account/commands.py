@@ -14,7 +14,7 @@ from uuid import UUID
 from marshmallow import fields, validate
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, joinedload
 
 from referrals.account import models as m
 from referrals.account import policy as p
@@ -137,9 +137,11 @@ def _hashed(session: Session, password: str) -> str:
 
 
 def _locked_user(session: Session, condition: Any) -> User | None:
+    """Return one user with roles and organization, in one statement: as many for a name that nobody has (S-102)."""
     statement = select(User).where(condition).with_for_update(of=User)
-    options = (selectinload(User.grants), selectinload(User.organization))
-    return session.scalars(statement.options(*options), execution_options={"populate_existing": True}).one_or_none()
+    options = (joinedload(User.grants), joinedload(User.organization))
+    found = session.scalars(statement.options(*options), execution_options={"populate_existing": True})
+    return found.unique().one_or_none()
 
 
 def _user(work: Work, user_id: UUID) -> User:
@@ -155,11 +157,12 @@ def _count_failure(work: Work, user: User | None, factor: str) -> None:
     A name that does not exist leaves a row without a user: the same work, and nothing of what was typed (S-102).
     """
     work.keep(FailedAttempt(user_id=user.id if user is not None else None, factor=factor, at=work.now))
+    lately = q.failed_lately(work.session, user, work.now)  # asked of nobody, too, and of whoever is locked
     if user is None:
         return
     source = work.actor.source
     work.actor = replace(work.actor, kind="user", user_id=user.id, organization_id=user.organization_id, source=source)
-    if user.locked_at is None and q.failed_lately(work.session, user, work.now) + 1 >= m.ATTEMPTS:
+    if user.locked_at is None and lately + 1 >= m.ATTEMPTS:
         user.lock(work.now)
         work.record(user, ["locked_at"])
         _tell(work, user.id, "locked", automatic=True)
