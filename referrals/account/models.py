@@ -75,8 +75,8 @@ ROLES: Final[dict[str, tuple[Role, ...]]] = {
 
 #: Roles that one administrator alone cannot give: another one confirms them (S-802, S-205).
 POWERFUL: Final = frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR, Role.AUDITOR})
-#: How a proposed role ended.
-CONFIRMED, REFUSED = "confirmed", "refused"
+#: How a proposed role ended. It lapses when whoever proposed it is disabled: nobody's word stands behind it any more.
+CONFIRMED, REFUSED, LAPSED = "confirmed", "refused", "lapsed"
 
 #: Why a sign-in ended before its time.
 ENDINGS: Final = (
@@ -204,7 +204,7 @@ class RoleProposedError(RuleBrokenError):
 
 
 class ProposalSettledError(RuleBrokenError):
-    """The proposed role was confirmed or refused."""
+    """The proposed role was confirmed or refused, or its proposal lapsed."""
 
     code = "proposal_settled"
 

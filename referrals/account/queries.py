@@ -484,6 +484,12 @@ def waiting(session: Session, organization_id: UUID, user_id: UUID | None = None
     return list(session.scalars(statement if user_id is None else statement.where(RoleProposal.user_id == user_id)))
 
 
+def proposed_by(session: Session, user_id: UUID) -> list[RoleProposal]:
+    """Return the roles that somebody proposed and nobody answered yet, oldest first, under lock."""
+    theirs = select(RoleProposal).where(RoleProposal.settled_at.is_(None), RoleProposal.proposed_by == user_id)
+    return list(session.scalars(theirs.order_by(RoleProposal.id).with_for_update(of=RoleProposal)))
+
+
 def administrators(session: Session, organization_id: UUID, at: datetime) -> set[UUID]:
     """Return who administers an organization now.
 
