@@ -14,7 +14,7 @@ from uuid import UUID
 from marshmallow import fields, validate
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, joinedload
 
 from referrals.account import models as m
 from referrals.account import policy as p
@@ -137,9 +137,11 @@ def _hashed(session: Session, password: str) -> str:
 
 
 def _locked_user(session: Session, condition: Any) -> User | None:
+    """Return one user with roles and organization, in one statement: as many for a name that nobody has (S-102)."""
     statement = select(User).where(condition).with_for_update(of=User)
-    options = (selectinload(User.grants), selectinload(User.organization))
-    return session.scalars(statement.options(*options), execution_options={"populate_existing": True}).one_or_none()
+    options = (joinedload(User.grants), joinedload(User.organization))
+    found = session.scalars(statement.options(*options), execution_options={"populate_existing": True})
+    return found.unique().one_or_none()
 
 
 def _user(work: Work, user_id: UUID) -> User:
@@ -155,11 +157,12 @@ def _count_failure(work: Work, user: User | None, factor: str) -> None:
     A name that does not exist leaves a row without a user: the same work, and nothing of what was typed (S-102).
     """
     work.keep(FailedAttempt(user_id=user.id if user is not None else None, factor=factor, at=work.now))
+    lately = q.failed_lately(work.session, user, work.now)  # asked of nobody, too, and of whoever is locked
     if user is None:
         return
     source = work.actor.source
     work.actor = replace(work.actor, kind="user", user_id=user.id, organization_id=user.organization_id, source=source)
-    if user.locked_at is None and q.failed_lately(work.session, user, work.now) + 1 >= m.ATTEMPTS:
+    if user.locked_at is None and lately + 1 >= m.ATTEMPTS:
         user.lock(work.now)
         work.record(user, ["locked_at"])
         _tell(work, user.id, "locked", automatic=True)
@@ -922,6 +925,8 @@ class DisableUser(Takes):
 def disable_user(work: Work, user: User, *, because: str) -> User:
     """Disable an account: all its sign-ins end at once, and none begins. What it did stays.
 
+    Roles it proposed that still wait for a second person lapse.
+
     Raises:
         UserDisabledError: it is disabled.
     """
@@ -943,6 +948,9 @@ def disable_user(work: Work, user: User, *, because: str) -> User:
 def enable_user(work: Work, user: User) -> User:
     """Let a disabled account be used again: its one-time code stands in `shown_code`, shown once, good for a day.
 
+    Roles that need a second person do not come back with it: they are proposed, as if new (S-802), unless it is the
+    operator who lets it be used.
+
     Raises:
         NotDisabledError, LastDayPassedError, EmergencyOverError: the rule that says no.
         FreshSignInNeededError: the administrator's second factor is more than ten minutes old.
@@ -957,8 +965,20 @@ def enable_user(work: Work, user: User) -> User:
             *("password_hash", "one_time_until", "one_time_used_at"),
         ],
     )
+    if work.actor.kind == "user":
+        _propose_again(work, user)
     _tell(work, user.id, "enabled")
     return user
+
+
+def _propose_again(work: Work, user: User) -> None:
+    """End what one administrator alone cannot give, and propose it: disabling may have been how it was taken back."""
+    for grant in user.grants:
+        if grant.ended_at is None and Role(grant.role) in m.POWERFUL:
+            grant.end(at=work.now, by=work.actor.user_id)
+            work.record(grant, ["ended_at", "ended_by"])
+            _tell(work, user.id, "role_ended", role=grant.role)
+            work.add(RoleProposal(user_id=user.id, role=grant.role, proposed_at=work.now, proposed_by=work.actor.me))
 
 
 class SetLastDay(Takes):
@@ -1127,6 +1147,9 @@ def _only_the_operators(
 def _disable(work: Work, user: User, because: str) -> None:
     user.disable(at=work.now, by=work.actor.user_id, because=because)
     work.record(user, ["disabled_at", "disabled_by", "disabled_because"])
+    for proposal in q.proposed_by(work.session, user.id):
+        proposal.settle(m.LAPSED, at=work.now, by=work.actor.user_id)
+        work.record(proposal, ["outcome", "settled_at", "settled_by", "because"])
     _tell(work, user.id, "disabled")
     _end_sign_ins(work, user.id, "disabled")
 

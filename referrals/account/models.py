@@ -8,6 +8,7 @@ import re
 import secrets
 import threading
 import unicodedata
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -74,8 +75,8 @@ ROLES: Final[dict[str, tuple[Role, ...]]] = {
 
 #: Roles that one administrator alone cannot give: another one confirms them (S-802, S-205).
 POWERFUL: Final = frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR, Role.AUDITOR})
-#: How a proposed role ended.
-CONFIRMED, REFUSED = "confirmed", "refused"
+#: How a proposed role ended. It lapses when whoever proposed it is disabled: nobody's word stands behind it any more.
+CONFIRMED, REFUSED, LAPSED = "confirmed", "refused", "lapsed"
 
 #: Why a sign-in ended before its time.
 ENDINGS: Final = (
@@ -203,7 +204,7 @@ class RoleProposedError(RuleBrokenError):
 
 
 class ProposalSettledError(RuleBrokenError):
-    """The proposed role was confirmed or refused."""
+    """The proposed role was confirmed or refused, or its proposal lapsed."""
 
     code = "proposal_settled"
 
@@ -257,20 +258,17 @@ class Hashing:
         """Set the cost. Anything below the defaults is for tests and development (S-906)."""
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
         self._turn = threading.BoundedSemaphore(2)
-        self._nobody: str | None = None
-        #: Verifications done, for the test that every refusal does the same work.
-        self.verified = 0
-
-    @property
-    def nobody(self) -> str:
-        """A hash that nothing matches: checking an unknown name costs what checking a known one does."""
-        if self._nobody is None:
-            self._nobody = self.hash(secrets.token_urlsafe(32))
-        return self._nobody
+        #: A hash that nothing matches: checking an unknown name costs what checking a known one does. Drawn, not
+        #: made, so that the first unknown name of a process costs no more than the others.
+        salt, drawn = (b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (16, 32))
+        self.nobody: Final = f"$argon2id$v=19$m={memory_kib},t={passes},p=1${salt}${drawn}"
+        #: Verifications done and hashes made, for the test that every refusal does the same work.
+        self.verified = self.hashed = 0
 
     def hash(self, secret: str) -> str:
         """Return the salted hash, with its settings."""
         with self._turn:
+            self.hashed += 1
             return self._hasher.hash(secret)
 
     def verify(self, hashed: str, secret: str) -> bool:

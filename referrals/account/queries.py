@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, Uuid, and_, bindparam, exists, func, or_, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, joinedload, selectinload
 
 from referrals.account import policy as p
 from referrals.account.models import (
@@ -65,7 +65,7 @@ from referrals.kernel import crypto
 from referrals.kernel.actor import Actor, Role, Side, Source
 from referrals.kernel.errors import NotFoundError, NotPermittedError
 from referrals.kernel.look import declare_look, refuse
-from referrals.kernel.orm import names_by_id, written
+from referrals.kernel.orm import names_by_id, uuid7, written
 from referrals.kernel.record import clock, day_of
 from referrals.organization.models import Organization
 
@@ -168,9 +168,9 @@ def user(session: Session, user_id: UUID) -> User:
 
 
 def by_name(session: Session, sign_in_name: str) -> User | None:
-    """Return the person of this sign-in name, with roles and organization, or None."""
-    options = (selectinload(User.grants), selectinload(User.organization))
-    return session.scalars(select(User).where(named(sign_in_name)).options(*options)).one_or_none()
+    """Return the person of this sign-in name, with roles and organization, or None: one statement for both (S-102)."""
+    options = (joinedload(User.grants), joinedload(User.organization))
+    return session.scalars(select(User).where(named(sign_in_name)).options(*options)).unique().one_or_none()
 
 
 def named(sign_in_name: str) -> ColumnElement[bool]:
@@ -316,12 +316,13 @@ def changes(session: Session, actor: Actor) -> list[AccountChange]:
     return list(session.scalars(newest_first.limit(CHANGES_TOLD)))
 
 
-def failed_lately(session: Session, user: User, at: datetime) -> int:
-    """Count the wrong sign-ins of the last quarter of an hour, since the last complete one (S-101)."""
+def failed_lately(session: Session, user: User | None, at: datetime) -> int:
+    """Count the wrong sign-ins of the last quarter of an hour, since the last complete one (S-101); nobody has none."""
     since = at - ATTEMPTS_WITHIN
-    if user.counted_from is not None:
+    if user is not None and user.counted_from is not None:
         since = max(since, user.counted_from)
-    counted = select(func.count()).where(FailedAttempt.user_id == user.id, FailedAttempt.at > since)
+    whose = user.id if user is not None else uuid7()
+    counted = select(func.count()).where(FailedAttempt.user_id == whose, FailedAttempt.at > since)
     return session.scalar(counted) or 0
 
 
@@ -481,6 +482,12 @@ def waiting(session: Session, organization_id: UUID, user_id: UUID | None = None
     about = exists().where(User.id == RoleProposal.user_id, User.organization_id == organization_id)
     statement = select(RoleProposal).where(RoleProposal.settled_at.is_(None), about).order_by(RoleProposal.id)
     return list(session.scalars(statement if user_id is None else statement.where(RoleProposal.user_id == user_id)))
+
+
+def proposed_by(session: Session, user_id: UUID) -> list[RoleProposal]:
+    """Return the roles that somebody proposed and nobody answered yet, oldest first, under lock."""
+    theirs = select(RoleProposal).where(RoleProposal.settled_at.is_(None), RoleProposal.proposed_by == user_id)
+    return list(session.scalars(theirs.order_by(RoleProposal.id).with_for_update(of=RoleProposal)))
 
 
 def administrators(session: Session, organization_id: UUID, at: datetime) -> set[UUID]:

@@ -1166,7 +1166,8 @@ def json_reset_password(target: UUID) -> ResponseReturnValue:
 def take_enable_user(target: UUID) -> ResponseReturnValue:
     """Let a disabled account be used again, and show its one-time code once."""
     made = run(c.enable_user, target, _form(c.enable_user))
-    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=False, waits=False)
+    waiting = q.waiting(db.session(), current_actor().organization, made.id)
+    return _ask("account/one_time_code.html", it=made, code=made.shown_code, added=False, waits=bool(waiting))
 
 
 @doors.api.post("/organization/people/<uuid:target>/enabling", endpoint="enable_user")
@@ -1747,7 +1748,7 @@ say(
             "One administrator alone cannot give this role. Propose it, and another confirms it."
         ),
         "role_proposed_before": _l("This role was proposed before, and waits for another administrator."),
-        "proposal_settled": _l("Somebody has already confirmed or refused this role."),
+        "proposal_settled": _l("This role was already confirmed or refused, or whoever proposed it has left."),
         "second_administrator": _l("Another administrator of the organization can confirm this role. Ask them."),
         "role_proposed": _l("The role was proposed. It holds once another administrator confirms it."),
         "role_refused": _l("The role was not given. Its proposal is closed."),

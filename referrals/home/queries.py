@@ -214,7 +214,8 @@ def open_work(session: Session, actor: Actor, user_id: UUID | None = None) -> di
     found: dict[UUID, dict[str, int]] = {}
     for kind, left, count in session.execute(_left_open(anybody, of_one=user_id is not None), asked):
         found.setdefault(left, {})[kind] = count
-    note(session, actor, records=LEFT_COUNTED, purpose="administration", count=sum(map(len, found.values())))
+    if found:  # most days nobody has left anything, and every home would say so in the log
+        note(session, actor, records=LEFT_COUNTED, purpose="administration", count=sum(map(len, found.values())))
     return {left: {kind: kinds[kind] for kind in KINDS if kind in kinds} for left, kinds in found.items()}
 
 

@@ -1254,6 +1254,51 @@ def test_s804_nobody_comes_back_after_their_last_day(house: Session, agency: UUI
 
 
 @pytest.mark.usefixtures("engine")
+def test_s802_one_administrator_alone_gives_no_power_back_by_enabling(house: Session, agency: UUID) -> None:
+    ada = people.a_member(house, agency, Role.ADMINISTRATOR)
+    bo = people.a_member(house, agency, Role.ADMINISTRATOR)
+    suri = people.a_member(house, agency, Role.SUPERVISOR, Role.CASE_MANAGER, Role.ADMINISTRATOR)
+    run(house, commands.disable_user, ada.actor(house), suri.user_id, because="left")
+    run(house, commands.enable_user, ada.actor(house), suri.user_id)
+    assert queries.user(house, suri.user_id).roles == {Role.CASE_MANAGER}
+    waiting = {one.role: one for one in queries.waiting(house, agency, suri.user_id)}
+    assert waiting.keys() == {"supervisor", "administrator"}
+    for proposal in waiting.values():
+        with pytest.raises(NotPermittedError):
+            run(house, commands.confirm_role, ada.actor(house), proposal.id)
+    run(house, commands.confirm_role, bo.actor(house), waiting["supervisor"].id)
+    house.expunge_all()
+    assert queries.user(house, suri.user_id).roles == {Role.CASE_MANAGER, Role.SUPERVISOR}
+    told = [one.what for one in queries.changes(house, replace(ada.actor(house), user_id=suri.user_id))]
+    assert told.count("role_ended") == 2
+
+
+def test_s802_the_operator_gives_back_all(house: Session, agency: UUID) -> None:
+    suri = people.a_member(house, agency, Role.SUPERVISOR)
+    run(house, commands.disable_user, system("cli"), suri.user_id, because="left")
+    run(house, commands.enable_user, system("cli"), suri.user_id)
+    assert queries.user(house, suri.user_id).roles == {Role.SUPERVISOR}
+    assert queries.waiting(house, agency) == []
+
+
+@pytest.mark.usefixtures("engine")
+def test_s802_what_somebody_proposed_lapses_when_they_are_disabled(house: Session, agency: UUID) -> None:
+    ada, bo = (people.a_member(house, agency, Role.ADMINISTRATOR) for _ in range(2))
+    casey = people.a_member(house, agency, Role.CASE_MANAGER)
+    hers = run(house, commands.propose_role, ada.actor(house), casey.user_id, role="supervisor")
+    his = run(house, commands.propose_role, bo.actor(house), casey.user_id, role="administrator")
+    run(house, commands.disable_user, bo.actor(house), ada.user_id, because="left")
+    assert [one.id for one in queries.waiting(house, agency)] == [his.id]
+    for actor in (bo.actor(house), system("cli")):
+        with pytest.raises(models.ProposalSettledError):
+            run(house, commands.confirm_role, actor, hers.id)
+    settled = house.get_one(models.RoleProposal, hers.id, populate_existing=True)
+    assert (settled.outcome, settled.settled_by) == ("lapsed", bo.user_id)
+    house.rollback()
+    assert queries.user(house, casey.user_id).roles == {Role.CASE_MANAGER}
+
+
+@pytest.mark.usefixtures("engine")
 def test_s804_an_emergency_account_ends_after_72_hours_and_nothing_extends_it(
     house: Session, agency: UUID, now: Moment
 ) -> None:
