@@ -210,8 +210,7 @@ def _require_fresh(work: Work) -> None:
     """Refuse when the second factor was given more than ten minutes ago (S-113). The operator has no sign-in."""
     if work.actor.kind != "user":
         return
-    found = work.session.get(SignIn, work.actor.sign_in_id) if work.actor.sign_in_id is not None else None
-    if found is None or not found.is_fresh(work.now):
+    if not q.is_fresh(work.session, work.actor, work.now):
         raise FreshSignInNeededError
 
 

@@ -347,6 +347,12 @@ class WhereSignedIn:
     this: bool
 
 
+def is_fresh(session: Session, actor: Actor, at: datetime) -> bool:
+    """Whether whoever acts gave a second factor within the last ten minutes (S-113)."""
+    found = session.get(SignIn, actor.sign_in_id) if actor.sign_in_id is not None else None
+    return found is not None and found.is_fresh(at)
+
+
 def where_signed_in(session: Session, actor: Actor) -> list[WhereSignedIn]:
     """Return the actor's sign-ins that still open something, newest first."""
     at, bounds = clock(session), limits(session)

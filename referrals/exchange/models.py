@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import JSON, CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped
 
-from referrals.kernel.errors import RuleBrokenError, UnavailableError
+from referrals.kernel.errors import RefusedError, RuleBrokenError, UnavailableError
 from referrals.kernel.orm import Identified, personal, public
 
 #: The formats read in, as they stand in `source` columns and in the log.
@@ -46,6 +46,13 @@ class ImportStoppedError(UnavailableError):
     """A row could not be put on record. What came before it is in; the same file again goes on from there."""
 
     code = "import_stopped"
+
+
+class TooManyRowsError(RefusedError):
+    """The list has more rows than a file takes; `facts` say how many it does."""
+
+    code = "too_many_rows"
+    status = 422
 
 
 class ImportedFile(Identified):

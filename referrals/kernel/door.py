@@ -146,7 +146,8 @@ class Form:
 class Operation:
     """One entry of the JSON door, for the OpenAPI document and the parity test.
 
-    What `creates` may be asked to `check` only: then nothing is made, and the answer is 200.
+    What `creates` may be asked to `check` only: then nothing is made, and the answer is 200. `file` is the media type
+    of an answer that is no JSON.
     """
 
     method: str
@@ -159,6 +160,7 @@ class Operation:
     many: bool = False
     creates: bool = False
     checks: bool = False
+    file: str | None = None
 
 
 OPERATIONS: list[Operation] = []

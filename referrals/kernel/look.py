@@ -234,6 +234,14 @@ class _Note:
     basis: str = "own"
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What the looks of a request leave in: how they are told, and what for."""
+
+    action: str
+    purpose: str
+
+
 @dataclass(slots=True)
 class Looking:
     """All looks of one request, until `finish()` records them."""
@@ -248,6 +256,8 @@ class Looking:
     notes: list[_Note] = field(default_factory=list)
     #: What queries have learned on the way that every decision of this request rests on.
     learned: dict[Any, Any] = field(default_factory=dict)
+    #: The file that what is shown goes into; a page or JSON has none.
+    file: _File | None = None
 
 
 def declare_look(name: str, says: str) -> str:
@@ -268,6 +278,21 @@ def learned(session: Session) -> dict[Any, Any]:
     """Return what this request has learned so far, as of its instant; before its first look, nothing that stays."""
     current = cast("Looking | None", session.info.get("looking"))
     return current.learned if current is not None else {}
+
+
+def into_a_file(session: Session, actor: Actor, *, records: str, purpose: str) -> None:
+    """Let what this request looks at from here on leave as a file.
+
+    It is told as `records`, and disclosed by the channel `export` (C28). What is shown crosses for the purpose of its
+    look, and for this one too: whoever may read a list may not use it for everything.
+
+    Raises:
+        UnrecordedWriteError: as `look()`, or something was looked at before: it would not be told as leaving.
+    """
+    looking = _looking(session, actor, records)
+    if looking.entries or looking.notes:
+        raise UnrecordedWriteError("what goes into a file is looked at for it alone")
+    looking.file = _File(records, purpose)
 
 
 def look(
@@ -375,9 +400,14 @@ def note(
     fields: Sequence[str] = (),
     basis: str = "own",
 ) -> None:
-    """Record a look that names no row: a search (its words sealed), a count, a reading of the log."""
+    """Record a look that names no row: a search (its words sealed), a count, a reading of the log.
+
+    What one request asks twice with the same answer is told once.
+    """
     looking = _looking(session, actor, records)
-    looking.notes.append(_Note(records, purpose, count, words, tuple(fields), basis))
+    told = _Note(records, purpose, count, words, tuple(fields), basis)
+    if told not in looking.notes:
+        looking.notes.append(told)
 
 
 def refuse(
@@ -454,7 +484,12 @@ _EVERYDAY: Final = frozenset({"own", "assignment"})
 
 
 def _is_everyday(looking: Looking) -> bool:
-    """Whether all of it stayed within the reader's own organization, and was neither grave nor the log itself."""
+    """Whether all of it stayed within the reader's own organization, and was neither grave nor the log itself.
+
+    What leaves as a file waits for the disk, whatever it is.
+    """
+    if looking.file is not None:
+        return False
     return all(told.basis in _EVERYDAY for told in looking.notes) and all(
         entry.to is None and entry.basis.kind in _EVERYDAY and not entry.categories & _GRAVE
         for entry in looking.entries.values()
@@ -520,8 +555,10 @@ def _show(
     gates = cast("Sequence[Gate]", session.info.get("gates", ()))
     if not gates:
         raise UnrecordedWriteError("a look needs a gate")
+    file = looking.file
+    told_as = (records, purpose) if file is None else (file.action, file.purpose)
     if not rows:
-        looking.notes.append(_Note(records, purpose, 0, None, ()))
+        looking.notes.append(_Note(*told_as, 0, None, ()))
         return []
     wanted = []
     for row in rows:
@@ -529,6 +566,9 @@ def _show(
         wanted.append((row, asked, _scoped(row, tuple(sorted(asked)))))
     scopes = frozenset(scope for _row, _asked, parts in wanted for _part, scope in parts if scope is not None)
     decided = _decide(session, looking, gates, scopes, purpose)
+    if file is not None:
+        also = _decide(session, looking, gates, scopes, file.purpose)
+        decided = {one: said if isinstance(said, Withheld) else also[one] for one, said in decided.items()}
     _prefetch_keys(session, rows, {name for _row, asked, _parts in wanted for name in asked})
     shown: list[Sight[T]] = []
     for row, asked, parts in wanted:
@@ -545,7 +585,7 @@ def _show(
                 by_basis.setdefault((decision, owner), []).append((part, scope.category))
             else:
                 withheld += part.fields
-        _enter(looking, (records, purpose), row, by_basis, uncategorized)
+        _enter(looking, told_as, row, by_basis, uncategorized)
         shown.append(Sight(row, asked, frozenset(withheld) if withheld else _NOTHING))
     return shown
 
@@ -748,7 +788,7 @@ def _disclosure(looking: Looking, crossing: _Crossing) -> Mapping[str, Any]:
         "purpose": crossing.purpose,
         "basis_kind": crossing.basis.kind,
         "basis_id": crossing.basis.id,
-        "channel": looking.actor.source.channel,
+        "channel": "export" if looking.file is not None else looking.actor.source.channel,
     }
 
 

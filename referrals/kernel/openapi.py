@@ -313,10 +313,10 @@ def _responses(one: Operation) -> Json:
         headers["ETag"] = {"description": "For If-Match and If-None-Match.", "schema": {"type": "string"}}
     if one.creates:
         headers["Location"] = {"description": "Where the new thing is.", "schema": {"type": "string"}}
-    done: Json = {
-        "description": "Done." if one.method == "POST" else "Read.",
-        "content": {"application/json": {"schema": schema}},
-    }
+    content: Json = {"application/json": {"schema": schema}}
+    if one.file is not None:
+        content = {one.file: {"schema": {"type": "string"}}}
+    done: Json = {"description": "Done." if one.method == "POST" else "Read.", "content": content}
     if headers:
         done["headers"] = headers
     answers: Json = {status: done}

@@ -347,6 +347,8 @@ FORMS = {
     "/organization/integrations/{integrations}/renewal": "kai",
     "/organization/integrations/{integrations}/revocation": "kai",
     "/organization/imports": "kai",
+    "/participants/export": "maria",
+    "/referrals/export?group=them": "maria",
     "/partnerships/{partnerships}/rules/new": "walsh",
 }
 
@@ -399,6 +401,25 @@ def test_a_file_is_checked_and_read_in(visitor: Callable[..., Any], people: dict
     hand.follow("See your facilities")
     assert hand.heading() == "Facilities"
     assert "\n".join(found) == ""
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_list_is_taken_along_as_a_file(visitor: Callable[..., Any], people: dict[str, Any], *, scripts: bool) -> None:
+    assert people
+    one = visitor(width=PHONE, scripts=scripts).come_back("maria")
+    hand = Mouse(one)
+    one.go("/participants")
+    hand.follow("Download as a file")
+    assert hand.heading() == "Download: Participants"
+    hand.choose("What is the file for?", "To plan or oversee our work")
+    hand.fill("Why, in a few words", "For the team's weekly review.")
+    with one.page.expect_download() as waiting:
+        one.page.get_by_role("button", name="Download the file").click()
+    file = waiting.value
+    assert re.fullmatch(r"participants-\d{4}-\d\d-\d\d\.csv", file.suggested_filename)
+    assert file.path().read_bytes().startswith(b'\xef\xbb\xbf"Name","Agency number","Facility"\r\n"')
+    hand.follow("Back to the list")
+    assert hand.heading().startswith("Participants")
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])

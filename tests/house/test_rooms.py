@@ -63,7 +63,8 @@ UNAUDITED: Final = {
 LAST_WORDS: Final = frozenset(
     """
     accepted acknowledged added amended answered asked assigned audited cancelled changed closed completed confirmed
-    counted declined deleted disabled discarded disclosed disputed drafted enabled ended enrolled given granted held
+    counted declined deleted disabled discarded disclosed disputed drafted enabled ended enrolled exported given granted
+    held
     identified imported installed joined listed locked made moved named noted opened posted previewed proposed
     queried read recorded reencrypted refused released removed renewed reported requested reset resumed retired
     renamed rerouted reviewed revoked saved searched seen sent set settled shown signed started struck suggested

@@ -20,6 +20,7 @@ from bench.pages import Ask
 from bench.seeding import Plan, Seeded, Seeding
 from bench.statements import Inside
 from referrals import app as factory
+from referrals.exchange import queries
 from referrals.kernel.keys import KeyRing
 from referrals.kernel.orm import make_engine
 from referrals.kernel.providers import FileProvider
@@ -142,6 +143,47 @@ def test_no_order_or_filter_of_a_list_asks_more(small: World, large: World) -> N
             one = pages.changed(ask, path=f"/{asked}", marker=b"")
             found.setdefault(asked, set()).add(len(counted(world, one)))
     assert {asked: max(counts) for asked, counts in found.items()} == ASKED_OF_LISTS
+
+
+#: Statements of a file of participants: of 59 and of 119 rows, each read by pages of 100, of 30, of 20. The log takes
+#: the subjects of 119 rows by one statement more.
+EXPORTS = ([8, 10, 12], [11, 15, 19])
+#: What a file of referrals takes besides its pages, of which each takes what its list takes, or less.
+AROUND_REFERRALS = 6
+
+
+def exported(world: World, listing: str) -> int:
+    """The statements of a file of a list."""
+    user = asks(world)["referrals, 25, case manager, page"].user
+    words = {"purpose": "work", "because": "A review."} | ({"group": "them"} if listing == "referrals" else {})
+    one = Ask(user, "POST", f"{pages.API}/{listing}/export", words, marker=b'","')
+    world.inside.ask(one)
+    return len([heard for heard in world.inside.ask(one)[1] if not heard.startswith(SOMETIMES)])
+
+
+@pytest.fixture
+def untouched(scratch: Path, sqlite_template: Path, provider: FileProvider) -> Iterator[tuple[World, World]]:
+    """A smaller and a larger department in which nobody has acted since: whole lists are read."""
+    for few in a_world(scratch, sqlite_template, provider, 59):
+        for many in a_world(scratch, sqlite_template, provider, 119):
+            yield few, many
+
+
+def test_a_file_takes_the_same_statements_for_each_page_of_its_list(
+    untouched: tuple[World, World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[str, list[list[int]]] = {"participants": [[], []], "referrals": [[], []]}
+    for size in (100, 30, 20):
+        monkeypatch.setattr(queries, "READ_AT_ONCE", size)
+        for number, world in enumerate(untouched):
+            for listing, counts in found.items():
+                counts[number].append(exported(world, listing))
+    assert tuple(found["participants"]) == EXPORTS
+    page = HELD["referrals, 25, case manager"][1]
+    for counts, read in zip(found["referrals"], ((1, 2, 3), (2, 4, 6)), strict=True):
+        assert [count <= AROUND_REFERRALS + page * times for count, times in zip(counts, read, strict=True)] == [
+            True
+        ] * 3
 
 
 def test_making_and_answering_a_referral_takes_the_statements_held_here(small: World, large: World) -> None:

@@ -33,6 +33,7 @@ from referrals.kernel.look import (
     declare_look,
     finish,
     forget,
+    into_a_file,
     look,
     look_at,
     look_over,
@@ -644,6 +645,65 @@ def test_only_everyday_looks_do_not_wait_for_the_disk(
     with pytest.raises(NotFoundError):
         view(session, insider, Person(id=uuid4()), "given_name")
     assert durability[-1] == "waits"
+
+
+def test_what_leaves_as_a_file_is_told_as_that_and_waits_for_the_disk(
+    session: HouseSession, insider: Actor, outsider: Actor, person: Person, durability: list[str]
+) -> None:
+    before = len(bodies(session))
+    for reader in (insider, outsider):
+        into_a_file(session, reader, records=LISTED, purpose="service")
+        view(session, reader, person, "given_name")
+        look(session, reader, select(Letter), records=VIEWED, purpose="referral", fields=["body"])
+        finish(session)
+        assert durability[-1] == "waits"
+    assert {(one["action"], one["purpose"]) for one in bodies(session, before)} == {(LISTED, "service")}
+    assert [(one.channel, one.purpose) for one in disclosures(session)] == [("export", "service")]
+
+
+def test_c8_what_leaves_as_a_file_crosses_for_both_purposes_or_not_at_all(
+    session: HouseSession, outsider: Actor, person: Person, before: int
+) -> None:
+    for allowed, shared in (({"referral"}, False), ({"service"}, False), ({"referral", "service"}, True)):
+
+        def gate(
+            _session: Session,
+            _reader: Actor,
+            scopes: frozenset[Scope],
+            *,
+            purpose: str,
+            at: datetime,
+            allowed: frozenset[str] = frozenset(allowed),
+        ) -> Mapping[Scope, Decision]:
+            assert at.tzinfo is not None
+            said: Decision = Basis("consent", CONSENT, 2) if purpose in allowed else Withheld("wrong_purpose")
+            return dict.fromkeys(scopes, said)
+
+        session.info["gates"] = [gate]
+        into_a_file(session, outsider, records=LISTED, purpose="service")
+        seen = view(session, outsider, person, "given_name")
+        assert (seen.given_name is not NOT_SHARED) == shared
+        finish(session)
+    assert len(disclosures(session)) == 1
+    assert [one["categories"] for one in bodies(session, before)] == [None, None, ["identity"]]
+
+
+def test_what_was_looked_at_before_goes_into_no_file(session: HouseSession, insider: Actor, person: Person) -> None:
+    view(session, insider, person, "given_name")
+    with pytest.raises(UnrecordedWriteError, match="for it alone"):
+        into_a_file(session, insider, records=LISTED, purpose="service")
+    forget(session)
+    with pytest.raises(UnrecordedWriteError, match="no declared look"):
+        into_a_file(session, insider, records="person.gossiped", purpose="service")
+
+
+def test_what_a_request_asks_twice_with_the_same_answer_is_told_once(
+    session: HouseSession, insider: Actor, before: int
+) -> None:
+    with looking(session):
+        for count in (3, 3, 4):
+            note(session, insider, records=LISTED, purpose="referral", count=count)
+    assert [one["count"] for one in bodies(session, before)] == [3, 4]
 
 
 def test_rows_stay_readable_after_the_record_without_another_query(
