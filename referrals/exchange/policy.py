@@ -1,4 +1,4 @@
-"""Who may read files in. Names read after "may, if the actor …" or, of the organization, "if it …"."""
+"""Who reads files in and takes lists along. Names read after "may, if the actor …", some "if the organization …"."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from referrals.organization.models import Installation, Organization
 def runs_imports(actor: Actor, _installation: Installation) -> bool:
     """Runs the service itself."""
     return actor.works_as(Role.OPERATOR)
+
+
+def takes_lists_along(actor: Actor) -> bool:
+    """Answers for colleagues' work with participants: what left as a file is out of this service's reach."""
+    return actor.works_as(Role.SUPERVISOR)
 
 
 def is_agency(_actor: Actor, organization: Organization) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from referrals.account import queries as accounts
 from referrals.account.models import FreshSignInNeededError
+from referrals.exchange import policy as p
 from referrals.exchange.models import ImportedFile, TooManyRowsError
 from referrals.kernel.actor import Actor
 from referrals.kernel.errors import NotFoundError, NotPermittedError
@@ -26,7 +27,6 @@ from referrals.organization.models import Facility, Location, Organization
 from referrals.organization.policy import administers_it
 from referrals.person import queries as persons
 from referrals.person.models import Person
-from referrals.person.policy import works_with_participants
 from referrals.program.models import Program
 from referrals.referral import queries as referrals
 from referrals.release import queries as releases
@@ -210,7 +210,7 @@ def rows_to_export(session: Session, actor: Actor, wanted: PeopleWanted | Referr
     """Return how many rows a file would hold, counted no further than one beyond `MOST`.
 
     Raises:
-        NotPermittedError: the actor does not work with participants; on record (S-210).
+        NotPermittedError: the actor supervises nobody; on record (S-210).
     """
     _require_work(session, actor, wanted)
     count = wanted.listed(session, actor, limit=1).count
@@ -272,7 +272,7 @@ def export_referrals(
 def _require_work(
     session: Session, actor: Actor, wanted: PeopleWanted | ReferralsWanted, purpose: str = persons.PURPOSE
 ) -> None:
-    if not works_with_participants(actor, None):
+    if not p.takes_lists_along(actor):
         _refuse(session, actor, wanted, purpose, NotPermittedError.code)
         raise NotPermittedError
 

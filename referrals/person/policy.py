@@ -37,3 +37,8 @@ def is_of_its_agency(actor: Actor, person: Person) -> bool:
 def is_of_its_organization(actor: Actor, assignment: Assignment) -> bool:
     """May, if the assignment is one of the actor's own organization."""
     return actor.organization_id == assignment.organization_id
+
+
+def supervises(actor: Actor) -> bool:
+    """Answers for colleagues' work with participants."""
+    return actor.works_as(Role.SUPERVISOR)

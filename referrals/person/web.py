@@ -301,6 +301,7 @@ def participants(
             "too_many": page.too_many,
             "facilities": {one.facility_id: named.get(str(one.facility_id)) for one in page.rows},
             "may_add": p.writes_an_agencys_record(actor, None),
+            "supervises": p.supervises(actor),
             "at": at,
             "given": given,
             "chips": at.chips(told),

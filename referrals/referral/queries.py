@@ -70,7 +70,7 @@ from referrals.partnership import queries as partnerships
 from referrals.partnership.models import Agreement, active_at
 from referrals.person import queries as persons
 from referrals.person.models import Assignment, DeathRecord, Person
-from referrals.person.policy import WORKING
+from referrals.person.policy import WORKING, supervises
 from referrals.program import queries as programs
 from referrals.program.models import SERVICES, Fit, IntakeMember, Program, Sought, fit
 from referrals.referral import policy
@@ -1912,11 +1912,6 @@ class Team:
 
     rows: Sequence[Load]
     is_partial: bool
-
-
-def supervises(actor: Actor) -> bool:
-    """Whether the actor answers for colleagues' work."""
-    return actor.works_as(Role.SUPERVISOR)
 
 
 def team(session: Session, actor: Actor) -> Team:

@@ -21,7 +21,7 @@ from referrals.kernel.look import NOT_SHARED, refuse
 from referrals.kernel.schema import Takes, code, line, uid, whole, yes_no
 from referrals.kernel.web import at_api, place, say, sentence
 from referrals.person import queries as persons
-from referrals.person.policy import works_with_participants
+from referrals.person.policy import supervises, works_with_participants
 from referrals.person.web import DeathShape, death_in_banner
 from referrals.referral import commands as c
 from referrals.referral import queries as q
@@ -266,7 +266,7 @@ def referrals(
             "next_url": _list_url(asked | {"after": found.following}) if found.following is not None else None,
             "first_url": _list_url(asked) if after is not None else None,
             "works": _works(actor),
-            "supervises": q.supervises(actor),
+            "supervises": supervises(actor),
             "save_view_url": "/account/views/new?" + urlencode({"listing": "referrals", "query": _list_query(asked)}),
         }
 

@@ -347,8 +347,8 @@ FORMS = {
     "/organization/integrations/{integrations}/renewal": "kai",
     "/organization/integrations/{integrations}/revocation": "kai",
     "/organization/imports": "kai",
-    "/participants/export": "maria",
-    "/referrals/export?group=them": "maria",
+    "/participants/export": "walsh",
+    "/referrals/export?group=them": "walsh",
     "/partnerships/{partnerships}/rules/new": "walsh",
 }
 
@@ -406,7 +406,7 @@ def test_a_file_is_checked_and_read_in(visitor: Callable[..., Any], people: dict
 @pytest.mark.parametrize("scripts", [True, False])
 def test_a_list_is_taken_along_as_a_file(visitor: Callable[..., Any], people: dict[str, Any], *, scripts: bool) -> None:
     assert people
-    one = visitor(width=PHONE, scripts=scripts).come_back("maria")
+    one = visitor(width=PHONE, scripts=scripts).come_back("walsh")
     hand = Mouse(one)
     one.go("/participants")
     hand.follow("Download as a file")

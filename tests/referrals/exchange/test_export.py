@@ -22,12 +22,14 @@ from referrals.account.models import SignIn
 from referrals.exchange import csv
 from referrals.exchange import queries as q
 from referrals.kernel import crypto
+from referrals.kernel.actor import Role
 from referrals.kernel.look import Disclosure
 from referrals.kernel.orm import uuid7
 from referrals.kernel.session import HouseSession
+from referrals.organization.models import Organization
 from referrals.person.models import Assignment, Person
 from referrals.release.models import ReleaseDate
-from tests.factories.referral import LONG_AGO, ZONE, World, planting
+from tests.factories.referral import LONG_AGO, ZONE, World, a_user, planting
 from tests.referrals.referral.conftest import app, browser, smtp_url, world
 
 __all__ = ["app", "browser", "smtp_url", "world"]
@@ -119,7 +121,7 @@ def test_without_a_purpose_and_a_reason_nothing_leaves(
     world: World, browser: Open, path: str, said: dict[str, str], field: str
 ) -> None:
     world.sent()
-    lee = browser("case_manager")
+    lee = browser("agency_supervisor")
     page = lee.post(path, said)
     assert page.status_code == 422
     assert f'href="#{field}"' in page.get_data(as_text=True)
@@ -132,7 +134,7 @@ def test_without_a_purpose_and_a_reason_nothing_leaves(
 def test_what_was_typed_and_the_filters_are_kept_beside_the_faults(world: World, browser: Open) -> None:
     world.sent()
     typed = {"group": "them", "urgency": "soon", "because": "For <the> court"}
-    page = browser("case_manager").post("/referrals/export", typed).get_data(as_text=True)
+    page = browser("agency_supervisor").post("/referrals/export", typed).get_data(as_text=True)
     for part in ('value="For &lt;the&gt; court"', 'name="urgency" value="soon"', 'name="group" value="them"'):
         assert part in page
 
@@ -142,7 +144,7 @@ def test_s113_an_old_sign_in_is_asked_for_a_code_and_led_back_to_the_same_list(
     world: World, browser: Open, path: str
 ) -> None:
     world.sent()
-    lee = browser("case_manager")
+    lee = browser("agency_supervisor")
     narrowed = {"mine": "yes"} if "participants" in path else {"group": "them", "urgency": "soon"}
     lee.page(path)
     grow_stale(world)
@@ -161,9 +163,12 @@ def test_s113_an_old_sign_in_is_asked_for_a_code_and_led_back_to_the_same_list(
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_s210_whoever_works_with_nobody_is_refused_on_record(world: World, browser: Open, path: str) -> None:
+@pytest.mark.parametrize("who", ["agency_administrator", "case_manager", "navigator"])
+def test_s210_whoever_supervises_nobody_is_refused_on_record(world: World, browser: Open, path: str, who: str) -> None:
     world.sent()
-    kim = browser("agency_administrator")
+    kim = browser(who)
+    if who != "agency_administrator":
+        assert "/export" not in kim.page(path.removesuffix("/export"))
     found = [kim.get(path), kim.post(path, WHY), kim.call(path, WHY)]
     assert [one.status_code for one in found] == [403, 403, 403]
     assert [(one["outcome"], one["code"]) for one in events(world.session)] == [("refused", "not_permitted")] * 3
@@ -171,7 +176,7 @@ def test_s210_whoever_works_with_nobody_is_refused_on_record(world: World, brows
 
 def test_a_filter_that_is_none_and_a_filter_of_pages_are_refused(world: World, browser: Open) -> None:
     world.sent()
-    lee = browser("case_manager")
+    lee = browser("agency_supervisor")
     for words in ({"after": str(uuid7())}, {"limit": 5}, {"organization_id": str(world.cbo_id)}, {"sort": "reference"}):
         assert lee.call("/referrals/export", WHY | words).status_code == 422, words
     assert events(world.session) == []
@@ -183,7 +188,7 @@ def test_a_list_longer_than_a_file_takes_leaves_nothing_and_says_how_to_go_on(
 ) -> None:
     world.sent()
     monkeypatch.setattr(q, "MOST", 0)
-    lee = browser("case_manager")
+    lee = browser("agency_supervisor")
     words = WHY if "participants" in path else WHY | {"group": "them"}
     narrowed = "" if "participants" in path else "?group=them"
     assert "narrow it by its filters" in lee.page(path + narrowed)
@@ -200,6 +205,10 @@ def test_a_list_longer_than_a_file_takes_leaves_nothing_and_says_how_to_go_on(
 
 def test_another_organization_gets_a_file_without_a_row(world: World, browser: Open) -> None:
     world.sent()
+    elsewhere = world.session.get_one(Organization, world.other_cbo_id)
+    made, world.people["stranger"] = a_user(elsewhere, "Sol Reed", Role.SUPERVISOR)
+    with planting(world.session):
+        world.session.add_all(made)
     eli = browser("stranger")
     for path in LISTS:
         assert "the list is empty" in eli.page(path)
@@ -209,7 +218,7 @@ def test_another_organization_gets_a_file_without_a_row(world: World, browser: O
 
 def test_a_file_holds_what_its_list_shows(world: World, browser: Open) -> None:
     referral_id = world.sent()
-    lee = browser("case_manager")
+    lee = browser("agency_supervisor")
     people = lines(lee.post("/participants/export", WHY))
     assert people == [["Name", "Agency number", "Facility"], ["Maria Núñez", "V48213", ""]]
     row = world.row(referral_id)
@@ -236,13 +245,13 @@ def test_a_file_holds_what_its_list_shows(world: World, browser: Open) -> None:
 
 def test_the_header_is_in_the_readers_language(world: World, browser: Open) -> None:
     world.sent()
-    answer = browser("case_manager").call("/participants/export", WHY, Accept_Language="es")
+    answer = browser("agency_supervisor").call("/participants/export", WHY, Accept_Language="es")
     assert lines(answer)[0] == ["Nombre", "Número de la agencia", "Centro"]
 
 
 def test_filters_narrow_the_file_as_they_do_the_list(world: World, browser: Open) -> None:
     world.sent()
-    lee = browser("case_manager")
+    lee = browser("agency_supervisor")
     more_people(world, 2)
     assert len(lines(lee.post("/participants/export", WHY))) == 4
     assert [line[0] for line in lines(lee.post("/participants/export", WHY | {"language": "es"}))[1:]] == [
@@ -268,7 +277,7 @@ def test_release_days_go_along_where_the_list_shows_them(world: World, browser: 
                 recorded_by=world.case_manager.me,
             )
         )
-    found = lines(browser("case_manager").post("/participants/export", WHY | {"leaving": "30"}))
+    found = lines(browser("agency_supervisor").post("/participants/export", WHY | {"leaving": "30"}))
     assert found[0][-1] == "Release"
     assert [line[-1] for line in found[1:]] == [day.isoformat()]
 
@@ -278,7 +287,7 @@ def test_lists_longer_than_a_page_are_whole_and_in_order(
 ) -> None:
     made = more_people(world, 7)
     monkeypatch.setattr(q, "READ_AT_ONCE", 3)
-    found = lines(browser("case_manager").post("/participants/export", WHY))
+    found = lines(browser("agency_supervisor").post("/participants/export", WHY))
     assert [line[1] for line in found[1:]] == [f"M{number}" for number in reversed(range(7))] + ["V48213"]
     named = [row for one in events(world.session, q.ROWS_EXPORTED) for on in one["on"] for row in on["rows"]]
     assert len(named) == len({row[1] for row in named}) == len(made) + 1
@@ -302,7 +311,7 @@ def test_s305_a_hostile_name_comes_back_as_it_was_and_runs_nowhere(world: World,
     with planting(world.session):
         person = world.session.get_one(Person, world.person_id)
         person.given_name, person.family_name, person.agency_number = name, "X", name
-    answer = browser("case_manager").post("/participants/export", WHY)
+    answer = browser("agency_supervisor").post("/participants/export", WHY)
     assert lines(answer)[1] == [f"{name} X", name, ""]
     raw = list(reading.reader(io.StringIO(answer.get_data().decode("utf-8-sig"), newline="")))
     assert not [cell for line in raw for cell in line if cell.startswith(("=", "+", "-", "@", "\uff1d"))]
@@ -313,7 +322,7 @@ def test_s305_a_hostile_name_comes_back_as_it_was_and_runs_nowhere(world: World,
 
 def test_a_consent_withdrawn_between_page_and_download_closes_the_file(world: World, browser: Open) -> None:
     world.accepted()
-    ana = browser("navigator")
+    ana = browser("cbo_supervisor")
     assert "1 row" in ana.page("/participants/export")
     assert "Núñez" in ana.page("/participants")
     world.withdraw_consent()
@@ -331,9 +340,9 @@ def test_what_others_shared_goes_along_only_for_a_purpose_that_its_consent_names
 ) -> None:
     """Consent rules C8 and C18. One's own records go along for each purpose."""
     world.sent()
-    found = lines(browser("navigator").post("/referrals/export", WHY | {"purpose": purpose}))
+    found = lines(browser("cbo_supervisor").post("/referrals/export", WHY | {"purpose": purpose}))
     assert [line[0] for line in found[1:]] == [name]
-    own = lines(browser("case_manager").post("/participants/export", WHY | {"purpose": purpose}))
+    own = lines(browser("agency_supervisor").post("/participants/export", WHY | {"purpose": purpose}))
     assert own[1][0] == "Maria Núñez"
     crossed = {(one.row_type, one.purpose) for one in disclosures(world.session)}
     assert crossed == ({("referral", "referral"), ("person", "referral")} if purpose == "work" else set())
@@ -341,12 +350,12 @@ def test_what_others_shared_goes_along_only_for_a_purpose_that_its_consent_names
 
 def test_the_act_its_rows_and_what_crossed_are_on_record_and_why_is_sealed(world: World, browser: Open) -> None:
     world.sent()
-    ana = browser("navigator")
+    ana = browser("cbo_supervisor")
     assert len(lines(ana.post("/referrals/export", WHY))) == 2
     found = events(world.session)
     assert {one["request"] for one in found} == {found[0]["request"]}
     assert {(one["actor"]["id"], one["purpose"], one["outcome"]) for one in found} == {
-        (str(world.navigator.me), "referral", "done")
+        (str(world.cbo_supervisor.me), "referral", "done")
     }
     (act,) = (one for one in found if one["action"] == q.EXPORTED)
     assert act["count"] == 1
@@ -366,7 +375,7 @@ def test_the_act_its_rows_and_what_crossed_are_on_record_and_why_is_sealed(world
     assert {"person.family_name", "referral.service"} <= {name for one in rows for name in one["fields"]}
     crossed = disclosures(world.session)
     assert {(one.from_org_id, one.to_org_id, one.to_user_id) for one in crossed} == {
-        (world.agency_id, world.cbo_id, world.navigator.me)
+        (world.agency_id, world.cbo_id, world.cbo_supervisor.me)
     }
     assert {one.basis_id for one in crossed} == {world.consent_id}
     shown = events(world.session, "referral.listed", "person.named", "referral.counted")
@@ -376,7 +385,7 @@ def test_the_act_its_rows_and_what_crossed_are_on_record_and_why_is_sealed(world
 @pytest.mark.parametrize("path", LISTS)
 def test_l1_what_cannot_be_recorded_does_not_leave(world: World, browser: Open, path: str) -> None:
     world.sent()
-    lee = browser("case_manager")
+    lee = browser("agency_supervisor")
     lee.page(path)
     full = text("CREATE TRIGGER full BEFORE INSERT ON audit_event BEGIN SELECT RAISE(ABORT, 'read-only'); END")
     with world.session.get_bind().connect() as connection:  # type: ignore[union-attr]  # an engine
@@ -389,7 +398,7 @@ def test_l1_what_cannot_be_recorded_does_not_leave(world: World, browser: Open, 
 
 def test_the_answer_is_a_file_to_keep_that_nobody_else_keeps(world: World, browser: Open) -> None:
     world.sent()
-    lee = browser("case_manager")
+    lee = browser("agency_supervisor")
     for path in LISTS:
         for answer in (lee.post(path, WHY), lee.call(path, WHY)):
             headers = answer.headers
@@ -404,8 +413,8 @@ def test_the_answer_is_a_file_to_keep_that_nobody_else_keeps(world: World, brows
 
 def test_the_lists_lead_to_the_page_with_their_filters_and_the_page_back(world: World, browser: Open) -> None:
     world.sent()
-    lee = browser("case_manager")
-    assert 'href="/participants/export?mine=yes"' in lee.page("/participants?mine=yes")
+    lee = browser("agency_supervisor")
+    assert 'href="/participants/export?language=es"' in lee.page("/participants?language=es")
     shown = lee.page("/referrals?group=them&urgency=soon").replace("&amp;", "&")
     assert 'href="/referrals/export?group=them&urgency=soon"' in shown
     page = lee.page("/referrals/export?group=them&urgency=soon").replace("&amp;", "&")
@@ -418,7 +427,7 @@ def test_the_lists_lead_to_the_page_with_their_filters_and_the_page_back(world: 
 
 def test_s117_thirty_files_an_hour_are_enough_for_one_person(world: World, browser: Open) -> None:
     world.sent()
-    lee, sam = browser("case_manager"), browser("agency_supervisor")
+    lee, sam = browser("agency_supervisor"), browser("cbo_supervisor")
     found = [lee.call(LISTS[turn % 2], {}).status_code for turn in range(32)]
     assert found == [422] * 30 + [429] * 2
     assert lee.post("/referrals/export", WHY).status_code == 429
