@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from typing import Any, Final, cast
 from urllib.parse import quote
@@ -417,8 +418,8 @@ def _people_lines(given: Mapping[str, Any]) -> Iterable[Sequence[str]]:
 
 
 def _referrals_wanted(given: Mapping[str, Any]) -> q.ReferralsWanted:
-    names = ("status", "urgency", "program_id", "participant_id", "overdue")
-    wanted = ReferralsWanted(**{name: given[name] for name in names})
+    # Every filter that the list has: one that was left out here would let more leave than the list shows.
+    wanted = ReferralsWanted(**{one.name: given[one.name] for one in dataclass_fields(ReferralsWanted)})
     return q.ReferralsWanted(Group(given["group"]), wanted, Sort(given["sort"]) if given["sort"] else None)
 
 
@@ -432,6 +433,8 @@ def _referral_filters(given: Mapping[str, Any]) -> Iterable[str]:
         yield program_names(session, [program]).get(program, gettext("One program"))
     if given["participant_id"] is not None:
         yield gettext("One participant")
+    if given["colleague_id"] is not None:
+        yield gettext("One colleague")
     if given["overdue"]:
         yield gettext("Overdue")
 

@@ -260,6 +260,9 @@ def test_filters_narrow_the_file_as_they_do_the_list(world: World, browser: Open
     named = lines(lee.post("/participants/export", WHY | {"sort": "name"}))
     assert [line[0] for line in named[1:]] == ["Person 0 More", "Person 1 More", "Maria Núñez"]
     assert len(lines(lee.post("/referrals/export", WHY | {"group": "them", "urgency": "urgent"}))) == 1
+    for colleague, rows in (("case_manager", 2), ("other_case_manager", 1)):
+        narrowed = {"group": "them", "colleague_id": str(world.people[colleague].me)}
+        assert len(lines(lee.post("/referrals/export", WHY | narrowed))) == rows
     assert len(lines(lee.post("/referrals/export", WHY | {"group": "them", "urgency": "soon"}))) == 2
 
 
