@@ -1600,7 +1600,7 @@ def make_token(
     """Let an integration in, with a role of its own and its first token; the text is in `shown_token`, once (S-808).
 
     Raises:
-        InvalidInputError: the role is none of this side, or the last day is past or more than a year ahead.
+        InvalidInputError: the role or a scope is none of this side, or the last day is past or over a year ahead.
         FreshSignInNeededError: the administrator's second factor is more than ten minutes old.
     """
     _require_fresh(work)
@@ -1608,6 +1608,8 @@ def make_token(
     faults = _last_day_faults(ends_on, day_of(work.now, organization.time_zone))
     if Role(role) not in m.TOKEN_ROLES[organization.side]:
         faults["role"] = [RoleNotOfSideError.code]
+    if not set(scopes) <= set(m.SCOPES_OF_SIDE[organization.side]):
+        faults["scopes"] = ["not_a_choice"]
     if faults:
         raise InvalidInputError(faults)
     integration = User(

@@ -27,7 +27,7 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, String,
 from sqlalchemy.orm import Mapped
 
 from referrals.kernel import crypto
-from referrals.kernel.actor import Role, Side
+from referrals.kernel.actor import Role, Side, TokenScope
 from referrals.kernel.errors import RefusedError, RuleBrokenError
 from referrals.kernel.orm import Base, Identified, personal, public, related, uuid7
 from referrals.kernel.record import day_of
@@ -1063,6 +1063,11 @@ class SavedView(Identified):
 #: (S-802), nor what administers or audits.
 TOKEN_ROLES: Final[dict[str, tuple[Role, ...]]] = {
     side: tuple(role for role in roles if role not in POWERFUL) for side, roles in ROLES.items()
+}
+#: What a token may be used for, by the side of its organization: each but what only the other side writes.
+SCOPES_OF_SIDE: Final[dict[str, tuple[TokenScope, ...]]] = {
+    side: tuple(scope for scope in TokenScope if scope is not theirs)
+    for side, theirs in ((Side.AGENCY, TokenScope.PROGRAMS_WRITE), (Side.COMMUNITY, TokenScope.RELEASES_WRITE))
 }
 #: What every token begins with, so that whoever scans files for secrets finds it.
 RECOGNIZED_BY: Final = "tg_"

@@ -1519,7 +1519,8 @@ def make_token_form() -> ResponseReturnValue:
 def _offered() -> dict[str, Any]:
     side = current_actor().side
     roles = [(role.value, ROLE_NAMES[role.value]) for role in (q.TOKEN_ROLES[side] if side is not None else ())]
-    return {"roles": roles, "scopes": [(code, words, code) for code, words in SCOPE_NAMES.items()]}
+    scopes = [one.value for one in (q.SCOPES_OF_SIDE[side] if side is not None else ())]
+    return {"roles": roles, "scopes": [(one, SCOPE_NAMES[one], one) for one in scopes]}
 
 
 @doors.pages.post(f"{INTEGRATIONS}/new", endpoint="make_token")

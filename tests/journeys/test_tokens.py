@@ -19,7 +19,7 @@ from sqlalchemy import inspect, text
 from werkzeug.test import TestResponse
 
 from referrals import demo
-from referrals.kernel.actor import TokenScope
+from referrals.account.models import SCOPES_OF_SIDE
 from referrals.kernel.door import OPERATIONS
 from referrals.kernel.web import API, TOKEN_SCOPES
 from tests.journeys.front import ORIGIN, Caller, Front
@@ -28,6 +28,8 @@ from tests.journeys.test_referral_by_api import code_of, content, faults, person
 Api = Callable[[str], Caller]
 
 HERE = "/organization/integrations"
+#: Every scope that an agency's token may have.
+EVERY_SCOPE = [scope.value for scope in SCOPES_OF_SIDE["agency"]]
 READS = ["participants:read", "programs:read", "referrals:read"]
 CHALLENGE = 'Bearer realm="throughgate"'
 
@@ -310,7 +312,7 @@ def test_s808_the_next_token_is_the_same_integrations_and_both_work_until_revoke
 
 
 def test_s808_pages_do_not_know_tokens(front: Front, api: Api) -> None:
-    program = let_in(front, api("lee"), "case_manager", *[scope.value for scope in TokenScope])
+    program = let_in(front, api("lee"), "case_manager", *EVERY_SCOPE)
     for path in ("/participants", "/home", "/referrals", HERE):
         answer = program.get(path, page=True)
         assert (answer.status_code, answer.headers["Location"]) == (303, f"/sign-in?next={path}")
@@ -330,6 +332,19 @@ def test_s302_s808_a_request_with_a_cookie_and_a_token_is_neithers(front: Front,
     assert front.last_event() == since
     elsewhere = program.get("/participants", headers={"Cookie": "theme=dark"})
     assert elsewhere.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("administrator", "role", "theirs"),
+    [("lee", "case_manager", "programs:write"), ("kai", "navigator", "releases:write")],
+)
+def test_s808_nobody_is_offered_what_only_the_other_side_writes(
+    api: Api, administrator: str, role: str, theirs: str
+) -> None:
+    refused = api(administrator).post(HERE, wanted(role, theirs))
+    assert refused.status_code == 422
+    assert [(one["field"], one["code"]) for one in refused.get_json()["errors"]] == [("scopes", "not_a_choice")]
+    assert api(administrator).post(HERE, wanted(role, "referrals:write")).status_code == 201
 
 
 def test_s302_s808_no_csrf_token_is_needed_no_cookie_given_and_a_foreign_origin_still_refused(
@@ -363,8 +378,7 @@ def test_s808_a_missing_scope_is_403_names_it_and_is_recorded(front: Front, api:
 
 
 def test_s808_no_scope_gives_more_than_the_role_and_its_own_sight(front: Front, api: Api) -> None:
-    everything = [scope.value for scope in TokenScope]
-    program = let_in(front, api("lee"), "case_manager", *everything)
+    program = let_in(front, api("lee"), "case_manager", *EVERY_SCOPE)
     assert program.read("/participants")["items"] == [], "by itself it sees nobody"
     whitfield = person_named(api("maria"), "Whitfield")["id"]
     nothing = str(uuid4())
@@ -374,8 +388,8 @@ def test_s808_no_scope_gives_more_than_the_role_and_its_own_sight(front: Front, 
         assert known[0] == 404, path
     rosa = program_named(api("rosa"), "Day One")["id"]
     answer = program.post(f"/programs/{rosa}/capacity", {"capacity_code": "capacity", "open_places": 1})
-    assert answer.status_code == 404, "another organization's program"
-    helper = let_in(front, api("kai"), "navigator", *everything)
+    assert answer.status_code == 403, "an agency has no programs to write"
+    helper = let_in(front, api("kai"), "navigator", *SCOPES_OF_SIDE["community"])
     closing = helper.post(f"/programs/{rosa}/closing", {"because": "A navigator closes none"})
     assert (closing.status_code, code_of(closing)) == (403, "not_permitted")
 
@@ -423,7 +437,7 @@ def test_s808_another_organizations_rows_stay_behind_the_consent_gate(front: Fro
 
 def test_s808_what_people_do_in_their_own_name_no_token_does(front: Front, api: Api) -> None:
     """Whatever its scopes, and by the same rule everywhere: consent, rules, accounts, the log, home."""
-    program = let_in(front, api("lee"), "case_manager", *[scope.value for scope in TokenScope])
+    program = let_in(front, api("lee"), "case_manager", *EVERY_SCOPE)
     closed = [one for one in OPERATIONS if one.endpoint not in TOKEN_SCOPES and one.endpoint != "account_api.sign_in"]
     assert len(closed) > 30
     for one in closed:
