@@ -205,6 +205,18 @@ def died_at(participant_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]) -
     return cast("ColumnElement[datetime | None]", stands.correlate_except(_died, _corrected).scalar_subquery())
 
 
+def died_by_own_word(
+    actor: Actor | AnyActor, participant_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]
+) -> ColumnElement[bool]:
+    """Return the condition that the actor's own organization has it on record that a participant has died.
+
+    For lists of what is to come, as of the statement's `at`. What another organization recorded leaves them as they
+    are: an absence from a list would tell it to those with whom it is not shared (C14).
+    """
+    own = and_(_died.participant_id == participant_id, _died.organization_id == actor.organization, _stands())
+    return select(_died.id).where(own).correlate_except(_died, _corrected).exists()
+
+
 def _stands() -> ColumnElement[bool]:
     """Return the condition that a record of a death stands as of the statement's `at`."""
     mistaken = select(_corrected.id).where(_corrected.takes_back_id == _died.id, _corrected.at <= _AT)

@@ -8,12 +8,12 @@ from functools import cache
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, Integer, Select, Uuid, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, Date, Integer, Select, Uuid, and_, bindparam, not_, or_, select
 from sqlalchemy.orm import Session, aliased, load_only
 
 from referrals.kernel.actor import Actor, AnyActor, anybody_like, asked_by, asking_once, for_anybody
-from referrals.kernel.look import NOT_SHARED, Sight, crossing, declare_look, look, look_at
-from referrals.person.queries import may_know, may_know_of_many
+from referrals.kernel.look import NOT_SHARED, Sight, crossing, declare_look, instant, look, look_at
+from referrals.person.queries import died_by_own_word, may_know, may_know_of_many
 from referrals.release.models import AUTHORITATIVE, ReleaseDate
 
 LISTED: Final = declare_look("release.listed", "the release dates in force beside a list of participants")
@@ -129,12 +129,13 @@ def expected_between(
 ) -> list[Sight[ReleaseDate]]:
     """Return the statements in force that expect a release within these days, soonest first, at most `limit`.
 
-    One whose release is not shared with this actor is left out, as if there were none (C14).
+    One whose release is not shared with this actor is left out, as if there were none (C14). So is whoever has died, as
+    far as the actor's own organization has it on record.
     """
     anybody = anybody_like(actor)
     if anybody is None:
         return []
-    asked = asked_by(actor) | {"first": first, "last": last, "at_most": limit}
+    asked = asked_by(actor) | {"first": first, "last": last, "at_most": limit, "at": instant(session)}
     rows = look(session, actor, _expected(anybody), given=asked, records=LISTED, purpose=purpose, fields=_WHEN)
     return [row for row in rows if row.expected_on is not NOT_SHARED]
 
@@ -148,7 +149,7 @@ def leaving(session: Session, actor: Actor, first: date, last: date, *, purpose:
     anybody = anybody_like(actor)
     if anybody is None:
         return {}
-    asked = asked_by(actor) | {"first": first, "last": last, "at_most": LEAVING_AT_MOST}
+    asked = asked_by(actor) | {"first": first, "last": last, "at_most": LEAVING_AT_MOST, "at": instant(session)}
     rows = session.scalars(_expected(anybody), asked).all()
     shared = crossing(session, actor, rows, "expected_on", records=LISTED, purpose=purpose) if rows else []
     return {row.participant_id: row.expected_on for row in shared if row.expected_on is not None}
@@ -164,6 +165,7 @@ def _expected(anybody: AnyActor) -> Select[ReleaseDate]:
             may_know_of_many(anybody, ReleaseDate.participant_id),
             is_in_force(),
             ReleaseDate.expected_on.between(first, last),
+            not_(died_by_own_word(anybody, ReleaseDate.participant_id)),
         )
         .order_by(ReleaseDate.expected_on, ReleaseDate.id)
         .limit(bindparam("at_most", type_=Integer()))

@@ -24,6 +24,8 @@ from referrals.program.models import Program
 from referrals.referral import commands as c
 from referrals.referral import queries as q
 from referrals.referral.models import DEATH_WRITTEN_AFTER, OPEN, TERMINAL, Facts, Referral, State, settle
+from referrals.release import queries as releases
+from referrals.release.models import ReleaseDate
 from tests.factories.referral import RETURNED, ZONE, World, a_consent, a_world, planting, tomorrow
 
 KNOWN: dict[str, Any] = {"told_by": "family", "died_on": "2026-02-20", "is_checked": True}
@@ -417,3 +419,39 @@ def test_every_open_state_is_ended_by_a_death_and_no_other(world: World) -> None
     assert {state for state in State if settle(state, facts, now).state is not state} == OPEN
     assert {settle(state, facts, now).state for state in TERMINAL} == TERMINAL
     assert world.session.scalars(select(DeathRecord)).all() == []
+
+
+# --- what is to come --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("by", "leaves"), [("case_manager", False), ("navigator", True)])
+def test_whoever_has_died_is_expected_by_nobody_who_put_it_on_record(any_world: World, by: str, leaves: bool) -> None:
+    """What the program recorded does not come back here, so the agency's list stays as it is."""
+    world = any_world
+    world.accepted()
+    world.withdraw_consent(world.return_consent_id)
+    with planting(world.session):
+        expected = ReleaseDate(
+            participant_id=world.person_id,
+            organization_id=world.agency_id,
+            expected_on=MONDAY.date() + timedelta(days=20),
+            source="agency_record",
+            as_of=MONDAY.date(),
+            recorded_at=MONDAY,
+            recorded_by=world.case_manager.me,
+        )
+        world.session.add(expected)
+
+    def soon() -> list[UUID]:
+        first, last = MONDAY.date(), MONDAY.date() + timedelta(days=30)
+        with looking(world.session):
+            rows = releases.expected_between(world.session, world.case_manager, first, last)
+            days = releases.leaving(world.session, world.case_manager, first, last)
+        assert [row.participant_id for row in rows] == list(days)
+        return list(days)
+
+    assert soon() == [world.person_id]
+    record = died(world, world.people[by])
+    assert soon() == ([world.person_id] if leaves else [])
+    world.act(person.take_back_death, world.people[by], record, because="Another of the same name.")
+    assert soon() == [world.person_id]
