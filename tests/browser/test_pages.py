@@ -20,6 +20,7 @@ from tests.browser.conftest import DESK, PHONE
 from tests.browser.hands import Mouse
 from tests.browser.spanish import in_spanish, left_over
 from tests.factories.exchange import a_row, as_csv
+from tests.factories.person import details
 from tests.journeys.front import shown_by_an_app
 from tests.journeys.places import SHARED, Place, consent
 
@@ -58,6 +59,7 @@ REFERRAL_FOR = {
     "closing-report/addendum": "ended",
     "outcome": "ended",
     "dispute": "ended",
+    "place": "waiting",
 }
 #: A file with a row that goes in and rows that are refused, so that its report has something in it.
 A_LIST = as_csv(a_row(1, Different_Operator="A company"), a_row(2, Zipcode="?"), a_row(1)).decode()
@@ -129,6 +131,10 @@ def things(people: dict[str, Any]) -> dict[str, str]:
     ended = on_its_way(linh, "Hom", far=5)
     mistaken = on_its_way(linh, "Hom", far=1)
     dana.do(f"/referrals/{mistaken}/error-report", {"reason": "entered_twice", "because": "See the other one."})
+    waiting = on_its_way(linh, "Day", far=1)
+    dana.do(f"/referrals/{waiting}/waiting-list", {"caseworker_id": dana.me, "position": 3})
+    gone = maria.do("/participants", details(given_name="Walter", family_name="Ames", agency_number="NR-20999"))["id"]
+    death = maria.do(f"/participants/{gone}/death", {"told_by": "facility", "is_checked": True})["id"]
     agreement = maria.every("/partnerships")[0]["id"]
     facility = maria.every(f"/organizations/{maria.organization}/facilities")[0]["id"]
     return {
@@ -139,6 +145,8 @@ def things(people: dict[str, Any]) -> dict[str, str]:
         "accepted": on_its_way(dee, "Day", far=2),
         "working": on_its_way(jose, "Hom", far=3),
         "ended": ended,
+        "waiting": waiting,
+        "deaths": death,
         "draft": on_its_way(linh, "Day", far=0),
         "unready": maria.do(f"/participants/{linh}/referrals", {"program_id": programs["Day"]})["id"],
         "messages": message["id"],
@@ -336,6 +344,8 @@ FORMS = {
     "/participants/new": "maria",
     "/participants/{participants}/consents/new": "maria",
     "/participants/{participants}/release-date": "maria",
+    "/participants/{participants}/death": "maria",
+    "/deaths/{deaths}/correction": "maria",
     "/participants/{participants}/referrals/new": "maria",
     "/referrals/{unready}/sending": "maria",
     "/referrals/{sent}/acceptance": "dana",
