@@ -212,7 +212,7 @@ def rows_to_export(session: Session, actor: Actor, wanted: PeopleWanted | Referr
     Raises:
         NotPermittedError: the actor supervises nobody; on record (S-210).
     """
-    _require_work(session, actor, wanted)
+    _require_supervisor(session, actor, wanted)
     count = wanted.listed(session, actor, limit=1).count
     forget(session)  # the count alone is shown
     note(session, actor, records=ROWS_COUNTED, purpose=persons.PURPOSE, count=count)
@@ -269,7 +269,7 @@ def export_referrals(
     return rows
 
 
-def _require_work(
+def _require_supervisor(
     session: Session, actor: Actor, wanted: PeopleWanted | ReferralsWanted, purpose: str = persons.PURPOSE
 ) -> None:
     if not p.takes_lists_along(actor):
@@ -284,7 +284,7 @@ def _refuse(session: Session, actor: Actor, wanted: PeopleWanted | ReferralsWant
 
 def _begin(session: Session, actor: Actor, wanted: PeopleWanted | ReferralsWanted, what_for: str) -> None:
     purpose = WHAT_FOR[what_for]
-    _require_work(session, actor, wanted, purpose)
+    _require_supervisor(session, actor, wanted, purpose)
     if not is_fresh(session, actor):
         _refuse(session, actor, wanted, purpose, FreshSignInNeededError.code)
         raise FreshSignInNeededError

@@ -1,4 +1,4 @@
-"""Both doors to files: an administrator reads one in for their organization; who works with a list takes it along."""
+"""Both doors to files: an administrator reads one in for their organization; a supervisor takes a list along."""
 
 from __future__ import annotations
 

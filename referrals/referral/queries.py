@@ -46,7 +46,7 @@ from referrals.consent import queries as consents
 from referrals.consent.models import Consent
 from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, asking_once, for_anybody, system
 from referrals.kernel.crypto import column_of
-from referrals.kernel.errors import InvalidInputError, NotFoundError
+from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermittedError
 from referrals.kernel.look import (
     NOT_SHARED,
     Basis,
@@ -1908,7 +1908,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """What a supervisor's colleagues look after, most first. `is_partial`: of each list the oldest were counted."""
+    """What a supervisor's colleagues look after; `is_partial`: some list was longer than what was counted."""
 
     rows: Sequence[Load]
     is_partial: bool
@@ -1920,11 +1920,15 @@ def team(session: Session, actor: Actor) -> Team:
     It is counted as its lists show it, so that an answer that does not come back changes no number.
 
     Raises:
-        NotFoundError: the actor supervises nobody.
+        NotPermittedError: the actor supervises nobody; the refusal is on record (S-210).
     """
     anybody = anybody_like(actor)
     if anybody is None or not supervises(actor):
-        raise NotFoundError
+        code = NotPermittedError.code
+        refuse(
+            session, actor, COUNTED, row_type="organization", target=actor.organization_id, purpose=PURPOSE, code=code
+        )
+        raise NotPermittedError
     at = instant(session)
     asked = asked_by(actor) | moment(at)
     held: dict[UUID | None, dict[str, set[UUID]]] = {}
@@ -1941,8 +1945,10 @@ def team(session: Session, actor: Actor) -> Team:
         late |= {one for one, clock_of in ticking.items() if clock_of.is_overdue(at)}
     people = {row.user_id: row.participants for row in session.execute(_caseloads(), asked)}
     names = {one.id: one.display_name for one in session.scalars(accounts.colleagues(actor.organization, *WORKING))}
-    gone = (held.keys() | people.keys()) - names.keys() - {None}
-    names |= accounts.names(session, gone) if gone else {}
+    # Integrations, and whoever has another role by now, hold work too; only a disabled account has left.
+    others = {one for one in (*held, *people) if one is not None and one not in names}
+    names |= accounts.names(session, others)
+    gone = others - accounts.still_here(session, others) if others else set()
     rows = []
     for who in [*names, *([None] if None in held else [])]:
         own = held.get(who, {})

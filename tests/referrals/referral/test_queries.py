@@ -14,13 +14,13 @@ import pytest
 from sqlalchemy import event, select
 
 from audit.models import AuditEvent
-from referrals.account.models import User
+from referrals.account.models import RoleGrant, User
 from referrals.consent.models import Consent
 from referrals.handoff import commands as h
 from referrals.handoff import queries as hq
 from referrals.kernel.actor import Actor, anybody_like, asked_by
 from referrals.kernel.command import execute
-from referrals.kernel.errors import InvalidInputError, NotFoundError
+from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermittedError
 from referrals.kernel.look import NOT_SHARED, Disclosure, looking
 from referrals.kernel.session import HouseSession
 from referrals.organization.models import Facility, Organization
@@ -931,8 +931,11 @@ def team(world: World, who: str) -> dict[str | None, q.Load]:
 
 @pytest.mark.parametrize("who", ["case_manager", "navigator", "agency_administrator", "stranger"])
 def test_who_supervises_nobody_has_no_team(world: World, who: str) -> None:
-    with looking(world.session), pytest.raises(NotFoundError):
+    with pytest.raises(NotPermittedError), looking(world.session):
         q.team(world.session, world.people[who])
+    newest = select(AuditEvent.body).where(AuditEvent.action == q.COUNTED).order_by(AuditEvent.event_id.desc())
+    refused = json.loads(world.session.scalars(newest.limit(1)).one())
+    assert (refused["outcome"], refused["code"]) == ("refused", "not_permitted")
 
 
 @pytest.mark.parametrize("who", ["agency_supervisor", "cbo_supervisor"])
@@ -989,6 +992,20 @@ def test_what_somebody_left_behind_comes_before_what_others_look_after(world: Wo
         rows = q.team(world.session, world.cbo_supervisor).rows
     assert (rows[0].name, rows[0].is_here, rows[0].us) == ("Ana Díaz", False, 1)
     assert all(one.is_here for one in rows[1:])
+
+
+@pytest.mark.parametrize("other", ["role", "integration"])
+def test_nobody_who_is_still_here_is_said_to_have_left(world: World, other: str) -> None:
+    """Whoever has another role by now, and an integration on a care team, still hold what they hold."""
+    world.started()
+    with planting(world.session) as work:
+        if other == "integration":
+            world.session.get_one(User, world.navigator.me).integration_at = work.now
+        else:
+            for grant in world.session.scalars(select(RoleGrant).where(RoleGrant.user_id == world.navigator.me)):
+                grant.ended_at = work.now
+    ana = team(world, "cbo_supervisor")["Ana Díaz"]
+    assert (ana.is_here, ana.us) == (True, 1)
 
 
 def test_a_team_is_alike_on_both_databases_and_on_record_as_a_number(any_session: HouseSession) -> None:

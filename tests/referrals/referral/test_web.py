@@ -637,8 +637,8 @@ def test_a_supervisor_reads_their_teams_work_and_goes_on_to_each_list(world: Wor
     told = {one["name"]: one for one in dee.read("/team").get_json()["items"]}
     assert (told["Ana Díaz"]["us"], told["Ana Díaz"]["is_here"], told["Bo Ramsey"]["us"]) == (1, True, 0)
     for who in ("navigator", "case_manager", "agency_administrator"):
-        assert browser(who).get("/team").status_code == 404
-        assert browser(who).read("/team").status_code == 404
+        assert browser(who).get("/team").status_code == 403
+        assert browser(who).read("/team").status_code == 403
         assert 'href="/team"' not in browser(who).page("/home")
     assert browser("agency_supervisor").read("/team").get_json()["items"][0]["name"] == "Lee Okafor"
 
