@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -230,6 +230,7 @@ class Consent(Identified):
     __recorder__ = "taken_org_id"
     __table_args__ = (
         Index("ix_consent_participant_id_to_org_id", "participant_id", "to_org_id"),
+        Index(None, "stops_at"),
         CheckConstraint("from_org_id <> to_org_id", name="crosses"),
     )
 
@@ -289,6 +290,18 @@ class Consent(Identified):
     voided_at: Mapped[datetime | None] = public()
     voided_by: Mapped[UUID | None] = public()
     version: Mapped[int] = public(default=1)
+    #: The first instant at which it no longer holds, whatever ended it: its own words, or somebody. Only ever lowered
+    #: (a database rule). None: it lacks a last day, and never holds. Lists, which decide in SQL, ask this one alone.
+    stops_at: Mapped[datetime | None] = public()
+
+    def __init__(self, **signed: Any) -> None:
+        """Take what was signed; when it stops to hold follows from that."""
+        super().__init__(**signed)
+        if self.no_later_than is not None:
+            days = [one for one in (self.expires_on, self.no_later_than) if one is not None]
+            over = (self.withdrawn_at, self.superseded_at, self.event_at, self.voided_at)
+            ends = [midnight_after(min(days), self.time_zone), *(one for one in over if one is not None)]
+            self.stops_at = min(ends)
 
     @property
     def ends_at(self) -> datetime | None:
@@ -380,7 +393,7 @@ class Consent(Identified):
         """
         self._refuse_ended(at)
         self.withdrawn_at, self.withdrawn_by, self.withdrawn_how = at, by, how
-        return self._raised("withdrawn_at", "withdrawn_by", "withdrawn_how")
+        return self._ended(at, "withdrawn_at", "withdrawn_by", "withdrawn_how")
 
     def confirm_witness(self, *, at: datetime) -> list[str]:
         """Keep that its witness was there; from now on it can hold.
@@ -404,7 +417,7 @@ class Consent(Identified):
         """
         self._refuse_ended(at)
         self.superseded_at, self.superseded_by_id = at, by_id
-        return self._raised("superseded_at", "superseded_by_id")
+        return self._ended(at, "superseded_at", "superseded_by_id")
 
     def meet_event(self, *, at: datetime) -> list[str]:
         """End it because what it was to end with has happened.
@@ -414,7 +427,7 @@ class Consent(Identified):
         """
         self._refuse_ended(at)
         self.event_at = at
-        return self._raised("event_at")
+        return self._ended(at, "event_at")
 
     def report_error(self, *, at: datetime, by: UUID) -> list[str]:
         """Keep that somebody holds it for a mistake (a wrong person, a wrong form); it holds on until another agrees.
@@ -440,11 +453,17 @@ class Consent(Identified):
         if self.voided_at is not None:
             raise ConsentEndedError(status=str(Status.VOID), at=self.voided_at)
         self.voided_at, self.voided_by = at, by
-        return self._raised("voided_at", "voided_by")
+        return self._ended(at, "voided_at", "voided_by")
 
     def _refuse_ended(self, at: datetime) -> None:
         if self.has_ended(at):
             raise ConsentEndedError(status=str(self.status(at)), at=self.withdrawn_at or self.ends_at)
+
+    def _ended(self, at: datetime, *fields: str) -> list[str]:
+        if self.stops_at is None or self.stops_at <= at:  # it had stopped by its own words before
+            return self._raised(*fields)
+        self.stops_at = at
+        return self._raised(*fields, "stops_at")
 
     def _raised(self, *fields: str) -> list[str]:
         self.version += 1

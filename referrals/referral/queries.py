@@ -18,7 +18,6 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     CompoundSelect,
-    Date,
     Integer,
     Row,
     Select,
@@ -65,7 +64,7 @@ from referrals.kernel.look import (
 from referrals.kernel.orm import CATEGORIES, Instant, gathered, unindexed, written
 from referrals.kernel.record import clock, day_of
 from referrals.organization import queries as organizations
-from referrals.organization.models import ZONES, Organization
+from referrals.organization.models import Organization
 from referrals.partnership import queries as partnerships
 from referrals.partnership.models import Agreement, active_at
 from referrals.person import queries as persons
@@ -309,30 +308,11 @@ def recorded_state() -> ColumnElement[str]:
 
 #: The instant as of which a statement asks. The conditions over it are built once, and cost more than asking them.
 _AT: Final = bindparam("at", type_=Instant())
-#: Between them the zones of the earth live in three days at most; the days other than the one that most live in.
-_OTHER_DAYS: Final = range(2)
-#: Stands between the names of zones, and in none of them.
-_APART: Final = "|"
 
 
 def moment(at: datetime) -> dict[str, Any]:
-    """Return what a statement over the conditions below is handed: the instant, and in which zones it is which day."""
-    zones: dict[date, list[str]] = {}
-    for zone, known in _zones():
-        zones.setdefault(day_of(at, known), []).append(zone)
-    (today, _), *others = sorted(zones.items(), key=lambda one: (-len(one[1]), one[0]))
-    others += ((today, []),) * (len(_OTHER_DAYS) - len(others))
-    return {"at": at, "day": today} | {
-        name: value
-        for number, (day, there) in zip(_OTHER_DAYS, others, strict=True)
-        for name, value in ((f"day_{number}", day), (f"zones_{number}", _APART.join(("", *there, ""))))
-    }
-
-
-@cache
-def _zones() -> tuple[tuple[str, ZoneInfo], ...]:
-    """Return the zones, each read once: ZoneInfo keeps eight, so asked in turn they would all come from disk."""
-    return tuple((zone, ZoneInfo(zone)) for zone in ZONES)
+    """Return what a statement over the conditions below is handed: the instant."""
+    return {"at": at}
 
 
 @cache
@@ -368,11 +348,7 @@ def _carried(
             column_of(Consent, "to_person").is_(None),
             _lists(Consent.purposes, PURPOSE),
             Consent.effective_at <= _AT,
-            *(
-                or_(ended.is_(None), ended > _AT)
-                for ended in (Consent.voided_at, Consent.withdrawn_at, Consent.superseded_at, Consent.event_at)
-            ),
-            _not_over(),
+            Consent.stops_at > _AT,
             signed,
             Consent.told_rights,
             Consent.signed_on.is_not(None),
@@ -387,18 +363,6 @@ def _lists(column: InstrumentedAttribute[list[str]], code: str) -> ColumnElement
     # A JSON list of codes is, as text on both databases, codes between quotation marks.
     escaped = code.replace("_", "/_")
     return as_type(column, Text).like(written(f'%"{escaped}"%'), escape="/" if escaped != code else None)
-
-
-def _not_over() -> ColumnElement[bool]:
-    """Return the condition that neither last day is over in the consent's own zone."""
-    # One parameter for many zones, not a list: each of those is filled in anew whenever a statement is asked.
-    zone = written(_APART) + Consent.time_zone + written(_APART)
-    elsewhere = (
-        (bindparam(f"zones_{number}", type_=Text()).contains(zone), bindparam(f"day_{number}", type_=Date()))
-        for number in _OTHER_DAYS
-    )
-    last = case((Consent.expires_on < Consent.no_later_than, Consent.expires_on), else_=Consent.no_later_than)
-    return last >= case(*elsewhere, else_=bindparam("day", type_=Date()))
 
 
 @cache

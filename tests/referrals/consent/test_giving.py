@@ -495,6 +495,19 @@ def test_how_it_ended_is_said_once_even_in_raw_sql(any_world: World) -> None:
         any_world.session.rollback()
 
 
+def test_a_consent_that_ended_stays_ended_even_in_raw_sql(any_world: World) -> None:
+    consent = give(any_world)
+    assert consent.stops_at == consent.ends_at
+    ended = withdrawn(any_world.session, any_world.manager, consent.id)
+    assert ended.stops_at == ended.withdrawn_at
+    for said in ("NULL", "'2199-01-01 00:00:00.000000+00:00'"):
+        with pytest.raises(DBAPIError, match="stays ended"):
+            any_world.session.connection().execute(
+                text(f"UPDATE consent SET stops_at = {said} WHERE withdrawn_at IS NOT NULL")  # noqa: S608  # two literals
+            )
+        any_world.session.rollback()
+
+
 def test_evidence_stays_as_it_was_taken_in_even_in_raw_sql(any_world: World) -> None:
     upload(any_world, PDF)
     for statement in (

@@ -737,7 +737,8 @@ def test_settle_in_sql_says_what_it_says_in_python(world: World, seed: int) -> N
     ]
     referral_id = world.sent()
     with planting(world.session):
-        world.session.get_one(Consent, world.consent_id).voided_at = datetime(2026, 1, 1, tzinfo=UTC)
+        consent = world.session.get_one(Consent, world.consent_id)
+        consent.voided_at = consent.stops_at = datetime(2026, 1, 1, tzinfo=UTC)
         for number in range(5):  # one after the other, each with at most one thing wrong: each decides alone
             begins = datetime(2026, 1 + 2 * number, drawn.randint(2, 20), 17, tzinfo=UTC)
             terms: dict[str, Any] = {
@@ -749,10 +750,10 @@ def test_settle_in_sql_says_what_it_says_in_python(world: World, seed: int) -> N
                 "time_zone": drawn.choice(["America/Los_Angeles", "America/New_York", "Pacific/Guam", "UTC"]),
             }
             terms |= drawn.choice(wrong) if number else {}
-            consent = a_consent(world.person_id, world.agency_id, world.cbo_id, world.case_manager.me, **terms)
             ended = drawn.choice([None, "withdrawn_at", "superseded_at", "event_at", "voided_at"])
             if ended is not None and number:
-                setattr(consent, ended, begins + timedelta(days=drawn.randint(0, 40)))
+                terms[ended] = begins + timedelta(days=drawn.randint(0, 40))
+            consent = a_consent(world.person_id, world.agency_id, world.cbo_id, world.case_manager.me, **terms)
             world.session.add(consent)
         world.session.get_one(Agreement, world.agreement_id).ended_at = datetime(2026, 10, 1, tzinfo=UTC)
     row = world.row(referral_id)
@@ -778,7 +779,8 @@ def test_what_is_withheld_in_sql_is_what_consent_withholds(world: World) -> None
     referral_id = world.sent()
     world.act(c.acknowledge_referral, world.navigator, referral_id)
     with planting(world.session):
-        world.session.get_one(Consent, world.return_consent_id).voided_at = datetime(2026, 1, 1, tzinfo=UTC)
+        consent = world.session.get_one(Consent, world.return_consent_id)
+        consent.voided_at = consent.stops_at = datetime(2026, 1, 1, tzinfo=UTC)
         for _number in range(12):
             begins = datetime(2026, drawn.randint(1, 9), drawn.randint(5, 20), 17, tzinfo=UTC)
             consent = a_consent(
