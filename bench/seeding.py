@@ -726,7 +726,7 @@ class Caseload:
         )
         for step in steps:
             work.add(step)
-        work.record(case.referral, ["step_count", "open_for", "sent_at", "done_at"])
+        work.record(case.referral, ["step_count", "open_for", "sent_at", "done_at", "next_move"])
 
     def _turns(self, cases: Sequence[_Case], verb: str) -> Iterator[tuple[tuple[UUID, bool], list[_Case]]]:
         """Group the cases whose way leads over a verb by program: one person answers for each."""
@@ -835,7 +835,7 @@ class Caseload:
                     "agreed", at=work.now, by=self.manager.me, organization_id=self.agency.id, words=None
                 )
                 work.add(answer)
-                work.record(case.referral, ["done_at"])
+                work.record(case.referral, ["done_at", "next_move"])
                 self._let_go(work, case)
 
     def _tell(self, people: Sequence[Person], sent: Sequence[_Case], free: Sequence[tuple[str, str, str, str]]) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ScalarSelect, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, aliased
 
@@ -28,6 +28,8 @@ from referrals.kernel.record import clock, commit, start_writing
 Doing = Callable[[Session, UUID | None, UUID | None], None]
 
 LEASE: Final = timedelta(minutes=5)
+#: No act is under way for longer before it commits: what carries an older instant was there for a run to see.
+LONGEST_ACT: Final = timedelta(minutes=15)
 FIRST_PAUSE: Final = timedelta(seconds=30)
 MOST_TRIES: Final = 8
 
@@ -55,6 +57,16 @@ class Job(Base):
     error_code: Mapped[str | None] = public()
     done_at: Mapped[datetime | None] = public()
     dead_at: Mapped[datetime | None] = public()
+    #: Of a periodic job: a whole run has seen all that happened before this instant.
+    seen_until: Mapped[datetime | None] = public()
+
+
+def seen_until(kind: str) -> ScalarSelect[datetime | None]:
+    """Select up to which instant a periodic job has seen all that happened; NULL before its first whole run.
+
+    A statement that rests on what such a job records looks for what happened since by itself, worker or no worker.
+    """
+    return select(Job.seen_until).where(Job.dedupe_key == kind).correlate(None).scalar_subquery()
 
 
 def job_kind(name: str, *, every: int | None = None) -> Callable[[Doing], Doing]:
@@ -140,13 +152,14 @@ def _claim(session: Session) -> Job | None:
 
 
 def _run(session: Session, job: Job) -> None:
-    claimed, every, attempts = job.id, job.every, job.attempts
+    claimed, every, attempts, began = job.id, job.every, job.attempts, clock(session)
     fault = _do(session, job) if attempts <= MOST_TRIES else "worker_died"  # each try before took its worker along
     start_writing(session)
     now = clock(session)
     values: dict[str, Any]
     if every is not None:
         values = {"run_at": now + timedelta(seconds=every), "attempts": 0, "error_code": fault}
+        values |= {} if fault else {"seen_until": began - LONGEST_ACT}
     elif fault is None:
         values = {"done_at": now, "error_code": None}
     elif attempts >= MOST_TRIES:

@@ -966,7 +966,7 @@ def _answer_loop(work: Work, referral: Referral, answer: str, words: str | None)
         answer, at=work.now, by=work.actor.me, organization_id=work.actor.organization, words=words
     )
     work.add(said)
-    work.record(referral, ["done_at"])
+    work.record(referral, ["done_at", "next_move"])
     work.to = _other_side(work, referral)
     return said
 
@@ -1092,11 +1092,21 @@ def settle_referral(work: Work, referral: Referral) -> Referral:
     return referral
 
 
-@job_kind("referral.settle_due", every=120)
+@job_kind(q.SETTLES, every=120)
 def settle_due(session: Session, _target: UUID | None, _behalf: UUID | None) -> None:
     """Record every settlement that is due: within five minutes of what brought it about."""
     now = clock(session)
-    for referral_id in [*q.due_for_settlement(session, now), *q.expired(session, now)]:
+    before: list[UUID] = []
+    while due := q.due_for_settlement(session, now):
+        if due == before:  # lists take it that a whole run leaves nothing behind
+            raise NothingDueError
+        _settle_each(session, due)
+        before = due
+    _settle_each(session, q.expired(session, now))
+
+
+def _settle_each(session: Session, referrals: Iterable[UUID]) -> None:
+    for referral_id in referrals:
         try:
             execute(session, settle_referral, actor=system(), target=referral_id, data={})
         except NothingDueError:
@@ -1227,7 +1237,7 @@ def _put(work: Work, referral: Referral, *steps: ReferralStep) -> None:
         if (told := q.told_of(referral, step)) is not None:
             kind, people = told
             _tell(work, referral, kind, people, target=referral.id, occasion=step.id)
-    work.record(referral, ["step_count", "open_for", "sent_at", "done_at"])
+    work.record(referral, ["step_count", "open_for", "sent_at", "done_at", "next_move"])
 
 
 def _tell(work: Work, referral: Referral, kind: str, people: Iterable[UUID], *, target: UUID, occasion: UUID) -> None:

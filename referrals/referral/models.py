@@ -986,6 +986,15 @@ class Amendment(Identified):
         return self.reason
 
 
+class Move(StrEnum):
+    """Which side the last step of a referral leaves the next move to."""
+
+    SOURCE = "source"
+    RECIPIENT = "recipient"
+    #: The recipient's while sharing holds; without it the source's, whose consent or agreement it needs.
+    SHARED = "shared"
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """What the steps of a referral come to: where the last one led, who took it and when, and what the loop asks."""
@@ -997,6 +1006,14 @@ class Course:
     was_sent: bool = False
 
     @property
+    def next_move(self) -> Move:
+        """Whose move it is, in what was sent and is not done; somebody's hold is theirs to end."""
+        if STATES[self.recorded].waiting_on is Party.RECIPIENT:
+            return Move.SHARED
+        held_there = self.recorded is State.ON_HOLD and self.side == Party.RECIPIENT
+        return Move.RECIPIENT if held_there or self.loop_owed_by is Party.RECIPIENT else Move.SOURCE
+
+    @property
     def loop_owed_by(self) -> Party | None:
         """Who has to acknowledge how it ended (R22); None while it is open, and for drafts and errors."""
         if self.recorded in OPEN or self.recorded is State.ENTERED_IN_ERROR or not self.was_sent:
@@ -1004,6 +1021,11 @@ class Course:
         if self.recorded is not State.CANCELLED or self.side != Party.SOURCE:
             return Party.SOURCE
         return Party.RECIPIENT if self.recipient_acted else None
+
+
+def _of_side(side: str, what: str, *order: str) -> Index:
+    there = sql(f"{what} IS NOT NULL")
+    return Index(None, side, what, *order, sqlite_where=there, postgresql_where=there)
 
 
 class Referral(Identified):
@@ -1019,8 +1041,9 @@ class Referral(Identified):
         "kept_until": None,
     }
     __table_args__ = (
-        Index(None, "source_id", "done_at", "id"),
-        Index(None, "recipient_id", "done_at", "id"),
+        # What is done, and what is not by whose move it is: each list of a side reads one of them in its own order.
+        *(_of_side(side, "done_at", "id") for side in ("source_id", "recipient_id")),
+        *(_of_side(side, "next_move", "sent_at", "id") for side in ("source_id", "recipient_id")),
         Index(None, "participant_id"),
         Index(None, "touched_at", sqlite_where=sql("step_count = 0"), postgresql_where=sql("step_count = 0")),
     )
@@ -1037,6 +1060,9 @@ class Referral(Identified):
     sent_at: Mapped[datetime | None] = public()
     #: When it was done: ended, and nobody owes the loop any more (R3). Lists of what is left to do go by it.
     done_at: Mapped[datetime | None] = public()
+    #: Whose move its last step leaves, a `Move`; None for drafts and what is done. Lists of what is open go by it, and
+    #: look for what happened elsewhere since.
+    next_move: Mapped[str | None] = public()
     asked_by: Mapped[str | None] = personal(category="identity")
     agreed_on: Mapped[date | None] = personal(category="identity")
     agreed_how: Mapped[str | None] = personal(category="identity")
@@ -1320,6 +1346,7 @@ class Referral(Identified):
         elif verb.to in TERMINAL:
             self.open_for = None
             self.done_at = at if self.is_done else None
+        self.next_move = str(self.course.next_move) if self.sent_at is not None and self.done_at is None else None
         return step
 
     def answer_loop(
@@ -1348,7 +1375,7 @@ class Referral(Identified):
         )
         set_committed_value(self, "loop_codes", self._said_of_loop | {answer})
         if self.is_done:
-            self.done_at = at
+            self.done_at, self.next_move = at, None
         return said
 
     def confirm_place(

@@ -46,6 +46,7 @@ from referrals.consent.models import Consent
 from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, asking_once, for_anybody, system
 from referrals.kernel.crypto import column_of
 from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermittedError
+from referrals.kernel.job import seen_until
 from referrals.kernel.look import (
     NOT_SHARED,
     Basis,
@@ -93,6 +94,7 @@ from referrals.referral.models import (
     Followed,
     LoopAnswer,
     Message,
+    Move,
     Party,
     PlaceConfirmation,
     Referral,
@@ -457,6 +459,42 @@ def facts(session: Session, referrals: Iterable[UUID], at: datetime) -> dict[UUI
 def _standing() -> Select[UUID, UUID, bool, bool, datetime | None]:
     these = Referral.id.in_(bindparam("these", expanding=True))
     return select(Referral.id, Referral.participant_id, consent_holds(), agreement_holds(), died_at()).where(these)
+
+
+#: The periodic job that records what settlement says.
+SETTLES: Final = "referral.settle_due"
+
+
+@cache
+def _changed_since() -> CompoundSelect[UUID]:
+    """Select what may not stand as its last step says: what ended sharing, or a death, is not on record there yet.
+
+    All that happened since the job that records it has seen everything, and more: whoever asks decides each by the
+    conditions above. Without it a list would weigh all that is open to find the few of them.
+    """
+    since = func.coalesce(seen_until(SETTLES), literal(datetime.min.replace(tzinfo=UTC), Instant()))
+
+    def passed(when: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
+        return and_(when > since, when <= _AT)
+
+    told = aliased(Referral)
+    given = and_(
+        Consent.participant_id == told.participant_id,
+        Consent.from_org_id == told.source_id,
+        Consent.to_org_id == told.recipient_id,
+    )
+    left = select(Organization.id).where(Organization.ended_at.is_not(None), passed(Organization.ended_at))
+    is_over = or_(passed(Agreement.ended_at), passed(Agreement.expires_at))
+    over = select(Agreement.agency_id).where(is_over).union_all(select(Agreement.community_id).where(is_over), left)
+    return union_all(
+        select(told.id).join_from(Consent, told, given).where(passed(Consent.stops_at)),
+        # An index for each of both ends; an organization whose agreement ended has others, which are weighed as well.
+        *(
+            select(told.id).where(end.in_(over), told.next_move == written(Move.SHARED))
+            for end in (told.source_id, told.recipient_id)
+        ),
+        select(told.id).where(told.participant_id.in_(select(DeathRecord.participant_id))),
+    )
 
 
 def due_for_settlement(session: Session, at: datetime, *, limit: int = 500) -> list[UUID]:
@@ -1513,7 +1551,7 @@ def _by_deadline(
     read = _chosen_of(kind, fills_up=missing > 0, further=behind)
     lines = sorted(
         session.execute(read, given, execution_options=_AS_IT_IS).all(),
-        key=lambda line: (order.get(line[0].id, most), line[0].id),
+        key=lambda line: (order.get(line[0].id, most), line[0].sent_at, line[0].id),
     )
     following = None
     if len(lines) == most:
@@ -1531,7 +1569,7 @@ def _ticking_in(kind: _Kind) -> Select[*tuple[Any, ...]]:
     """Select what the clocks of a list are computed from, for the oldest so many whose reader is told that they run."""
     told = (_is_unanswered(), not_(is_answer_withheld(kind.anybody)))
     most = literal(LISTED_AT_MOST)
-    return _ticking(_first_of(kind.anybody, kind.group, *_narrowed(kind), *told, by=_By(), most=most))
+    return _ticking(_first_of(kind.anybody, kind.group, *_narrowed(kind), *told, by=_OLDEST, most=most))
 
 
 @cache
@@ -1539,9 +1577,10 @@ def _chosen_of(kind: _Kind, *, fills_up: bool, further: bool) -> Select[*tuple[A
     """Select `these`, and of what is not `ticking` the oldest so many, with how many there are in all."""
     chosen: ColumnElement[bool] = Referral.id.in_(bindparam("these", expanding=True))
     if fills_up:
-        also = [Referral.id.not_in(bindparam("ticking", expanding=True)), *([_By().is_behind] if further else [])]
-        oldest = _first_of(kind.anybody, kind.group, *_narrowed(kind), *also, by=_By()).subquery()
-        chosen = or_(chosen, Referral.id.in_(select(oldest.c.id).order_by(oldest.c.id).limit(_AT_MOST)))
+        also = [Referral.id.not_in(bindparam("ticking", expanding=True)), *([_OLDEST.is_behind] if further else [])]
+        oldest = _first_of(kind.anybody, kind.group, *_narrowed(kind), *also, by=_OLDEST, is_keyed=True).subquery()
+        first = select(oldest.c.id).order_by(*(oldest.c[one.name] for one in _OLDEST.columns)).limit(_AT_MOST)
+        chosen = or_(chosen, Referral.id.in_(first))
     return _lines(chosen).add_columns(_how_many(kind))
 
 
@@ -1549,7 +1588,10 @@ def _narrowed(kind: _Kind) -> list[ColumnElement[bool]]:
     """Return the conditions of the filters. Each asks only of what its reader is shown: a filter tells nothing else."""
     conditions: list[ColumnElement[bool]] = []
     if "status" in kind.narrowed:
-        conditions += [settled_state() == bindparam("status"), not_(is_answer_withheld(kind.anybody))]
+        wanted: BindParameter[str] = bindparam("status")
+        # What its last step says is cheap to find out, and rules most out.
+        may_be = or_(recorded_state() == wanted, Referral.id.in_(_changed_since()))
+        conditions += [may_be, settled_state() == wanted, not_(is_answer_withheld(kind.anybody))]
     if "urgency" in kind.narrowed:
         conditions += [Referral.urgency == bindparam("urgency"), _is_shown(kind.anybody, "needs")]
     if "program_id" in kind.narrowed:
@@ -1612,11 +1654,15 @@ class _By:
         return or_(beyond(mine, there), and_(mine == there, later))
 
 
+#: As it was sent: what has waited longest comes first.
+_OLDEST: Final = _By("sent_at")
+
+
 def _by(group: Group, sort: Sort | None = None) -> _By:
     """Return how a list is ordered: by itself what is closed newest first, what waits oldest first."""
     if sort is Sort.SENT or sort is Sort.LATEST:
         return _By("sent_at", sort is Sort.LATEST)
-    return _By("done_at", is_down=True) if group is Group.CLOSED else _By()
+    return _By("done_at", is_down=True) if group is Group.CLOSED else _OLDEST
 
 
 @cache
@@ -1661,7 +1707,7 @@ def _first_of(
     columns = by.columns if is_keyed and by is not None else (Referral.id,)
     firsts = [
         select(*columns)
-        .where(*conditions, *also)
+        .where(*also, *conditions)
         .order_by(*(() if by is None else by.terms))
         .limit(most)
         .correlate(None)
@@ -1724,8 +1770,8 @@ _NO_DEADLINE: Final = datetime.max.replace(tzinfo=UTC)
 @cache
 def _ids_of(anybody: AnyActor, group: Group) -> Select[UUID]:
     """Select the ids of one open list, oldest first."""
-    first = _first_of(anybody, group, by=_By())
-    return select(Referral.id).where(Referral.id.in_(first)).order_by(*_By().terms).limit(_AT_MOST)
+    first = _first_of(anybody, group, by=_OLDEST)
+    return select(Referral.id).where(Referral.id.in_(first)).order_by(*_OLDEST.terms).limit(_AT_MOST)
 
 
 @cache
@@ -1745,76 +1791,88 @@ def _these() -> Select[*_Line]:
 
 
 def _in_list(actor: AnyActor, group: Group) -> list[list[ColumnElement[bool]]]:
-    """Return the conditions that a referral stands in one of the three lists of the actor's side: for each of its ends.
+    """Return the conditions that a referral stands in one of the three lists of the actor's side: any of these.
 
-    Each stands in exactly one. What is done is closed; whose move the rest is, the last step says, together with what
-    happened elsewhere: without sharing it is the source's, whose consent or agreement it needs, or whose loop (R5).
-    What was answered and does not come back still waits on the recipient, as far as the source can know.
+    Each stands in exactly one list, and fits one of these at most. What is done is closed; whose move the rest is, the
+    last step says, together with what happened elsewhere: without sharing it is the source's, whose consent or
+    agreement it needs, or whose loop (R5). What was answered and does not come back still waits on the recipient, as
+    far as the source can know.
+
+    Whoever supervises looks over all that an organization has: for them each list is cut into parts, each of which an
+    index gives in its order, so that looking ends with the page.
     """
     if not actor.works_as(*WORKING):
         return [[false()]]
     at_source = _listed_at_source(actor, group)
     if actor.side is Side.AGENCY:  # programs are the community organizations' alone
-        return [at_source]
-    return [at_source, _listed_at_recipient(actor, group)]
+        return at_source
+    return [*at_source, *_listed_at_recipient(actor, group)]
 
 
-def _listed_at_source(actor: AnyActor, group: Group) -> list[ColumnElement[bool]]:
+def _listed_at_source(actor: AnyActor, group: Group) -> list[list[ColumnElement[bool]]]:
+    """Return what a source's list holds. What it has closed itself is closed, whether or not the answer comes back."""
+    is_broad = actor.works_as(Role.SUPERVISOR)
     # From one's caseload: an agency's referrals are many more.
-    source_id = Referral.source_id if actor.works_as(Role.SUPERVISOR) else unindexed(Referral.source_id)
-    ours = source_id == actor.organization
-    conditions = [Referral.sent_at.is_not(None), ours, persons.may_know_of_many(actor, Referral.participant_id)]
+    source_id = Referral.source_id if is_broad else unindexed(Referral.source_id)
+    ours = [source_id == actor.organization, persons.may_know_of_many(actor, Referral.participant_id)]
     withheld = is_answer_withheld(actor)
     if group is Group.CLOSED:
-        return [*conditions, Referral.done_at.is_not(None), not_(withheld)]
+        return [[*ours, Referral.sent_at.is_not(None), Referral.done_at.is_not(None)]]
+    is_ours = whose_move() == written(Party.SOURCE)
+    if not is_broad:
+        waits = and_(is_ours, not_(withheld)) if group is Group.US else or_(not_(is_ours), withheld)
+        return [[*ours, Referral.next_move.is_not(None), waits]]
     if group is Group.US:
-        return [*conditions, Referral.done_at.is_(None), whose_move() == written(Party.SOURCE), not_(withheld)]
-    return [*conditions, or_(and_(Referral.done_at.is_(None), whose_move() == written(Party.RECIPIENT)), withheld)]
+        return [
+            [*ours, _left_to(Move.SOURCE), not_(withheld)],
+            [*ours, _not_left_to(Move.SOURCE), is_ours, not_(withheld)],
+        ]
+    theirs = [[*ours, _left_to(move), not_(is_ours)] for move in (Move.SHARED, Move.RECIPIENT)]
+    return [*theirs, [*ours, _left_to(Move.SOURCE), withheld]]
 
 
-def _listed_at_recipient(actor: AnyActor, group: Group) -> list[ColumnElement[bool]]:
+def _listed_at_recipient(actor: AnyActor, group: Group) -> list[list[ColumnElement[bool]]]:
     """Return what a recipient's list holds: of what it had not accepted, only while sharing holds (R25)."""
+    received = _received(actor)
     readable = or_(_accepted(), sharing_holds())
     if group is Group.CLOSED:
-        return [_received(actor), Referral.done_at.is_not(None), readable]
-    shared = written("shared")
+        return [[received, Referral.done_at.is_not(None), readable]]
+    is_ours = whose_move() == written(Party.RECIPIENT)
+    if not actor.works_as(Role.SUPERVISOR):
+        return [[received, Referral.next_move.is_not(None), is_ours if group is Group.US else not_(is_ours), readable]]
     if group is Group.US:
-        moves = (written(Party.RECIPIENT), readable), (shared, sharing_holds())
-    else:
-        moves = (written(Party.SOURCE), readable), (shared, and_(_accepted(), not_(sharing_holds())))
-    move = case(*moves, value=_told_by_last_step(), else_=false())
-    return [_received(actor), Referral.done_at.is_(None), move]
+        return [[received, _left_to(move), is_ours, readable] for move in (Move.SHARED, Move.RECIPIENT)]
+    return [
+        [received, _left_to(Move.SOURCE), readable],
+        [received, _not_left_to(Move.SOURCE), not_(is_ours), readable],
+    ]
+
+
+def _left_to(move: Move) -> ColumnElement[bool]:
+    return Referral.next_move == written(move)
+
+
+def _not_left_to(move: Move) -> ColumnElement[bool]:
+    """Return the condition that something may have moved on since its last step, which left it to another."""
+    others = [written(one) for one in Move if one is not move]
+    return and_(Referral.id.in_(_changed_since()), unindexed(Referral.next_move).in_(others))
 
 
 @cache
 def whose_move() -> ColumnElement[str]:
-    """Return which side has the next move in what is sent and not done, as of the statement's `moment(at)`."""
-    source, recipient = written(Party.SOURCE), written(Party.RECIPIENT)
-    shared = case((sharing_holds(), recipient), else_=source)
-    return case((source, source), (recipient, recipient), value=_told_by_last_step(), else_=shared)
-
-
-@cache
-def _told_by_last_step() -> ColumnElement[str]:
-    """Return which side has the next move as the last step alone says it; "shared": the recipient, if sharing holds.
+    """Return which side has the next move in what is sent and not done, as of the statement's `moment(at)`.
 
     What was open when the participant died is the source's: there is nothing left to do but to read how it ended.
     """
     source, recipient = written(Party.SOURCE), written(Party.RECIPIENT)
-    last = aliased(ReferralStep)
-    # Not done, although the source took it back: the recipient had begun, and owes the loop.
-    taken_back = and_(last.to_state == written(State.CANCELLED), last.side == source)
-    held_there = and_(last.to_state == written(State.ON_HOLD), last.side == recipient)
-    ended = and_(last.to_state.in_([written(state) for state in sorted(OPEN)]), died_at().is_not(None))
-    waits_there = [written(state) for state, means in STATES.items() if means.waiting_on is Party.RECIPIENT]
-    by_last_step = case(
+    ended = and_(Referral.open_for.is_not(None), died_at().is_not(None))
+    is_left = and_(Referral.next_move == written(Move.SHARED), sharing_holds())
+    return case(
+        (Referral.next_move == written(Move.SOURCE), source),
         (ended, source),
-        (or_(taken_back, held_there), recipient),
-        (last.to_state.in_(waits_there), written("shared")),
+        (or_(Referral.next_move == written(Move.RECIPIENT), is_left), recipient),
         else_=source,
     )
-    said = select(by_last_step).where(last.referral_id == Referral.id, last.seq == Referral.step_count)
-    return said.correlate(Referral).scalar_subquery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -2064,8 +2122,13 @@ def loop_of(row: Referral, course: Course, *, spoken_of: bool) -> str:
 
 
 def _told_loop(row: Referral, course: Course, status: str | NotShared, *, spoken_of: bool) -> str:
-    """Return how the loop stands, as far as the reader may know that there is anything to acknowledge (R25)."""
-    return "none" if status is NOT_SHARED else loop_of(row, course, spoken_of=spoken_of)
+    """Return how the loop stands, as far as the reader may know that there is anything to acknowledge (R25).
+
+    An answer that does not come back any more was acknowledged by its reader's own side, if anybody did.
+    """
+    if status is NOT_SHARED:
+        return "closed" if row.done_at is not None else "none"
+    return loop_of(row, course, spoken_of=spoken_of)
 
 
 def _told_status(course: Course, settled: Settled, sight: Sight[Referral], side: Party) -> str | NotShared:

@@ -16,7 +16,19 @@ from referrals.kernel import job as kernel
 from referrals.kernel.actor import system
 from referrals.kernel.command import Work
 from referrals.kernel.errors import RuleBrokenError, UnrecordedWriteError
-from referrals.kernel.job import FIRST_PAUSE, KINDS, LEASE, MOST_TRIES, PERIODIC, Job, job_kind, queue, run_once
+from referrals.kernel.job import (
+    FIRST_PAUSE,
+    KINDS,
+    LEASE,
+    LONGEST_ACT,
+    MOST_TRIES,
+    PERIODIC,
+    Job,
+    job_kind,
+    queue,
+    run_once,
+    seen_until,
+)
 from referrals.kernel.look import LOOKS, declare_look, note
 from referrals.kernel.orm import uuid7
 from referrals.kernel.record import clock, commit, start_writing
@@ -169,6 +181,24 @@ def test_a_failed_job_keeps_a_code_and_waits_twice_as_long_each_time(
     hands.now += timedelta(days=365)
     assert run_once(session) == 0
     assert "looking" not in session.info
+
+
+def test_a_periodic_job_keeps_up_to_when_a_whole_run_has_seen_everything(session: HouseSession, hands: Hands) -> None:
+    def seen() -> datetime | None:
+        session.rollback()
+        return session.scalar(select(seen_until("test_does")))
+
+    PERIODIC["test_does"] = 60
+    assert seen() is None
+    assert run_once(session) == 1
+    assert seen() == START - LONGEST_ACT
+    hands.now += timedelta(minutes=1)
+    assert run_once(session) == 1
+    assert seen() == hands.now - LONGEST_ACT
+    KINDS["test_does"] = KINDS["test_breaks"]
+    before, hands.now = seen(), hands.now + timedelta(minutes=1)
+    assert run_once(session) == 1
+    assert seen() == before, "what broke off may have left something unseen"
 
 
 def test_a_job_whose_worker_died_is_taken_up_after_its_lease_but_not_for_ever(

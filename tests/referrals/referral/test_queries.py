@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,12 +22,14 @@ from referrals.handoff import queries as hq
 from referrals.kernel.actor import Actor, anybody_like, asked_by
 from referrals.kernel.command import execute
 from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermittedError
+from referrals.kernel.job import Job
 from referrals.kernel.look import NOT_SHARED, Disclosure, looking
+from referrals.kernel.record import commit, start_writing
 from referrals.kernel.session import HouseSession
 from referrals.organization.models import Facility, Organization
 from referrals.partnership.models import Agreement
 from referrals.person import queries as persons
-from referrals.person.models import Person
+from referrals.person.models import DeathRecord, Person
 from referrals.program.models import IntakeMember, Program
 from referrals.referral import commands as c
 from referrals.referral import queries as q
@@ -300,11 +303,15 @@ def test_no_list_gives_away_an_answer_that_does_not_come_back(world: World, step
         world.act(c.close_loop, world.case_manager, referral_id, answer="agreed")
     stood = [group for group in q.Group if referral_id in ids(world, world.case_manager, group)]
     world.withdraw_consent(world.return_consent_id)
-    assert [group for group in q.Group if referral_id in ids(world, world.case_manager, group)] == [q.Group.THEM]
+    # That it is closed the source said itself; how, it is not told any more.
+    expected = q.Group.CLOSED if steps > len(walk) else q.Group.THEM
+    assert [group for group in q.Group if referral_id in ids(world, world.case_manager, group)] == [expected]
+    (card,) = listing(world, world.case_manager, expected).cards
+    loop = "closed" if steps > len(walk) else "none"
+    assert (card.status, card.loop, card.moved_at, card.waiting_on) == (NOT_SHARED, loop, NOT_SHARED, NOT_SHARED)
     with looking(world.session):
         home = q.waiting(world.session, world.case_manager, limit=8)
-        told_of = [(card.status, card.loop, card.moved_at) for card in (*home.us, *home.them)]
-        assert told_of == [(NOT_SHARED, "none", NOT_SHARED)]
+        assert [one.id for one in (*home.us, *home.them)] == [card.id] * (expected is q.Group.THEM)
     for status in q.STATES:
         with looking(world.session):
             wanted = q.Wanted(status=str(status))
@@ -318,8 +325,115 @@ def test_no_list_gives_away_an_answer_that_does_not_come_back(world: World, step
                 to_role="supervisor",
             )
         )
-    assert [group for group in q.Group if referral_id in ids(world, world.case_manager, group)] == [q.Group.THEM]
+    assert [group for group in q.Group if referral_id in ids(world, world.case_manager, group)] == [expected]
     assert [group for group in q.Group if referral_id in ids(world, world.agency_supervisor, group)] == stood
+
+
+def last_seen(world: World, at: datetime) -> None:
+    """The worker has recorded all that happened until an instant, and none of what happens meanwhile."""
+    world.session.rollback()
+    start_writing(world.session)
+    world.session.add(Job(kind=q.SETTLES, dedupe_key=q.SETTLES, run_at=at, every=120, seen_until=at))
+    world.session.flush()
+    commit(world.session)
+
+
+def dies(world: World) -> None:
+    with planting(world.session) as work:
+        death = DeathRecord(participant_id=world.person_id, organization_id=world.agency_id, at=work.now)
+        death.category, death.by = "identity", world.case_manager.me
+        world.session.add(death)
+
+
+def leaves(world: World) -> None:
+    with planting(world.session) as work:
+        world.session.get_one(Organization, world.cbo_id).ended_at = work.now
+
+
+def last_days_soon(world: World) -> None:
+    """Consent and agreement end by themselves in two days."""
+    soon = datetime.now(UTC) + timedelta(days=2)
+    world.withdraw_consent(world.consent_id)
+    world.consent_again(expires_on=soon.date(), no_later_than=soon.date())
+    with planting(world.session):
+        world.session.get_one(Agreement, world.agreement_id).expires_at = soon
+
+
+def days_go_by(world: World, *, but: str) -> None:
+    """Nobody ends anything: the last day of one of both is over."""
+    if but == "consent":
+        with planting(world.session):
+            world.session.get_one(Agreement, world.agreement_id).expires_at += timedelta(days=9)
+    else:
+        world.consent_again()
+    later = datetime.now(UTC) + timedelta(days=4)
+    world.session.info["clock"] = lambda: later
+
+
+ENDINGS: dict[str, Callable[[World], None]] = {
+    "nothing": lambda _world: None,
+    "consent withdrawn": World.withdraw_consent,
+    "consent over": lambda world: days_go_by(world, but="consent"),
+    "agreement ended": World.end_agreement,
+    "agreement over": lambda world: days_go_by(world, but="agreement"),
+    "organization left": leaves,
+    "death": dies,
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("stands", ["sent", "accepted", "held there", "ended"])
+def test_whoever_supervises_has_the_lists_of_those_they_supervise(
+    any_session: HouseSession, ending: str, stands: str
+) -> None:
+    """Their lists are found by other conditions, for which nothing is weighed that the worker has settled before."""
+    world = a_world(any_session)
+    referral_id = world.sent() if stands in {"sent", "ended"} else world.accepted()
+    if stands == "held there":
+        words = {"reason": "health", "review_on": tomorrow()}
+        world.act(c.hold_referral, world.navigator, referral_id, **words)
+    elif stands == "ended":
+        world.act(c.decline_referral, world.navigator, referral_id, reason="no_capacity")
+    last_days_soon(world)
+    last_seen(world, q.clock(world.session))
+    ENDINGS[ending](world)
+    pairs = ((world.case_manager, world.agency_supervisor), (world.navigator, world.cbo_supervisor))
+    for actor, supervisor in pairs:
+        theirs, told = ({group: ids(world, one, group) for group in q.Group} for one in (actor, supervisor))
+        assert told == theirs
+        assert [one for found in told.values() for one in found] in ([referral_id], [])
+
+
+def test_a_supervisors_lists_are_read_by_an_index_and_end_with_the_page(world: World) -> None:
+    """SQLite's own plan: no list of what is left to do goes through all the referrals there are, or sorts them."""
+    for supervisor in (world.agency_supervisor, world.cbo_supervisor):
+        anybody = anybody_like(supervisor)
+        assert anybody is not None
+        for group in q.Group:
+            for statement in (
+                q._page_of(q._Kind(anybody, group, frozenset()), None, further=False),
+                q._ids_of(anybody, q.Group.US),
+            ):
+                plan = explained(world, statement, supervisor)
+                assert [line for line in plan if re.match(r"SCAN referral(_\d+)?( |$)", line)] == [], plan
+
+
+def explained(world: World, statement: Any, actor: Actor) -> list[str]:
+    asked = asked_by(actor) | q.moment(q.clock(world.session)) | {"at_most": 26}
+    connection = world.session.connection()
+    ran: list[tuple[str, Any]] = []
+
+    def hear(_c: object, _cursor: object, sql: str, values: Any, _context: object, _many: bool) -> None:
+        ran.append((sql, values))
+
+    event.listen(connection.engine, "before_cursor_execute", hear)
+    try:
+        world.session.execute(statement, asked).all()
+    finally:
+        event.remove(connection.engine, "before_cursor_execute", hear)
+    sql, values = ran[0]
+    raw = connection.connection.cursor()
+    return [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
 
 
 def test_lists_hold_exactly_what_their_reader_may_open(world: World) -> None:
@@ -459,7 +573,7 @@ def test_both_databases_narrow_and_order_alike(any_session: HouseSession) -> Non
         (q.Group.US, q.Wanted(overdue=True), None, [5, 6, 4]),
         (q.Group.US, q.Wanted(urgency="routine"), q.Sort.SENT, [6, 3, 0]),
         (q.Group.US, q.Wanted(status="accepted", program_id=None), q.Sort.LATEST, [3]),
-        (q.Group.THEM, q.Wanted(participant_id=world.person_id), None, [1, 2]),
+        (q.Group.THEM, q.Wanted(participant_id=world.person_id), None, [2, 1]),
         (q.Group.CLOSED, q.Wanted(), q.Sort.DUE, []),
     ):
         one = listing(world, world.navigator, group, wanted=wanted, sort=sort)

@@ -96,6 +96,15 @@ def world(session: HouseSession) -> World:
     return a_world(session)
 
 
+def left_to(recorded: State, side: str) -> str:
+    """Whose move a last step leaves, said once more: what waits on the program is its own only while sharing holds."""
+    if recorded in {State.SENT, State.ACKNOWLEDGED, State.ACCEPTED, State.WAITLISTED, State.IN_PROGRESS}:
+        return "shared"
+    if (recorded, side) in {(State.ON_HOLD, "recipient"), (State.CANCELLED, "source")}:
+        return "recipient"
+    return "source"
+
+
 def now_settled(world: World, referral_id: UUID) -> tuple[State, State, Facts, int]:
     row = world.row(referral_id)
     at = q.clock(world.session)
@@ -105,6 +114,8 @@ def now_settled(world: World, referral_id: UUID) -> tuple[State, State, Facts, i
     assert [step.seq for step in row.steps] == list(range(1, row.step_count + 1))
     assert (row.open_for is None) is (recorded in TERMINAL)
     assert (row.done_at is not None) is row.is_done
+    is_open = row.sent_at is not None and not row.is_done
+    assert row.next_move == (left_to(recorded, row.steps[-1].side) if is_open else None)
     assert recorded not in TERMINAL or row.is_done is (row.loop_owed_by is None or row.is_loop_closed)
     return recorded, settle(recorded, facts, at).state, facts, row.step_count
 
