@@ -1627,14 +1627,14 @@ def _is_shown(actor: AnyActor, category: str) -> ColumnElement[bool]:
 
 @dataclass(frozen=True, slots=True)
 class _By:
-    """What a list is ordered by: a column and then its rows' ids; without one by those alone, as they were begun."""
+    """What a list is ordered by: a column, and then its rows' ids."""
 
-    column: str | None = None
+    column: str
     is_down: bool = False
 
     @property
     def columns(self) -> tuple[InstrumentedAttribute[Any], ...]:
-        return (Referral.id,) if self.column is None else (getattr(Referral, self.column), Referral.id)
+        return getattr(Referral, self.column), Referral.id
 
     @property
     def terms(self) -> tuple[ColumnElement[Any], ...]:
@@ -1646,8 +1646,6 @@ class _By:
         after = bindparam("after", type_=Uuid())
         beyond = operators.lt if self.is_down else operators.gt
         later: ColumnElement[bool] = beyond(Referral.id, after)
-        if self.column is None:
-            return later
         mine: InstrumentedAttribute[datetime] = getattr(Referral, self.column)
         marked = aliased(Referral)
         there = select(getattr(marked, self.column)).where(marked.id == after).scalar_subquery()
