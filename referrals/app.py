@@ -33,10 +33,22 @@ from referrals.program import web as program
 from referrals.referral import web as referral
 from referrals.release import web as release
 from referrals.settings import Settings
+from referrals.view import web as view
 
 #: Every room, from the ground floor up: a room's tables come after those it refers to.
 ROOMS: Final = (
-    *("organization", "account", "program", "partnership", "person", "consent", "release", "referral", "handoff"),
+    *(
+        "organization",
+        "account",
+        "view",
+        "program",
+        "partnership",
+        "person",
+        "consent",
+        "release",
+        "referral",
+        "handoff",
+    ),
     *("exchange", "oversight", "home"),
 )
 
@@ -44,6 +56,7 @@ ROOMS: Final = (
 DOORS: Final[tuple[Doors, ...]] = (
     organization.doors,
     account.doors,
+    view.doors,
     program.doors,
     partnership.doors,
     person.doors,

@@ -28,6 +28,7 @@ from referrals.person.commands import add_participant, assign_to_care_team
 from referrals.program import commands as programs
 from referrals.referral import commands as referrals
 from referrals.release.commands import record_release_date
+from referrals.view import commands as views
 
 #: For every demonstration account; production refuses a database that holds them.
 PASSWORD: Final = "through the gate together"  # noqa: S105  # public on purpose, like the people
@@ -188,7 +189,7 @@ class Seeding:
         )
         for who, name, query, team in said:
             words = {"listing": "participants", "query": query, "name": name, "team": team}
-            self.act(accounts.save_view, self.actors[who].me, who, **words)
+            self.act(views.save_view, self.actors[who].me, who, **words)
 
     def _accounts(self, agency_id: UUID, harbor_id: UUID) -> None:
         for person in ACCOUNTS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from referrals.account.models import ApiToken, RoleGrant, RoleProposal, SavedView, SecondFactor, SignIn, User
+from referrals.account.models import ApiToken, RoleGrant, RoleProposal, SecondFactor, SignIn, User
 from referrals.kernel.actor import Actor, Role
 from referrals.organization.models import Installation, Organization
 
@@ -12,8 +12,8 @@ def is_nobody_yet(actor: Actor, _installation: Installation) -> bool:
     return actor.user_id is None and actor.kind in {"anonymous", "unknown"}
 
 
-def holds_it(actor: Actor, thing: SignIn | SecondFactor | SavedView) -> bool:
-    """Is the user whose sign-in, factor or saved view this is."""
+def holds_it(actor: Actor, thing: SignIn | SecondFactor) -> bool:
+    """Is the user whose sign-in or factor this is."""
     return actor.user_id == thing.user_id
 
 
@@ -50,16 +50,6 @@ def operates(actor: Actor, _thing: Organization | User | RoleGrant | RoleProposa
 def administers_its_organization(actor: Actor, token: ApiToken) -> bool:
     """Is an administrator of the organization whose integration shows this token. Needs `user` loaded."""
     return actor.organization_id == token.user.organization_id and actor.works_as(Role.ADMINISTRATOR)
-
-
-def shares_views(actor: Actor) -> bool:
-    """Is an administrator or supervisor, and so may save views for the whole organization."""
-    return actor.works_as(Role.ADMINISTRATOR, Role.SUPERVISOR)
-
-
-def keeps_the_teams(actor: Actor, view: SavedView) -> bool:
-    """Is one of those who look after the views of the organization, of which this is one."""
-    return view.is_team and view.organization_id == actor.organization_id and shares_views(actor)
 
 
 def hands_work_over(actor: Actor) -> bool:

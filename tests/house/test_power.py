@@ -38,6 +38,7 @@ CEILING: Final[dict[str, dict[Role, str]]] = {
     for room, cells in {
         "organization": "r,r,r,r,w,r,w",
         "account": "o,o,o,oa,w,om,w",
+        "view": "o,o,o,oa,oa,o,o",
         "program": "r,r,w,wa,r,-,-",
         "partnership": "rw,rw,rw,wa,r,m,-",
         "person": "w,w,rw,ra,-,-,-",
@@ -234,6 +235,7 @@ NOT_FOR_TOKENS: Final = {
     "account": "accounts, sign-ins and tokens are looked after by people who signed in",
     "exchange": "a file is read in by an administrator",
     "home": "a day's work is a person's",
+    "view": "how somebody looks at a list is a person's own",
     "oversight": "the log is the auditor's",
 }
 ACTS_NOT_FOR_TOKENS: Final = {

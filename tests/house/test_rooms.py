@@ -43,6 +43,7 @@ COMMITTERS: Final = {
     "referrals/kernel/session.py": "the guard itself",
     "referrals/kernel/orm.py": "settings of a new PostgreSQL connection, before any transaction of ours",
     "referrals/account/commands.py": "a sign-in's last use and the outbox of mail: bookkeeping, no act",
+    "referrals/view/commands.py": "what was typed into a search: bookkeeping, no act",
     "referrals/cli.py": "the first house keys, before anything else exists",
 }
 #: Tables outside the audit rule: bookkeeping about no record, or rows that go with another row's event.
