@@ -14,8 +14,6 @@ from referrals.kernel.errors import NotFoundError
 from referrals.kernel.record import clock
 from referrals.view.models import SEARCH_KEPT, DefaultView, KeptSearch, SavedView
 
-# --- the yearly review of accounts (S-805) ----------------------------------------------------------------------------
-
 
 def views_within(actor: Actor) -> Select[SavedView]:
     """Select the saved views an actor may use: their own, and those of their organization's team."""
@@ -35,9 +33,6 @@ class View:
     is_team: bool
     is_own: bool
     is_default: bool
-
-
-# --- API tokens ------------------------------------------------------------------------------------------------------
 
 
 def views(session: Session, actor: Actor, *, listing: str | None = None) -> list[View]:

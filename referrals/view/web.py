@@ -162,8 +162,6 @@ doors.act(
 )
 
 
-# --- the integrations of one's organization ---------------------------------------------------------------------------
-
 say(
     {
         "view_saved": _l("The view is saved. You find it above this list."),
