@@ -19,11 +19,11 @@ from bench.pages import Ask, Chain
 from bench.progress import Progress
 from bench.seeding import Plan
 from bench.statements import Inside, WrongAnswerError
-from referrals.account.queries import demo_code
 from referrals.app import create_app
 from referrals.kernel.keys import KeyRing
 from referrals.kernel.providers import provider_from
 from referrals.kernel.session import HouseSession
+from referrals.sign_in.queries import demo_code
 
 #: How often each page is asked in this process, each time for another row, to count its statements.
 COUNTED = 4

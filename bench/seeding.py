@@ -52,6 +52,9 @@ from referrals.referral.models import (
     new_reference,
 )
 from referrals.release.models import ReleaseDate
+from referrals.sign_in import commands as sign_ins
+from referrals.sign_in import queries as sign_in_queries
+from referrals.staff import commands as staff
 
 #: Raised when what the seeding writes changes, so that an older database is not taken for a new one.
 EDITION: Final = 4
@@ -358,14 +361,14 @@ class Seeding:
         self, session: HouseSession, home: Known, name: str, full_name: str, role: Role, *, signs: bool = False
     ) -> tuple[str, Actor]:
         words = {"sign_in_name": name, "display_name": full_name, "roles": [role.value]}
-        user = execute(session, accounts.add_user, actor=system("cli"), target=home.id, data=words)
+        user = execute(session, staff.add_user, actor=system("cli"), target=home.id, data=words)
         self.seeded.users[name] = str(user.id)
         source = Source("page")
         if signs:
-            began = accounts.first_sign_in(session, name, cast("str", user.shown_code), PASSWORD, source)
+            began = sign_ins.first_sign_in(session, name, cast("str", user.shown_code), PASSWORD, source)
             known = account_queries.user(session, user.id)
             session.rollback()
-            return name, account_queries.actor_for(known, began, source)
+            return name, sign_in_queries.actor_for(known, began, source)
         side = Side.AGENCY if home is self.agency else Side.COMMUNITY
         return name, Actor("user", user.id, home.id, side, frozenset({role}), source=source)
 

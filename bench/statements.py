@@ -19,10 +19,10 @@ from sqlalchemy import Engine, event
 
 from bench.pages import API, Ask
 from bench.seeding import PASSWORD
-from referrals.account.queries import demo_code
 from referrals.kernel.keys import KeyRing
 from referrals.kernel.session import HouseSession
 from referrals.kernel.web import db
+from referrals.sign_in.queries import demo_code
 
 HOST: Final = "https://127.0.0.1"
 _UNCOUNTED: Final = ("BEGIN", "PRAGMA", "SET ", "UPDATE sign_in_use")

@@ -19,12 +19,14 @@ from referrals.consent.queries import gate
 from referrals.exchange import web as exchange
 from referrals.handoff import web as handoff
 from referrals.home import web as home
+from referrals.integration import web as integration
 from referrals.kernel import web
 from referrals.kernel.door import Doors
 from referrals.kernel.keys import KeyRing
 from referrals.kernel.look import Gate
 from referrals.kernel.openapi import install_openapi
 from referrals.kernel.providers import provider_from
+from referrals.mail import web as mail
 from referrals.organization import web as organization
 from referrals.oversight import web as oversight
 from referrals.partnership import web as partnership
@@ -33,17 +35,25 @@ from referrals.program import web as program
 from referrals.referral import web as referral
 from referrals.release import web as release
 from referrals.settings import Settings
+from referrals.sign_in import web as sign_in
+from referrals.staff import web as staff
+from referrals.view import web as view
 
 #: Every room, from the ground floor up: a room's tables come after those it refers to.
 ROOMS: Final = (
-    *("organization", "account", "program", "partnership", "person", "consent", "release", "referral", "handoff"),
-    *("exchange", "oversight", "home"),
+    *("organization", "account", "sign_in", "mail", "view", "integration", "staff", "program", "partnership", "person"),
+    *("consent", "release", "referral", "handoff", "exchange", "oversight", "home"),
 )
 
 #: The rooms' doors.
 DOORS: Final[tuple[Doors, ...]] = (
     organization.doors,
     account.doors,
+    sign_in.doors,
+    mail.doors,
+    view.doors,
+    integration.doors,
+    staff.doors,
     program.doors,
     partnership.doors,
     person.doors,
@@ -76,7 +86,7 @@ def create_app(
     app.config["SECRET_KEY"] = cast("str", settings.secret_key).encode() if apart else provider.secret_key()
     app.config["HOUSE_ENGINE_OPTIONS"] = engine_options or {}
     installed = web.Installed(settings, KeyRing(provider), gates(), clock)
-    web.install(app, installed, account.load_sign_in, account.load_token)
+    web.install(app, installed, sign_in.load_sign_in, integration.load_token)
     if settings.fast_passwords:
         use_fast_hashing()
     with app.app_context():

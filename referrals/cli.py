@@ -34,7 +34,10 @@ from referrals.kernel.orm import make_engine
 from referrals.kernel.providers import FileProvider, KeyProblemError, provider_from
 from referrals.kernel.record import commit, start_writing
 from referrals.kernel.session import HouseSession
+from referrals.mail import queries as mail_queries
 from referrals.settings import Settings, SettingsError
+from referrals.staff import commands as staff
+from referrals.staff import queries as staff_queries
 
 #: Seconds between two looks for due jobs.
 PAUSE = 2.0
@@ -165,7 +168,7 @@ def unlock(sign_in_name: str) -> None:
         person = account_queries.by_name(session, sign_in_name)
         if person is None:
             raise click.ClickException(f"There is no account named {sign_in_name}.")
-        execute(session, accounts.unlock_user, actor=system("cli"), target=person.id, data={})
+        execute(session, staff.unlock_user, actor=system("cli"), target=person.id, data={})
     click.echo(f"{sign_in_name} is unlocked.")
 
 
@@ -177,7 +180,7 @@ def enable(sign_in_name: str) -> None:
         person = account_queries.by_name(session, sign_in_name)
         if person is None:
             raise click.ClickException(f"There is no account named {sign_in_name}.")
-        code = execute(session, accounts.enable_user, actor=system("cli"), target=person.id, data={}).shown_code
+        code = execute(session, staff.enable_user, actor=system("cli"), target=person.id, data={}).shown_code
     click.echo(f"One-time code for {sign_in_name} (24 hours, shown once): {code}")
 
 
@@ -188,17 +191,17 @@ def confirm_role(sign_in_name: str, role: str) -> None:
     """Confirm a role that an organization's only administrator proposed (where there is another, they confirm)."""
     with opened() as (_, _engine, session):
         person = account_queries.by_name(session, sign_in_name)
-        found = account_queries.waiting(session, person.organization_id, person.id) if person is not None else []
+        found = staff_queries.waiting(session, person.organization_id, person.id) if person is not None else []
         proposal = next((one for one in found if one.role == role), None)
         if proposal is None:
             raise click.ClickException(f"No role {role} waits for {sign_in_name}.")
-        execute(session, accounts.confirm_role, actor=system("cli"), target=proposal.id, data={})
+        execute(session, staff.confirm_role, actor=system("cli"), target=proposal.id, data={})
     click.echo(f"{sign_in_name} now works as {role}, from the next sign-in.")
 
 
 @main.command("review-access")
 @click.argument("sign_in_name")
-@click.argument("decision", type=click.Choice(account_queries.REVIEW_DECISIONS))
+@click.argument("decision", type=click.Choice(staff_queries.REVIEW_DECISIONS))
 def review_access(sign_in_name: str, decision: str) -> None:
     """Review the account of an organization's only administrator, whom nobody there can review."""
     with opened() as (_, _engine, session):
@@ -207,7 +210,7 @@ def review_access(sign_in_name: str, decision: str) -> None:
             raise click.ClickException(f"There is no account {sign_in_name}.")
         seen = {"user_id": str(person.id), "roles": sorted(person.roles), "decision": decision}
         target, words = person.organization_id, {"accounts": [seen]}
-        execute(session, accounts.sign_access_review, actor=system("cli"), target=target, data=words)
+        execute(session, staff.sign_access_review, actor=system("cli"), target=target, data=words)
     click.echo(f"The review of {sign_in_name} is signed: {decision}.")
 
 
@@ -218,8 +221,8 @@ def mail() -> None:
         if settings.smtp is None:
             click.echo("This installation sends no mail. Set THROUGHGATE_SMTP_URL to change that.")
             return
-        click.echo(f"Waiting for the mail server: {account_queries.waiting_mail(session)}")
-        failed = account_queries.failed_mail(session)
+        click.echo(f"Waiting for the mail server: {mail_queries.waiting_mail(session)}")
+        failed = mail_queries.failed_mail(session)
         click.echo(f"Failed: {len(failed) or 'none'}")
         for at, sign_in_name, code in failed:
             click.echo(f"  {at:%Y-%m-%d %H:%M} UTC  {sign_in_name}  {code}")

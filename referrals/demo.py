@@ -15,9 +15,9 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from referrals.account import commands as accounts
 from referrals.account import queries as account_queries
 from referrals.consent.commands import give_consent
+from referrals.integration import commands as integrations
 from referrals.kernel.actor import Actor, Role, Side, Source, system
 from referrals.kernel.command import Command, execute
 from referrals.kernel.record import clock, day_of
@@ -28,6 +28,10 @@ from referrals.person.commands import add_participant, assign_to_care_team
 from referrals.program import commands as programs
 from referrals.referral import commands as referrals
 from referrals.release.commands import record_release_date
+from referrals.sign_in import commands as sign_ins
+from referrals.sign_in import queries as sign_in_queries
+from referrals.staff import commands as staff
+from referrals.view import commands as views
 
 #: For every demonstration account; production refuses a database that holds them.
 PASSWORD: Final = "through the gate together"  # noqa: S105  # public on purpose, like the people
@@ -77,10 +81,10 @@ def seed(session: Session) -> bool:
 
 def code(session: Session, name: str) -> str:
     """Return a second-factor code that works now for a demonstration account; after two in 30 seconds, wait for one."""
-    wait = account_queries.demo_code_ready_in(session, name, clock(session))
+    wait = sign_in_queries.demo_code_ready_in(session, name, clock(session))
     session.rollback()
     time.sleep(wait)
-    return account_queries.demo_code(session, name, clock(session))
+    return sign_in_queries.demo_code(session, name, clock(session))
 
 
 def first_administrator(
@@ -91,7 +95,7 @@ def first_administrator(
     words = {"name": agency, "time_zone": time_zone, "demo": False}
     made = execute(session, organizations.install, actor=operator, target=one, data=words)
     person = {"sign_in_name": sign_in_name, "display_name": display_name, "roles": [Role.ADMINISTRATOR.value]}
-    user = execute(session, accounts.add_user, actor=operator, target=made.id, data=person)
+    user = execute(session, staff.add_user, actor=operator, target=made.id, data=person)
     return user.shown_code or ""
 
 
@@ -167,7 +171,7 @@ class Seeding:
             because="Harbor Bridge offers no substance use treatment.",
         )
         self.act(
-            accounts.make_token,
+            integrations.make_token,
             harbor.id,
             "kai",
             called="Harbor Bridge case system",
@@ -188,13 +192,13 @@ class Seeding:
         )
         for who, name, query, team in said:
             words = {"listing": "participants", "query": query, "name": name, "team": team}
-            self.act(accounts.save_view, self.actors[who].me, who, **words)
+            self.act(views.save_view, self.actors[who].me, who, **words)
 
     def _accounts(self, agency_id: UUID, harbor_id: UUID) -> None:
         for person in ACCOUNTS:
             home = agency_id if person.side is Side.AGENCY else harbor_id
             user = self.act(
-                accounts.add_user,
+                staff.add_user,
                 home,
                 self.operator,
                 sign_in_name=person.name,
@@ -203,10 +207,10 @@ class Seeding:
                 roles=[person.role.value],
             )
             source = Source("cli")
-            sign_in = accounts.first_sign_in(self.session, person.name, user.shown_code, PASSWORD, source)
+            sign_in = sign_ins.first_sign_in(self.session, person.name, user.shown_code, PASSWORD, source)
             known = account_queries.user(self.session, user.id)
-            self.actors[person.name] = account_queries.actor_for(known, sign_in, source)
-        self.act(accounts.propose_role, self.actors["ortiz"].me, "lee", role=Role.SUPERVISOR.value)
+            self.actors[person.name] = sign_in_queries.actor_for(known, sign_in, source)
+        self.act(staff.propose_role, self.actors["ortiz"].me, "lee", role=Role.SUPERVISOR.value)
 
     def _programs(self, harbor_id: UUID, location_id: UUID) -> tuple[Any, Any]:
         made = []
@@ -321,11 +325,11 @@ class Seeding:
     def _somebody_left(self, agency_id: UUID, helped: Iterable[UUID]) -> None:
         """A colleague whose account is disabled, and whose places on care teams somebody should take over."""
         words = {"sign_in_name": "tomas", "display_name": "Tomás Reyes", "roles": [Role.CASE_MANAGER.value]}
-        left = self.act(accounts.add_user, agency_id, self.operator, **words).id
+        left = self.act(staff.add_user, agency_id, self.operator, **words).id
         for person_id in helped:
             place = {"user_id": left, "tie": "case_manager", "reason": "covering"}
             self.act(assign_to_care_team, person_id, "maria", **place)
-        self.act(accounts.disable_user, left, "lee", because="Moved to another department.")
+        self.act(staff.disable_user, left, "lee", because="Moved to another department.")
 
     def _consent(self, person: Any, harbor_id: UUID, agency_id: UUID) -> None:
         self.act(

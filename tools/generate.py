@@ -301,14 +301,16 @@ _HARMLESS: Final = frozenset({"uuid.UUID", "uuid"})
 #: Each use in the service, declared: what for, with which algorithm and key. A use that is not here fails a house test.
 DECLARED: Final[dict[str, tuple[str, str, str]]] = {
     "audit/event.py": ("leaves of the log's tree", "SHA-256", "none"),
-    "referrals/account/models.py": (
-        "passwords, recovery codes, second factors, tokens of sign-ins and of integrations",
-        "Argon2id; HMAC-SHA-1 (TOTP, RFC 6238); SHA-256 over 256 random bits; comparison in constant time",
-        "salts; 160 bits, sealed; none",
-    ),
+    "referrals/account/models.py": ("passwords, one-time codes", "Argon2id; operating system's generator", "salts"),
     "referrals/consent/commands.py": ("naming evidence by its bytes", "SHA-256", "none"),
     "referrals/consent/models.py": ("naming the wording that was signed", "SHA-256", "none"),
     "referrals/exchange/commands.py": ("knowing an imported file again", "SHA-256", "none"),
+    "referrals/integration/models.py": ("tokens of integrations", "SHA-256 over 256 random bits", "none"),
+    "referrals/sign_in/models.py": (
+        "recovery codes, second factors, tokens of sign-ins",
+        "Argon2id; HMAC-SHA-1 (TOTP, RFC 6238); SHA-256 over 256 random bits; comparison in constant time",
+        "salts; 160 bits, sealed; none",
+    ),
     "referrals/kernel/crypto.py": ("sealed cells", "AES-256-GCM, 96-bit random nonce", "256 bits, data key, wrapped"),
     "referrals/kernel/door.py": ("ETag of a resource", "SHA-256", "none"),
     "referrals/kernel/keys.py": (

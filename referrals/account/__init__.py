@@ -1,7 +1,7 @@
-"""Who may come in, and as what: one person, one account, on one side, with roles.
+"""Who works here: one person, one account, on one side, with roles.
 
-A *user* belongs to one organization and signs in with a name, a password and a second factor. A *sign-in* is what a
-browser holds a token of; it ends when it is left idle, after half a day, or when somebody ends it. A *role grant* says
-what somebody works as. A *one-time code* opens an account for the first time, and again after a reset. From here comes
-the `Actor` that every act and look is done by. Cites S-101 to S-114 of the security rules.
+A *user* belongs to one organization and signs in with a name and a password. A *role grant* says what somebody works
+as; a *role proposal* is a powerful role until a second person confirms it. A *one-time code* opens an account for the
+first time, and again after a reset. A *change* is what happened to an account, told to its person. Nearly every room
+asks here who somebody is. Cites S-106 to S-108 and S-806 of the security rules.
 """

@@ -1,41 +1,33 @@
-"""Users and their roles, passwords and second factors, sign-ins and the failed ones."""
+"""Users and what they work as, their passwords, and what changed on their accounts."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 import secrets
 import threading
 import unicodedata
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-import pyotp
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped
 
 from referrals.kernel import crypto
-from referrals.kernel.actor import Role, Side, TokenScope
-from referrals.kernel.errors import RefusedError, RuleBrokenError
-from referrals.kernel.orm import Base, Identified, personal, public, related, uuid7
+from referrals.kernel.actor import Role, Side
+from referrals.kernel.errors import RuleBrokenError
+from referrals.kernel.orm import Identified, personal, public, related
 from referrals.kernel.record import day_of
 from referrals.organization.models import Organization
 
-#: Five wrong sign-ins within a quarter of an hour lock the account (S-101).
-ATTEMPTS: Final = 5
-ATTEMPTS_WITHIN: Final = timedelta(minutes=15)
 #: A one-time code opens an account for a day (S-108).
 CODE_LASTS: Final = timedelta(hours=24)
 #: An account that nobody signed in to for so long is disabled (S-804; CJIS AC-2(3)).
@@ -43,23 +35,13 @@ IDLE_AFTER: Final = timedelta(days=90)
 #: Why the service disables an account.
 BECAUSE_IDLE: Final = "Nobody signed in for 90 days"
 BECAUSE_ENDED: Final = "The last day of the account has passed"
-BECAUSE_REVIEWED: Final = "The yearly review of accounts"
+
 BECAUSE_EMERGENCY_OVER: Final = "An emergency account ends after 72 hours"
 #: How long an account made for an emergency lasts. Nothing extends it (S-804; CJIS AC-2(2)).
 EMERGENCY_LASTS: Final = timedelta(hours=72)
-#: Which wording of the rules of behavior is in force. Whoever acknowledged another one is asked again (S-803).
-WORDING: Final = "2026-11"
-#: For how long an acknowledgment counts: whoever signs in later reads the rules again (S-803; CJIS PL-4).
-RULES_LAST: Final = timedelta(days=365)
-#: A sign-in counts as fresh for ten minutes (S-113).
-FRESH: Final = timedelta(minutes=10)
-#: How exactly the last use of a sign-in is kept.
-USE_STEP: Final = timedelta(minutes=1)
+
 #: Bounds of a password, in characters (S-106).
 SHORTEST, LONGEST = 15, 128
-RECOVERY_CODES: Final = 10
-#: So long what was typed into a search is kept for whoever typed it.
-SEARCH_KEPT: Final = timedelta(hours=8)
 
 #: What somebody may work as, by the side of their organization. The operator has no account: that is the command line.
 ROLES: Final[dict[str, tuple[Role, ...]]] = {
@@ -78,51 +60,11 @@ POWERFUL: Final = frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR, Role.AUDITOR})
 #: How a proposed role ended. It lapses when whoever proposed it is disabled: nobody's word stands behind it any more.
 CONFIRMED, REFUSED, LAPSED = "confirmed", "refused", "lapsed"
 
-#: Why a sign-in ended before its time.
-ENDINGS: Final = (
-    *("signed_out", "ended_by_user", "password_changed", "password_reset", "factor_changed", "roles_changed"),
-    *("disabled", "replaced"),
-)
-
 #: Codes of the languages that somebody may read this service in.
 LANGUAGES: Final = ("en", "es")
 
 #: What is still missing before a sign-in may do anything.
 SECOND_FACTOR, NEW_PASSWORD, ENROLL, RULES, FULL = "second_factor", "new_password", "enroll", "rules", "full"
-
-
-class SignInRefusedError(RefusedError):
-    """Wrong name, wrong password, locked, disabled: one answer for all of them (S-102)."""
-
-    code = "sign_in_refused"
-    status = 401
-
-
-class CodeRefusedError(RefusedError):
-    """The second-factor or recovery code is wrong, was used before, or the account is locked."""
-
-    code = "code_refused"
-    status = 401
-
-
-class PasswordRefusedError(RefusedError):
-    """The present password, asked again before an act, is wrong."""
-
-    code = "present_password_refused"
-    status = 401
-
-
-class FreshSignInNeededError(RefusedError):
-    """The act needs a second factor given within the last ten minutes (S-113)."""
-
-    code = "fresh_sign_in_needed"
-    status = 403
-
-
-class SignInOverError(RuleBrokenError):
-    """The sign-in has ended."""
-
-    code = "sign_in_over"
 
 
 class UserDisabledError(RuleBrokenError):
@@ -147,18 +89,6 @@ class EmergencyOverError(RuleBrokenError):
     """The account was made for an emergency, and its 72 hours are over."""
 
     code = "emergency_over"
-
-
-class AccountKeptError(RuleBrokenError):
-    """The account is in use and its last day has not passed, so the service leaves it alone."""
-
-    code = "account_kept"
-
-
-class TokenOverError(RuleBrokenError):
-    """The API token was revoked, or its last day has passed."""
-
-    code = "token_over"
 
 
 class NotLockedError(RuleBrokenError):
@@ -191,58 +121,10 @@ class RoleEndedError(RuleBrokenError):
     code = "role_ended"
 
 
-class SecondPersonNeededError(RuleBrokenError):
-    """One administrator alone cannot give this role: it is proposed, and another one confirms it."""
-
-    code = "second_person_needed"
-
-
-class RoleProposedError(RuleBrokenError):
-    """The role was proposed for this user, and waits."""
-
-    code = "role_proposed_before"
-
-
 class ProposalSettledError(RuleBrokenError):
     """The proposed role was confirmed or refused, or its proposal lapsed."""
 
     code = "proposal_settled"
-
-
-class SecondAdministratorError(RuleBrokenError):
-    """The organization has another administrator who can confirm, so the operator does not."""
-
-    code = "second_administrator"
-
-
-class FactorNotPendingError(RuleBrokenError):
-    """The second factor was set up before, or replaced meanwhile."""
-
-    code = "factor_not_pending"
-
-
-class RulesKnownError(RuleBrokenError):
-    """The rules of behavior in force were acknowledged, and that still counts."""
-
-    code = "rules_known"
-
-
-class RulesChangedError(RuleBrokenError):
-    """Another wording of the rules is in force than the one that was read."""
-
-    code = "rules_changed"
-
-
-class MailNotTakenError(RuleBrokenError):
-    """The mail server has not taken a message yet; it is tried again."""
-
-    code = "mail_not_taken"
-
-
-class MailUnderWayError(RuleBrokenError):
-    """Another worker is handing this message over."""
-
-    code = "mail_under_way"
 
 
 # --- passwords and codes ---------------------------------------------------------------------------------------------
@@ -300,7 +182,7 @@ def use_fast_hashing() -> None:
 #: Crockford's letters: none that is taken for another.
 _LETTERS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _MISREAD: Final = str.maketrans({"O": "0", "I": "1", "L": "1", "U": "V"})
-_ONE_TIME, _RECOVERY, _GROUP = 16, 12, 4
+_ONE_TIME, _GROUP = 16, 4
 
 
 def random_code(letters: int) -> str:
@@ -317,11 +199,6 @@ def plain_code(typed: str) -> str:
 def one_time_code() -> str:
     """Return a new one-time code: 80 bits."""
     return random_code(_ONE_TIME)
-
-
-def token_hash(token: str) -> bytes:
-    """Return what the database holds of a sign-in's token (S-111)."""
-    return hashlib.sha256(token.encode()).digest()
 
 
 @cache
@@ -430,17 +307,6 @@ class MailChoice(StrEnum):
 #: The hours at which a daily mail may come, on the clock of the person's organization, and the one nobody need choose.
 MAIL_HOURS: Final = range(5, 20)
 MAIL_HOUR: Final = 8
-
-
-def digest_after(at: datetime, hour: int, zone: str) -> datetime:
-    """Return the first moment after this one when the daily mail leaves: at that hour, on the clock of that place.
-
-    An hour that a clock change skips comes an hour later by the new clock; of one that comes twice, the first counts.
-    """
-    place = ZoneInfo(zone)
-    today = day_of(at, place)
-    mornings = (datetime.combine(today + timedelta(days=n), time(hour), place).astimezone(UTC) for n in range(3))
-    return next(one for one in mornings if one > at)
 
 
 class User(Identified):
@@ -638,37 +504,6 @@ class User(Identified):
         initials = "".join(word[0] for word in re.split(r"[\W_]+", named) if word)
         return [self.sign_in_name, self.display_name, named, initials, self.organization.city or ""]
 
-    def step(self, sign_in: SignIn, *, has_factor: bool, acknowledged_at: datetime | None) -> str:
-        """Return what this sign-in still lacks: a code, a password of one's own, a second factor, the rules, nothing.
-
-        `acknowledged_at` is when the person last acknowledged the rules in force.
-        """
-        return step_of(
-            is_given=sign_in.second_factor_at is not None,
-            must_change=self.must_change_password,
-            has_factor=has_factor,
-            knows_rules=rules_count(acknowledged_at, sign_in.started_at),
-        )
-
-
-def step_of(*, is_given: bool, must_change: bool, has_factor: bool, knows_rules: bool) -> str:
-    """Return what a sign-in still lacks, as `User.step`, from what was read of its rows."""
-    if has_factor and not is_given:
-        return SECOND_FACTOR
-    if must_change:
-        return NEW_PASSWORD
-    if not has_factor:
-        return ENROLL
-    return FULL if knows_rules else RULES
-
-
-def rules_count(acknowledged_at: datetime | None, started_at: datetime) -> bool:
-    """Whether rules acknowledged then count for a sign-in that began at `started_at` (S-803).
-
-    The year is counted to the beginning of the sign-in, so that nobody is stopped in the middle of a form.
-    """
-    return acknowledged_at is not None and started_at < acknowledged_at + RULES_LAST
-
 
 def require_fitting(roles: Iterable[Role], side: Side) -> None:
     """Refuse roles that do not go with the side, or with each other."""
@@ -769,478 +604,3 @@ class AccountChange(Identified):
     #: None: the operator, or the service itself where `automatic` says so.
     by: Mapped[UUID | None] = public()
     automatic: Mapped[bool] = public()
-
-
-#: What a review of accounts decides about one: it stays as it is, something about it is to be changed, it ends at once.
-KEEP, CHANGE, DISABLE = "keep", "change", "disable"
-REVIEW_DECISIONS: Final = (KEEP, CHANGE, DISABLE)
-#: Every account is reviewed within so long of the last time, or of when it was made (S-805; CJIS AC-2 j, AC-6(7)).
-REVIEWED_WITHIN: Final = timedelta(days=365)
-#: One round of a review: an account decided so lately, in the roles it still has, is not asked about again. What is
-#: left after somebody signed is their own account, for somebody else.
-REVIEW_ROUND: Final = timedelta(days=30)
-
-
-class ReviewListChangedError(RuleBrokenError):
-    """Accounts changed, came or went since the list was read; `facts` name whose."""
-
-    code = "review_list_changed"
-
-
-class NothingToReviewError(RuleBrokenError):
-    """Every account that is theirs to decide was decided lately."""
-
-    code = "nothing_to_review"
-
-
-class AccessReview(Identified):
-    """That somebody went through the accounts of an organization and signed: who, when. Never changed (S-805)."""
-
-    __tablename__ = "access_review"
-
-    organization_id: Mapped[UUID] = public(ForeignKey("organization.id"), index=True)
-    at: Mapped[datetime] = public()
-    #: None: the operator, for the only administrator.
-    by: Mapped[UUID | None] = public()
-
-    lines: Mapped[list[AccessReviewLine]] = related("AccessReviewLine", order_by="AccessReviewLine.id")
-
-
-class AccessReviewLine(Identified):
-    """What a review decided about one account, in the roles it had then. Never changed."""
-
-    __tablename__ = "access_review_line"
-
-    review_id: Mapped[UUID] = public(ForeignKey("access_review.id"), index=True)
-    user_id: Mapped[UUID] = public(ForeignKey("user.id"), index=True)
-    roles: Mapped[list[str]] = public(JSON)
-    decision: Mapped[str] = public(String(10))
-
-
-class RulesAcknowledgment(Identified):
-    """That somebody read the rules of behavior and will keep them: who, when, which wording. Never changed (S-803)."""
-
-    __tablename__ = "rules_acknowledgment"
-
-    user_id: Mapped[UUID] = public(ForeignKey("user.id"), index=True)
-    wording: Mapped[str] = public(String(20))
-    at: Mapped[datetime] = public()
-
-
-# --- second factors --------------------------------------------------------------------------------------------------
-
-
-class SecondFactor(Identified):
-    """An authenticator app (RFC 6238: six digits, 30 seconds, SHA-1 as apps expect); pending until its first code.
-
-    The seed is sealed; `last_step` is the last 30-second step that a code was taken of: each code works once (S-104).
-    """
-
-    __tablename__ = "second_factor"
-    __house_key__ = "totp"
-    __table_args__ = (
-        Index(
-            "uq_second_factor_in_force",
-            "user_id",
-            unique=True,
-            sqlite_where=text("confirmed_at IS NOT NULL AND ended_at IS NULL"),
-            postgresql_where=text("confirmed_at IS NOT NULL AND ended_at IS NULL"),
-        ),
-    )
-
-    user_id: Mapped[UUID] = public(ForeignKey("user.id"), index=True)
-    seed = crypto.sealed(crypto.text, padded=True)
-    started_at: Mapped[datetime] = public()
-    confirmed_at: Mapped[datetime | None] = public()
-    last_step: Mapped[int | None] = public(BigInteger)
-    ended_at: Mapped[datetime | None] = public()
-
-    user: Mapped[User] = related("User")
-
-    @classmethod
-    def start(cls, user_id: UUID, at: datetime) -> SecondFactor:
-        """Return a pending factor with a new seed of 160 bits."""
-        return cls(user_id=user_id, seed=pyotp.random_base32(32), started_at=at)
-
-    def matching_step(self, typed: str, at: datetime) -> int | None:
-        """Return the step whose code this is: the present one or a neighbor, and later than any used before."""
-        code = "".join(typed.split())
-        if not re.fullmatch(r"[0-9]{6}", code):
-            return None
-        present = int(at.timestamp()) // 30
-        found = None
-        for step in (present - 1, present, present + 1):
-            same = hmac.compare_digest(self.code_of(step), code)
-            if same and (self.last_step is None or step > self.last_step):
-                found = step
-        return found
-
-    def code_of(self, step: int) -> str:
-        """Return the code of a 30-second step."""
-        return pyotp.TOTP(self.seed).generate_otp(step)
-
-    def confirm(self, step: int, at: datetime) -> None:
-        """Take the factor into use: its owner has shown that their app has the seed."""
-        if self.confirmed_at is not None or self.ended_at is not None:
-            raise FactorNotPendingError
-        self.confirmed_at, self.last_step = at, step
-
-    def uri(self, sign_in_name: str) -> str:
-        """Return what an authenticator app reads from the QR code."""
-        return pyotp.TOTP(self.seed).provisioning_uri(name=sign_in_name, issuer_name="Throughgate")
-
-
-class RecoveryCode(Identified):
-    """One of ten codes for a day without the authenticator: `7-K3QF-9MWD-2HXT`. Its number says which row it is."""
-
-    __tablename__ = "recovery_code"
-
-    user_id: Mapped[UUID] = public(ForeignKey("user.id"), index=True)
-    number: Mapped[int] = public()
-    code_hash: Mapped[str] = personal(String(200))
-    made_at: Mapped[datetime] = public()
-    used_at: Mapped[datetime | None] = public()
-    ended_at: Mapped[datetime | None] = public()
-
-    @classmethod
-    def fresh(cls, user_id: UUID, at: datetime) -> tuple[list[RecoveryCode], list[str]]:
-        """Return ten new rows and the ten codes in clear, in order."""
-        codes = [random_code(_RECOVERY) for _ in range(RECOVERY_CODES)]
-        rows = [
-            cls(user_id=user_id, number=number, code_hash=recovery.hash(plain_code(code)), made_at=at)
-            for number, code in enumerate(codes, 1)
-        ]
-        return rows, [f"{number}-{code}" for number, code in enumerate(codes, 1)]
-
-    def holds(self, typed: str) -> bool:
-        """Return whether this is the code; it works once."""
-        return self.used_at is None and self.ended_at is None and recovery.verify(self.code_hash, typed)
-
-
-def recovery_parts(typed: str) -> tuple[int, str] | None:
-    """Take a recovery code apart: its number and what is hashed; None when it is not in that form."""
-    number, _, code = typed.strip().replace("\N{EN DASH}", "-").partition("-")
-    plain = plain_code(code)
-    if not (number.strip().isascii() and number.strip().isdigit() and len(number.strip()) <= 2):  # noqa: PLR2004
-        return None
-    return (int(number), plain) if len(plain) == _RECOVERY else None
-
-
-# --- sign-ins --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long a sign-in lasts: unused, and at most (S-109). Production can only tighten them."""
-
-    idle: timedelta = timedelta(minutes=15)
-    whole: timedelta = timedelta(hours=12)
-
-
-class SignIn(Identified):
-    """A browser's or program's sign-in. The row holds SHA-256 of its 256-bit token, the cookie the token (S-111)."""
-
-    __tablename__ = "sign_in"
-    __allow_unmapped__ = True
-
-    user_id: Mapped[UUID] = public(ForeignKey("user.id"), index=True)
-    token_hash: Mapped[bytes] = personal(LargeBinary, unique=True)
-    channel: Mapped[str] = public(String(10))
-    started_at: Mapped[datetime] = public()
-    #: When the system-use notice was acknowledged (S-114).
-    notice_at: Mapped[datetime] = public()
-    second_factor_at: Mapped[datetime | None] = public()
-    fresh_at: Mapped[datetime | None] = public()
-    ended_at: Mapped[datetime | None] = public()
-    ended_by: Mapped[UUID | None] = public()
-    ended_because: Mapped[str | None] = public(String(20))
-
-    user: Mapped[User] = related("User")
-
-    #: The token just made, in clear, for the cookie; and recovery codes just made, to be shown once.
-    token: str | None = None
-    shown_codes: Sequence[str] = ()
-
-    @classmethod
-    def start(cls, user_id: UUID, *, channel: str, at: datetime) -> SignIn:
-        """Return a new sign-in after the password alone."""
-        made = cls(user_id=user_id, channel=channel, started_at=at, notice_at=at)
-        made.renew_token()
-        return made
-
-    def renew_token(self) -> None:
-        """Take a new token: the old one opens nothing from now on."""
-        self.token = secrets.token_urlsafe(32)
-        self.token_hash = token_hash(self.token)
-
-    def prove(self, at: datetime) -> None:
-        """Keep that the second factor was given now."""
-        self.second_factor_at = self.fresh_at = at
-
-    def is_over(self, at: datetime, used_at: datetime, limits: Limits) -> bool:
-        """Whether it ended, was left idle, or has lasted long enough."""
-        return is_over(self.ended_at, self.started_at, used_at, at, limits)
-
-    def is_fresh(self, at: datetime) -> bool:
-        """Whether the second factor was given within the last ten minutes."""
-        return self.fresh_at is not None and at < self.fresh_at + FRESH
-
-    def end(self, *, at: datetime, by: UUID | None, because: str) -> None:
-        """End it."""
-        if self.ended_at is not None:
-            raise SignInOverError
-        self.ended_at, self.ended_by, self.ended_because = at, by, because
-
-
-def is_over(ended_at: datetime | None, started_at: datetime, used_at: datetime, at: datetime, limits: Limits) -> bool:
-    """Whether a sign-in is over, as `SignIn.is_over`, from what was read of its rows."""
-    return ended_at is not None or at >= used_at + limits.idle or at >= started_at + limits.whole
-
-
-class SignInUse(Base):
-    """When a sign-in was last used, to the minute.
-
-    Bookkeeping outside the audit rule: each use has its own event, and a log of "still there" would drown the rest.
-    """
-
-    __tablename__ = "sign_in_use"
-    __audited__ = False
-
-    sign_in_id: Mapped[UUID] = public(ForeignKey("sign_in.id"), primary_key=True)
-    used_at: Mapped[datetime] = public()
-
-
-class ViewWithdrawnError(RuleBrokenError):
-    """The saved view was removed before."""
-
-    code = "view_withdrawn"
-
-
-class SavedView(Identified):
-    """Filters and order of a list under a name: somebody's own, or their organization's."""
-
-    __tablename__ = "saved_view"
-    __house_key__ = "staff"
-    __table_args__ = (
-        Index("ix_saved_view_user_id_listing", "user_id", "listing"),
-        Index("ix_saved_view_organization_id_listing", "organization_id", "listing"),
-    )
-
-    user_id: Mapped[UUID] = public(ForeignKey("user.id"))
-    organization_id: Mapped[UUID] = public(ForeignKey("organization.id"))
-    #: The list's name among `Listing`s.
-    listing: Mapped[str] = public(String(40))
-    #: Typed by a person, who may name somebody in it.
-    name = crypto.sealed(crypto.text)
-    #: What stands behind the question mark; ids and words about programs may be in it.
-    query = crypto.sealed(crypto.text)
-    is_team: Mapped[bool] = public()
-    saved_at: Mapped[datetime] = public()
-    version: Mapped[int] = public(default=1)
-    withdrawn_at: Mapped[datetime | None] = public()
-    withdrawn_by: Mapped[UUID | None] = public()
-
-    def rename(self, name: str) -> list[str]:
-        """Give it another name; return the changed fields for the record."""
-        self._require_in_use()
-        self.name, self.version = name, self.version + 1
-        return ["name", "version"]
-
-    def withdraw(self, *, at: datetime, by: UUID | None) -> list[str]:
-        """Take it out of use; return the changed fields for the record."""
-        self._require_in_use()
-        self.withdrawn_at, self.withdrawn_by, self.version = at, by, self.version + 1
-        return ["withdrawn_at", "withdrawn_by", "version"]
-
-    def _require_in_use(self) -> None:
-        if self.withdrawn_at is not None:
-            raise ViewWithdrawnError
-
-
-# --- API tokens ------------------------------------------------------------------------------------------------------
-
-#: What an integration may work as, by the side of its organization: never what needs a second person to be given
-#: (S-802), nor what administers or audits.
-TOKEN_ROLES: Final[dict[str, tuple[Role, ...]]] = {
-    side: tuple(role for role in roles if role not in POWERFUL) for side, roles in ROLES.items()
-}
-#: What a token may be used for, by the side of its organization: each but what only the other side writes.
-SCOPES_OF_SIDE: Final[dict[str, tuple[TokenScope, ...]]] = {
-    side: tuple(scope for scope in TokenScope if scope is not theirs)
-    for side, theirs in ((Side.AGENCY, TokenScope.PROGRAMS_WRITE), (Side.COMMUNITY, TokenScope.RELEASES_WRITE))
-}
-#: What every token begins with, so that whoever scans files for secrets finds it.
-RECOGNIZED_BY: Final = "tg_"
-_TOKEN_BYTES: Final = 32
-
-
-def latest_last_day(today: date) -> date:
-    """Return the latest last day of a token made today: the same day of the next year (S-808)."""
-    try:
-        return today.replace(year=today.year + 1)
-    except ValueError:  # February 29
-        return today.replace(year=today.year + 1, day=28)
-
-
-class ApiToken(Identified):
-    """What an integration shows at the JSON door: `tg_` and 64 hexadecimal digits (S-808, ASVS 13.2.1).
-
-    The row holds SHA-256 of the text; the text is shown once, to whoever made it. It works through its last day, where
-    the organization is. Several of one integration may work at once, so that it can change from one to the next.
-    """
-
-    __tablename__ = "api_token"
-    __allow_unmapped__ = True
-
-    user_id: Mapped[UUID] = public(ForeignKey("user.id"), index=True)
-    token_hash: Mapped[bytes] = personal(LargeBinary, unique=True)
-    scopes: Mapped[list[str]] = public(JSON)
-    ends_on: Mapped[date] = public()
-    made_at: Mapped[datetime] = public()
-    made_by: Mapped[UUID] = public()
-    ended_at: Mapped[datetime | None] = public()
-    ended_by: Mapped[UUID | None] = public()
-    ended_because: Mapped[str | None] = personal(String(400))
-
-    user: Mapped[User] = related("User")
-
-    #: The text just made: shown once, then gone.
-    shown_token: str | None = None
-
-    @classmethod
-    def make(cls, user_id: UUID, scopes: Sequence[str], ends_on: date, *, at: datetime, by: UUID) -> ApiToken:
-        """Return a new token of an integration, with its text in `shown_token`."""
-        shown = RECOGNIZED_BY + secrets.token_hex(_TOKEN_BYTES)
-        made = cls(
-            user_id=user_id,
-            token_hash=token_hash(shown),
-            scopes=sorted(scopes),
-            ends_on=ends_on,
-            made_at=at,
-            made_by=by,
-        )
-        made.shown_token = shown
-        return made
-
-    def is_over(self, today: date) -> bool:
-        """Whether it opens nothing any more, on this day where its organization is."""
-        return self.ended_at is not None or today > self.ends_on
-
-    def revoke(self, *, at: datetime, by: UUID | None, because: str) -> None:
-        """End it before its last day."""
-        if self.ended_at is not None:
-            raise TokenOverError
-        self.ended_at, self.ended_by, self.ended_because = at, by, because
-
-
-class ApiTokenUse(Base):
-    """On which day a token was last used, where its organization is. Bookkeeping: each use has its own event."""
-
-    __tablename__ = "api_token_use"
-    __audited__ = False
-
-    token_id: Mapped[UUID] = public(ForeignKey("api_token.id"), primary_key=True)
-    used_on: Mapped[date | None] = public()
-
-
-class DefaultView(Identified):
-    """The view somebody's list opens with; None when it opens with everything."""
-
-    __tablename__ = "default_view"
-    __table_args__ = (UniqueConstraint("user_id", "listing"),)
-
-    user_id: Mapped[UUID] = public(ForeignKey("user.id"))
-    listing: Mapped[str] = public(String(40))
-    view_id: Mapped[UUID | None] = public(ForeignKey("saved_view.id"))
-
-
-class KeptSearch(Identified):
-    """What somebody typed into the search box, so that Back and reloading find it again without it being in a URL.
-
-    Owner-only, sealed, gone after 8 hours (S-309). Bookkeeping: the search itself is a look, and on record.
-    """
-
-    __tablename__ = "kept_search"
-    __audited__ = False
-    __house_key__ = "staff"
-    __table_args__ = (Index("ix_kept_search_at", "at"),)
-
-    user_id: Mapped[UUID] = public(ForeignKey("user.id"))
-    words = crypto.sealed(crypto.structure, padded=True)
-    at: Mapped[datetime] = public()
-
-
-class FailedAttempt(Base):
-    """A wrong password or code; a name that does not exist is kept as nobody (S-101, S-102).
-
-    Bookkeeping that lockout counts; the refusal's own event is the record.
-    """
-
-    __tablename__ = "failed_attempt"
-    __audited__ = False
-    __table_args__ = (Index("ix_failed_attempt_user_id_at", "user_id", "at"),)
-
-    id: Mapped[UUID] = public(primary_key=True, default=uuid7)
-    user_id: Mapped[UUID | None] = public(ForeignKey("user.id"))
-    factor: Mapped[str] = public(String(12))
-    at: Mapped[datetime] = public()
-
-
-# --- the outbox ------------------------------------------------------------------------------------------------------
-
-
-class Notice(Base):
-    """That somebody is to be told of something: who, what kind, about which row. Ids alone, never content.
-
-    Written in the transaction of the act that is told of; `dedupe_key` lets the same thing be told once. It goes with
-    a mail, or is dropped: when it was time, its ground was gone, or the person wanted no mail.
-    """
-
-    __tablename__ = "notice"
-    __audited__ = False
-    __table_args__ = (
-        Index(
-            "ix_notice_waiting",
-            "user_id",
-            "id",
-            sqlite_where=text("mail_id IS NULL AND dropped_at IS NULL"),
-            postgresql_where=text("mail_id IS NULL AND dropped_at IS NULL"),
-        ),
-    )
-
-    id: Mapped[UUID] = public(primary_key=True, default=uuid7)
-    user_id: Mapped[UUID] = public(ForeignKey("user.id"))
-    kind: Mapped[str] = public(String(60))
-    target_id: Mapped[UUID] = public()
-    is_urgent: Mapped[bool] = public()
-    at: Mapped[datetime] = public()
-    dedupe_key: Mapped[str] = public(unique=True)
-    mail_id: Mapped[UUID | None] = public(ForeignKey("mail.id"), index=True)
-    dropped_at: Mapped[datetime | None] = public()
-
-    def is_due(self, choice: MailChoice, hour: int, zone: str, now: datetime) -> bool:
-        """Whether it is time to tell it to somebody who chose so."""
-        if self.is_urgent or choice is MailChoice.AT_ONCE:
-            return True
-        return digest_after(self.at, hour, zone) <= now
-
-
-class Mail(Base):
-    """One message to one person, written from notices when it is sent. What it said is the same for everybody.
-
-    `begun_at` is set before the server is spoken to and taken back when it is certain that it did not take the message:
-    what was begun and came to no known end is never sent again.
-    """
-
-    __tablename__ = "mail"
-    __audited__ = False
-
-    id: Mapped[UUID] = public(primary_key=True, default=uuid7)
-    user_id: Mapped[UUID] = public(ForeignKey("user.id"), index=True)
-    at: Mapped[datetime] = public()
-    tries: Mapped[int] = public(default=0)
-    begun_at: Mapped[datetime | None] = public()
-    sent_at: Mapped[datetime | None] = public()
-    failed_at: Mapped[datetime | None] = public(index=True)
-    dropped_at: Mapped[datetime | None] = public()
-    error_code: Mapped[str | None] = public(String(40))

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from referrals.account.models import ApiToken, RoleGrant, RoleProposal, SavedView, SecondFactor, SignIn, User
+from referrals.account.models import RoleGrant, RoleProposal, User
 from referrals.kernel.actor import Actor, Role
-from referrals.organization.models import Installation, Organization
-
-
-def is_nobody_yet(actor: Actor, _installation: Installation) -> bool:
-    """Has not signed in: the only one who may."""
-    return actor.user_id is None and actor.kind in {"anonymous", "unknown"}
-
-
-def holds_it(actor: Actor, thing: SignIn | SecondFactor | SavedView) -> bool:
-    """Is the user whose sign-in, factor or saved view this is."""
-    return actor.user_id == thing.user_id
+from referrals.organization.models import Organization
 
 
 def is_oneself(actor: Actor, user: User) -> bool:
@@ -45,28 +35,3 @@ def has_not_proposed_it(actor: Actor, proposal: RoleProposal) -> bool:
 def operates(actor: Actor, _thing: Organization | User | RoleGrant | RoleProposal) -> bool:
     """Runs the service: makes the first administrator, unlocks the last one, confirms where there is no second one."""
     return actor.works_as(Role.OPERATOR)
-
-
-def administers_its_organization(actor: Actor, token: ApiToken) -> bool:
-    """Is an administrator of the organization whose integration shows this token. Needs `user` loaded."""
-    return actor.organization_id == token.user.organization_id and actor.works_as(Role.ADMINISTRATOR)
-
-
-def shares_views(actor: Actor) -> bool:
-    """Is an administrator or supervisor, and so may save views for the whole organization."""
-    return actor.works_as(Role.ADMINISTRATOR, Role.SUPERVISOR)
-
-
-def keeps_the_teams(actor: Actor, view: SavedView) -> bool:
-    """Is one of those who look after the views of the organization, of which this is one."""
-    return view.is_team and view.organization_id == actor.organization_id and shares_views(actor)
-
-
-def hands_work_over(actor: Actor) -> bool:
-    """Is a supervisor, and so sees what a colleague who left has open, and gives it to another (S-807)."""
-    return actor.works_as(Role.SUPERVISOR)
-
-
-def reads_reviews(actor: Actor) -> bool:
-    """Is an administrator or auditor, and so reads how their organization's accounts were reviewed (S-805)."""
-    return actor.works_as(Role.ADMINISTRATOR, Role.AUDITOR)

@@ -14,8 +14,6 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from referrals.account import queries as accounts
-from referrals.account.models import FreshSignInNeededError
 from referrals.exchange import policy as p
 from referrals.exchange.models import ImportedFile, TooManyRowsError
 from referrals.kernel.actor import Actor
@@ -30,6 +28,8 @@ from referrals.person.models import Person
 from referrals.program.models import Program
 from referrals.referral import queries as referrals
 from referrals.release import queries as releases
+from referrals.sign_in import queries as sign_ins
+from referrals.sign_in.models import FreshSignInNeededError
 
 __all__ = ["FreshSignInNeededError", "TooManyRowsError"]
 
@@ -221,7 +221,7 @@ def rows_to_export(session: Session, actor: Actor, wanted: PeopleWanted | Referr
 
 def is_fresh(session: Session, actor: Actor) -> bool:
     """Whether whoever acts may take a file right away (S-113)."""
-    return accounts.is_fresh(session, actor, instant(session))
+    return sign_ins.is_fresh(session, actor, instant(session))
 
 
 def export_people(session: Session, actor: Actor, wanted: PeopleWanted, *, purpose: str, because: str) -> People:

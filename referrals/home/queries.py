@@ -47,6 +47,7 @@ from referrals.referral import queries as referrals
 from referrals.referral.models import TAKEN_ON, Referral, references_meant
 from referrals.referral.queries import COUNTED_AT_MOST
 from referrals.release import queries as releases
+from referrals.staff import queries as staff
 
 __all__ = ["COUNTED_AT_MOST"]
 
@@ -118,9 +119,7 @@ def today(session: Session, actor: Actor) -> Day:
         day.stale = frozenset(one.id for one in day.capacity if one.capacity_is_stale(at))
     if p.runs_an_organization(actor):
         day.locked = [one for one in session.scalars(accounts.people(actor.organization)) if one.locked_at is not None]
-        day.review_overdue = accounts.review_state(
-            session, actor.organization, clock(session), zone=actor.zone
-        ).is_overdue
+        day.review_overdue = staff.review_state(session, actor.organization, clock(session), zone=actor.zone).is_overdue
     if p.leads_an_organization(actor):
         day.left_count = len(_to_hand_over(open_work(session, actor)))
     return day
@@ -219,7 +218,7 @@ def open_work(session: Session, actor: Actor, user_id: UUID | None = None) -> di
     return {left: {kind: kinds[kind] for kind in KINDS if kind in kinds} for left, kinds in found.items()}
 
 
-accounts.open_work_is_counted(open_work)
+staff.open_work_is_counted(open_work)
 
 
 def _to_hand_over(counted: Mapping[UUID, Mapping[str, int]]) -> list[UUID]:

@@ -11,14 +11,14 @@ from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
-from referrals.account.commands import keep_search
-from referrals.account.queries import kept_search
 from referrals.home import policy as p
 from referrals.home import queries as q
 from referrals.kernel.door import Doors, Form, Shape, asking
 from referrals.kernel.schema import Takes, line
 from referrals.kernel.web import current_actor, place, say
 from referrals.person.policy import writes_an_agencys_record
+from referrals.view.commands import keep_search
+from referrals.view.queries import kept_search
 
 doors = Doors("home")
 

@@ -207,7 +207,7 @@ def _class_of(schema: Any) -> type[Schema]:
 def _named(schema: Any) -> str:
     """Return a component's name: a command's own for its words, room and thing for the rest."""
     kind = _class_of(schema)
-    room = _room_of(kind).title()
+    room = _room_of(kind).title().replace("_", "")
     stem = kind.__name__.removesuffix("Shape")
     if stem in {type(one.takes).__name__ for one in COMMANDS.values()}:
         return stem

@@ -142,7 +142,7 @@ class SignedIn(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
 
 
 class Loader(Protocol):
-    """How the account room turns a cookie's token into somebody."""
+    """How the room of sign-ins turns a cookie's token into somebody."""
 
     def __call__(self, token: str, source: Source) -> SignedIn | None:
         """Return who holds this token now, or None."""
@@ -150,7 +150,7 @@ class Loader(Protocol):
 
 
 class TokenLoader(Protocol):
-    """How the account room turns an API token into somebody."""
+    """How the room of integrations turns an API token into somebody."""
 
     def __call__(self, token: str, scope: TokenScope | None, source: Source) -> SignedIn:
         """Return who acts through this token, where it covers the scope; None is covered by none.

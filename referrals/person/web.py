@@ -12,10 +12,8 @@ from flask_babel import format_date
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
-from referrals.account.commands import declare_listing
 from referrals.account.queries import colleagues
 from referrals.account.queries import names as user_names
-from referrals.account.web import saved_views
 from referrals.kernel.actor import Actor, Side, TokenScope
 from referrals.kernel.door import PAGE_SIZES, Doors, ListAddress, Shape, asking, form_words
 from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermittedError
@@ -28,6 +26,8 @@ from referrals.person import commands as c
 from referrals.person import policy as p
 from referrals.person import queries as q
 from referrals.program.queries import names as program_names
+from referrals.view.commands import declare_listing
+from referrals.view.web import saved_views
 
 doors = Doors("person", reads=TokenScope.PARTICIPANTS_READ, writes=TokenScope.PARTICIPANTS_WRITE)
 

@@ -13,8 +13,6 @@ from marshmallow import fields
 from typing_extensions import override
 
 from referrals.account import queries as accounts
-from referrals.account.commands import declare_listing
-from referrals.account.web import saved_views
 from referrals.kernel.actor import TokenScope
 from referrals.kernel.command import Command
 from referrals.kernel.door import PAGE_SIZES, Doors, ListAddress, Shape, asking
@@ -25,6 +23,8 @@ from referrals.organization import queries as organizations
 from referrals.organization.web import labels, may, one_of, said
 from referrals.program import commands as c
 from referrals.program import queries as q
+from referrals.view.commands import declare_listing
+from referrals.view.web import saved_views
 
 doors = Doors("program", reads=TokenScope.PROGRAMS_READ, writes=TokenScope.PROGRAMS_WRITE)
 

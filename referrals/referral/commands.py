@@ -13,7 +13,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from referrals.account import queries as accounts
-from referrals.account.commands import Told, ground, tell, tell_by_job
 from referrals.consent import queries as consents
 from referrals.consent.commands import end_on_event
 from referrals.kernel.actor import Actor, Side, system
@@ -24,6 +23,7 @@ from referrals.kernel.mail import post_of
 from referrals.kernel.orm import CATEGORIES
 from referrals.kernel.record import clock, day_of
 from referrals.kernel.schema import Nothing, Takes, code, codes, day, line, many, text, uid, whole, yes_no
+from referrals.mail.commands import Told, ground, tell, tell_by_job
 from referrals.organization.models import Organization
 from referrals.partnership import queries as partnerships
 from referrals.partnership.models import NoAgreementError

@@ -13,7 +13,6 @@ from flask_babel import format_date
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
-from referrals.account.commands import declare_listing
 from referrals.kernel.actor import Actor, TokenScope
 from referrals.kernel.door import Doors, Form, Shape, asking
 from referrals.kernel.errors import NotPermittedError
@@ -25,6 +24,7 @@ from referrals.person.policy import supervises, works_with_participants
 from referrals.person.web import DeathShape, death_in_banner
 from referrals.referral import commands as c
 from referrals.referral import queries as q
+from referrals.view.commands import declare_listing
 
 doors = Doors("referral", reads=TokenScope.REFERRALS_READ, writes=TokenScope.REFERRALS_WRITE)
 

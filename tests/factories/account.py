@@ -10,11 +10,15 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from referrals.account import commands, queries
-from referrals.account.models import SignIn, User
+from referrals.account.models import User
 from referrals.kernel.actor import Actor, Role, Side, Source, nobody, system
 from referrals.kernel.command import execute
 from referrals.kernel.record import clock
 from referrals.organization.queries import installation, organization
+from referrals.sign_in import commands as sign_ins
+from referrals.sign_in import queries as sign_in_queries
+from referrals.sign_in.models import SignIn
+from referrals.staff import commands as staff
 
 commands.use_fast_hashing()
 
@@ -32,7 +36,7 @@ def a_user(
         "display_name": name,
         "roles": [role.value for role in roles],
     }
-    return execute(session, commands.add_user, actor=system("cli"), target=organization_id, data=data)
+    return execute(session, staff.add_user, actor=system("cli"), target=organization_id, data=data)
 
 
 def actor_of(session: Session, user: User, *, channel: str = "page") -> Actor:
@@ -99,7 +103,7 @@ class Member:
 
     def actor(self, session: Session, token: str = "") -> Actor:
         """Whoever the token stands for now."""
-        held = queries.holder(session, token or self.token, Source("page"))
+        held = sign_in_queries.holder(session, token or self.token, Source("page"))
         assert held is not None, "this token opens nothing"
         session.rollback()
         return held.actor
@@ -109,16 +113,16 @@ def a_member(session: Session, organization_id: UUID, *roles: Role, name: str = 
     """Somebody signed in completely, the whole way through the doors' commands."""
     user = a_user(session, organization_id, *roles, name=name)
     sign_in_name, code = user.sign_in_name, cast("str", user.shown_code)
-    made = commands.first_sign_in(session, sign_in_name, code, PASSWORD, Source("page"))
+    made = sign_ins.first_sign_in(session, sign_in_name, code, PASSWORD, Source("page"))
     return Member(user.id, sign_in_name, PASSWORD, list(made.shown_codes), cast("str", made.token))
 
 
 def try_sign_in(session: Session, name: str, password: str = PASSWORD, *, channel: str = "page") -> SignIn:
     """Name and password, as a door would ask them; raises what the command raises."""
-    commands.check_ahead(session, name=name, password=password)
+    sign_ins.check_ahead(session, name=name, password=password)
     return execute(
         session,
-        commands.sign_in,
+        sign_ins.sign_in,
         actor=nobody(Source(channel)),
         target=installation(session).id,
         data={"name": name, "password": password, "acknowledged": True},
@@ -127,11 +131,13 @@ def try_sign_in(session: Session, name: str, password: str = PASSWORD, *, channe
 
 def give_code(session: Session, began: SignIn, code: str) -> SignIn:
     """The second factor of a sign-in that began."""
-    actor = queries.actor_for(queries.user(session, began.user_id), began, Source("page"), step=queries.SECOND_FACTOR)
-    return execute(session, commands.confirm_second_factor, actor=actor, target=began.id, data={"code": code})
+    actor = sign_in_queries.actor_for(
+        queries.user(session, began.user_id), began, Source("page"), step=queries.SECOND_FACTOR
+    )
+    return execute(session, sign_ins.confirm_second_factor, actor=actor, target=began.id, data={"code": code})
 
 
 def sign_in_fully(session: Session, member: Member) -> SignIn:
     """Password and code; returns the complete sign-in with its token."""
     began = try_sign_in(session, member.sign_in_name, member.password)
-    return give_code(session, began, queries.demo_code(session, member.sign_in_name, clock(session)))
+    return give_code(session, began, sign_in_queries.demo_code(session, member.sign_in_name, clock(session)))

@@ -10,12 +10,12 @@ from flask import Flask
 from sqlalchemy.pool import NullPool
 from werkzeug.test import TestResponse
 
-from referrals.account import queries
 from referrals.app import create_app
 from referrals.kernel.providers import FileProvider
 from referrals.kernel.record import clock
 from referrals.kernel.session import HouseSession
 from referrals.settings import Settings
+from referrals.sign_in import queries as sign_in_queries
 from tests.factories.account import Member
 
 _COOKIE = "__Host-sid"
@@ -49,7 +49,7 @@ class Visitor:
         self.cookie = ""
         self.token = ""
         self.form("/sign-in", {"acknowledged": "true", "name": member.sign_in_name, "password": member.password})
-        code = queries.demo_code(session, member.sign_in_name, clock(session))
+        code = sign_in_queries.demo_code(session, member.sign_in_name, clock(session))
         session.rollback()
         done = self.form("/sign-in/second-step", {"code": code})
         assert (done.status_code, done.location) == (303, "/home"), done.text

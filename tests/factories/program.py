@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from referrals.account import commands as accounts
 from referrals.account.models import User, use_fast_hashing
 from referrals.kernel.actor import Actor, Role, Side, system
 from referrals.kernel.command import execute
 from referrals.organization.models import Organization
 from referrals.program import commands
 from referrals.program.models import IntakeMember, Program
+from referrals.staff import commands as staff
 from tests.factories.organization import someone
 
 _numbers = itertools.count(1)
@@ -24,7 +24,7 @@ def a_colleague(session: Session, organization: Organization, *roles: Role, name
     """Add an account at an organization."""
     return execute(
         session,
-        accounts.add_user,
+        staff.add_user,
         actor=system("cli"),
         target=organization.id,
         data={

@@ -23,7 +23,6 @@ from werkzeug.test import TestResponse
 from audit.models import AuditEvent
 from referrals import app as factory
 from referrals import demo
-from referrals.account import commands as accounts
 from referrals.kernel.actor import system
 from referrals.kernel.command import execute
 from referrals.kernel.keys import KeyRing
@@ -32,6 +31,7 @@ from referrals.kernel.session import HouseSession
 from referrals.organization import commands as organizations
 from referrals.organization.queries import installation
 from referrals.settings import Settings
+from referrals.staff import commands as staff
 
 ORIGIN = "https://127.0.0.1"
 API = "/api/v1"
@@ -184,7 +184,7 @@ class Front:
         """Let the operator add somebody, and return their one-time code."""
         with self.session() as session:
             words = {"sign_in_name": name, "display_name": full_name, "roles": list(roles)}
-            made = execute(session, accounts.add_user, actor=system("cli"), target=UUID(organization_id), data=words)
+            made = execute(session, staff.add_user, actor=system("cli"), target=UUID(organization_id), data=words)
             one_time = made.shown_code
         assert one_time is not None
         return one_time

@@ -13,12 +13,12 @@ import pytest
 from sqlalchemy import select, text
 from werkzeug.test import TestResponse
 
-from referrals.account.commands import forget_searches
-from referrals.account.models import KeptSearch
-from referrals.account.queries import kept_search
 from referrals.kernel.actor import system
 from referrals.kernel.record import clock
 from referrals.referral.models import new_reference
+from referrals.view.commands import forget_searches
+from referrals.view.models import KeptSearch
+from referrals.view.queries import kept_search
 from tests.journeys.front import ORIGIN, Caller, Front
 
 Api = Callable[[str], Caller]

@@ -15,12 +15,12 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from audit.models import AuditEvent
-from referrals.account import queries
 from referrals.account.models import User
 from referrals.kernel.actor import Role
 from referrals.kernel.providers import FileProvider
 from referrals.kernel.session import HouseSession
 from referrals.kernel.web import LANGUAGE_COOKIE
+from referrals.sign_in import queries as sign_in_queries
 from tests.factories import account as people
 from tests.factories.browser import an_app
 from tests.referrals.account.conftest import Moment
@@ -80,7 +80,7 @@ def code(house: HouseSession, now: Moment) -> Callable[[str], str]:
 
     def present(name: str) -> str:
         now.pass_by(seconds=61)
-        found = queries.demo_code(house, name, now())
+        found = sign_in_queries.demo_code(house, name, now())
         house.rollback()
         return found
 

@@ -18,7 +18,6 @@ from sqlalchemy import select, text
 from werkzeug.test import TestResponse
 
 from audit.models import AuditEvent
-from referrals.account.models import SignIn
 from referrals.exchange import csv
 from referrals.exchange import queries as q
 from referrals.kernel import crypto
@@ -29,6 +28,7 @@ from referrals.kernel.session import HouseSession
 from referrals.organization.models import Organization
 from referrals.person.models import Assignment, Person
 from referrals.release.models import ReleaseDate
+from referrals.sign_in.models import SignIn
 from tests.factories.referral import LONG_AGO, ZONE, World, a_user, planting
 from tests.referrals.referral.conftest import app, browser, smtp_url, world
 

@@ -9,8 +9,6 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import event, select
 
-from referrals.account import commands as accounts
-from referrals.account import queries as account_queries
 from referrals.account.models import User
 from referrals.handoff import commands as handoff
 from referrals.home import queries as q
@@ -24,6 +22,8 @@ from referrals.person import commands as persons
 from referrals.person.models import Assignment
 from referrals.program import commands as programs
 from referrals.referral import commands as referrals
+from referrals.staff import commands as staff
+from referrals.staff import queries as staff_queries
 from tests.factories.account import a_case_manager
 from tests.factories.handoff import reported
 from tests.factories.organization import an_agency, last_event
@@ -42,7 +42,7 @@ def world(request: pytest.FixtureRequest) -> World:
 def disabled(world: World, who: str) -> UUID:
     """Let somebody leave."""
     left = world.people[who].me
-    execute(world.session, accounts.disable_user, actor=system("cli"), target=left, data={"because": "left"})
+    execute(world.session, staff.disable_user, actor=system("cli"), target=left, data={"because": "left"})
     return left
 
 
@@ -180,10 +180,10 @@ def test_s807_an_end_that_does_not_come_back_shows_in_no_number(world: World) ->
 def test_s807_everybody_who_left_by_themselves_is_there_too(world: World) -> None:
     """The worker disables by the same command whoever is past their last day, or idle."""
     world.session.rollback()
-    due = dict(account_queries.to_disable(world.session, clock(world.session)))
+    due = dict(staff_queries.to_disable(world.session, clock(world.session)))
     assert world.case_manager.me in due, "nobody of this world has signed in since January"
     world.session.rollback()
-    accounts.disable_due(world.session, None, None)
+    staff.disable_due(world.session, None, None)
     gone = world.session.scalars(select(User.disabled_because).where(User.id == world.case_manager.me)).one()
     assert gone == "Nobody signed in for 90 days"
     assert "Lee Okafor" in left_to(world, "agency_supervisor")
@@ -198,7 +198,7 @@ def test_s807_the_statements_are_as_many_for_one_as_for_many(world: World) -> No
             person = a_participant(session, lee, given_name=f"Uma {number}", agency_number=f"U-{number}")
             with_colleague(session, lee, person, world.other_case_manager.me)
         found.append(len(heard_while_reading(world, disabled(world, "case_manager"))))
-        execute(session, accounts.enable_user, actor=system("cli"), target=lee.me, data={})
+        execute(session, staff.enable_user, actor=system("cli"), target=lee.me, data={})
     assert found[0] == found[1]
     disabled(world, "case_manager")
     assert counts(world, "agency_supervisor", lee.me) == {"care_team": 6, "sent": 1}

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from referrals.account import commands as accounts
 from referrals.home import queries as q
 from referrals.kernel.actor import Actor, Role
 from referrals.kernel.command import execute
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.session import HouseSession
 from referrals.program import commands as programs
+from referrals.staff import commands as staff
 from tests.factories.account import an_administrator, an_auditor, an_officer
-from tests.factories.organization import (
-    a_community_organization,
-    a_facility,
-    a_location,
-    an_agency,
-    someone,
-)
+from tests.factories.organization import a_community_organization, a_facility, a_location, an_agency, someone
 from tests.factories.partnership import a_proposal, an_agreement, signed
 from tests.factories.program import a_colleague, a_program, acting, on_intake, with_capacity
 
@@ -53,7 +47,7 @@ def test_an_agencys_administrator_is_led_from_nothing_to_everything(session: Hou
         for role in (Role.ADMINISTRATOR, Role.SUPERVISOR, Role.SUPERVISING_OFFICER, Role.AUDITOR)
     ]
     assert undone(session, first) == ["part2_answered"]
-    execute(session, accounts.disable_user, actor=first, target=colleagues[0].id, data={"because": "left"})
+    execute(session, staff.disable_user, actor=first, target=colleagues[0].id, data={"because": "left"})
     assert undone(session, first) == ["part2_answered", "second_administrator"]
 
 

@@ -126,7 +126,7 @@ def test_s808_the_bearer_scheme_is_declared_and_each_call_names_the_scope_it_nee
     assert named["person_participants"] == [{"cookie": []}, {"token": ["participants:read"]}]
     assert named["person_search_participants"][1] == {"token": ["participants:read"]}
     assert named["consent_give_consent"] == [{"cookie": [], "csrf": []}]
-    assert named["account_people"] == [{"cookie": []}]
+    assert named["staff_people"] == [{"cookie": []}]
     by_token = [ways[1]["token"] for ways in named.values() if len(ways) > 1]
     assert {scope for scopes in by_token for scope in scopes} == {scope.value for scope in TokenScope}
 

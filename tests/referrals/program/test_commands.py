@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine, select
 
-from referrals.account import commands as accounts
 from referrals.kernel.actor import Role, Source, nobody, system
 from referrals.kernel.command import Command, execute
 from referrals.kernel.errors import (
@@ -34,6 +33,7 @@ from referrals.program.models import (
     NotOnIntakeError,
     ProgramClosedError,
 )
+from referrals.staff import commands as staff
 from tests.factories.organization import a_community_organization, a_location, an_agency, last_event, someone
 from tests.factories.program import a_colleague, a_program, acting, on_intake, with_capacity
 
@@ -249,7 +249,7 @@ def test_only_a_colleague_who_can_work_with_participants_answers(session: HouseS
         a_colleague(session, community, Role.ADMINISTRATOR).id,
         uuid4(),
     ]
-    execute(session, accounts.disable_user, actor=system("cli"), target=UUID(colleague), data={"because": "Left."})
+    execute(session, staff.disable_user, actor=system("cli"), target=UUID(colleague), data={"because": "Left."})
     for user_id in (*strangers, colleague):
         with pytest.raises(InvalidInputError) as refused:
             execute(session, c.add_to_intake, actor=supervisor, target=program.id, data={"user_id": str(user_id)})
@@ -285,7 +285,7 @@ def test_somebody_whose_account_ended_answers_no_more(session: HouseSession) -> 
     program = a_program(session, community)
     navigator = a_colleague(session, community, Role.NAVIGATOR)
     on_intake(session, community, program, navigator)
-    execute(session, accounts.disable_user, actor=system("cli"), target=navigator.id, data={"because": "Left."})
+    execute(session, staff.disable_user, actor=system("cli"), target=navigator.id, data={"because": "Left."})
     assert q.answering(session, program.id) == []
 
 

@@ -15,10 +15,10 @@ from sqlalchemy.pool import NullPool
 from werkzeug.test import TestResponse
 
 from referrals import app as factory
-from referrals.account.models import WORDING, RulesAcknowledgment, SecondFactor, SignIn, SignInUse
 from referrals.kernel.providers import FileProvider
 from referrals.kernel.session import HouseSession
 from referrals.settings import Settings
+from referrals.sign_in.models import WORDING, RulesAcknowledgment, SecondFactor, SignIn, SignInUse
 from tests.factories.referral import World, a_world, planting
 
 ORIGIN = "https://localhost"

@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event, select
 
-from referrals.account.commands import GROUNDS, post_due
-from referrals.account.models import Mail, Notice, User
+from referrals.account.models import User
 from referrals.kernel.errors import RefusedError
 from referrals.kernel.job import Job, run_once
 from referrals.kernel.language import catalog_of
@@ -24,6 +23,8 @@ from referrals.kernel.mail import Post
 from referrals.kernel.orm import CATEGORIES
 from referrals.kernel.record import day_of
 from referrals.kernel.session import HouseSession
+from referrals.mail.commands import GROUNDS, post_due
+from referrals.mail.models import Mail, Notice
 from referrals.organization.models import is_working_day
 from referrals.program.models import IntakeMember, Program
 from referrals.referral import commands as c

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from referrals.account.models import Mail, Notice, User
+from referrals.account.models import User
 from referrals.kernel.record import clock
+from referrals.mail.models import Mail, Notice
 from tests.factories.referral import World, planting
 
 Browsers = Callable[[str], Any]

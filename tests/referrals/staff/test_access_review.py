@@ -12,12 +12,19 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from referrals.account import commands, models, queries
-from referrals.account.models import AccessReview, AccessReviewLine
+from referrals.account import queries
+from referrals.integration import commands as integrations
+from referrals.integration import queries as integration_queries
 from referrals.kernel.actor import Actor, Role, system
 from referrals.kernel.command import execute
 from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermittedError
+from referrals.kernel.record import clock
 from referrals.kernel.session import HouseSession
+from referrals.sign_in import models as sign_in_models
+from referrals.staff import commands as staff
+from referrals.staff import models as staff_models
+from referrals.staff import queries as staff_queries
+from referrals.staff.models import AccessReview, AccessReviewLine
 from tests.factories import account as people
 from tests.factories.organization import a_community_organization, an_agency, last_event
 from tests.referrals.account.conftest import Moment
@@ -28,7 +35,7 @@ __all__ = ["app", "visit"]
 
 def seen(house: Session, organization: UUID, but: UUID | None = None, **decided: str) -> list[dict[str, Any]]:
     """The list as a reviewer sees it now, with everything kept unless `decided` says otherwise by name."""
-    listed = queries.accounts_to_review(house, organization, queries.clock(house))
+    listed = staff_queries.accounts_to_review(house, organization, clock(house))
     house.rollback()
     return [
         {"user_id": str(one.id), "roles": one.roles, "decision": decided.get(one.name.partition(" ")[0], "keep")}
@@ -39,7 +46,7 @@ def seen(house: Session, organization: UUID, but: UUID | None = None, **decided:
 
 def sign(house: Session, actor: Actor, organization: UUID, accounts: list[dict[str, Any]]) -> AccessReview:
     data: Mapping[str, Any] = {"accounts": accounts}
-    return execute(house, commands.sign_access_review, actor=actor, target=organization, data=data)
+    return execute(house, staff.sign_access_review, actor=actor, target=organization, data=data)
 
 
 def decided(house: Session, review: AccessReview) -> dict[UUID, tuple[str, list[str]]]:
@@ -59,7 +66,7 @@ def test_s805_nobody_else_reviews_and_no_other_organization(house: Session, agen
         sign(house, stranger.actor(house), agency, seen(house, agency))
     for who in (stranger.actor(house), people.a_case_manager(house, agency)):
         with pytest.raises((NotPermittedError, NotFoundError)):
-            queries.review_for(house, who, uuid4())
+            staff_queries.review_for(house, who, uuid4())
     assert last_event(house, "account.access_review_viewed")["outcome"] == "refused"
     assert house.scalars(select(AccessReview)).all() == []
 
@@ -67,7 +74,7 @@ def test_s805_nobody_else_reviews_and_no_other_organization(house: Session, agen
 def test_s805_nobody_decides_about_their_own_account(house: Session, agency: UUID) -> None:
     ada = people.a_member(house, agency, Role.ADMINISTRATOR, name="Ada Wells")
     people.a_member(house, agency, Role.CASE_MANAGER, name="Casey Morgan")
-    with pytest.raises(models.ReviewListChangedError):
+    with pytest.raises(staff_models.ReviewListChangedError):
         sign(house, ada.actor(house), agency, seen(house, agency))
     review = sign(house, ada.actor(house), agency, seen(house, agency, ada.user_id))
     assert ada.user_id not in decided(house, review)
@@ -91,11 +98,11 @@ def test_s805_unsigned_while_the_list_changed_and_says_whose(house: Session, age
     listed = seen(house, agency, ada.user_id)
     people.a_user(house, agency, Role.CASE_MANAGER, name="New Person")
     role = {"role": Role.SUPERVISING_OFFICER.value}
-    execute(house, commands.grant_role, actor=ada.actor(house), target=casey.user_id, data=role)
-    execute(house, commands.disable_user, actor=ada.actor(house), target=left.user_id, data={"because": "left"})
+    execute(house, staff.grant_role, actor=ada.actor(house), target=casey.user_id, data=role)
+    execute(house, staff.disable_user, actor=ada.actor(house), target=left.user_id, data={"because": "left"})
     elsewhere = people.a_user(house, community, Role.NAVIGATOR, name="Nia Brooks")
     listed.append({"user_id": str(elsewhere.id), "roles": ["navigator"], "decision": "disable"})
-    with pytest.raises(models.ReviewListChangedError) as refusal:
+    with pytest.raises(staff_models.ReviewListChangedError) as refusal:
         sign(house, ada.actor(house), agency, listed)
     assert refusal.value.facts == {"whose": "Casey Morgan, Lou Fisk, New Person"}, "and nobody of elsewhere"
     sign(house, ada.actor(house), agency, seen(house, agency, ada.user_id))
@@ -135,11 +142,11 @@ def test_s805_what_was_to_be_changed_is_told_until_it_is(house: Session, agency:
     review = sign(house, ada.actor(house), agency, seen(house, agency, ada.user_id, Casey="change"))
 
     def is_open() -> bool:
-        return queries.review_for(house, people.an_auditor(house, agency), review.id).lines[0].is_still_open
+        return staff_queries.review_for(house, people.an_auditor(house, agency), review.id).lines[0].is_still_open
 
     assert is_open()
     grant = queries.user(house, casey.user_id).grants[0].id
-    execute(house, commands.end_role, actor=ada.actor(house), target=grant, data={})
+    execute(house, staff.end_role, actor=ada.actor(house), target=grant, data={})
     assert not is_open()
 
 
@@ -150,10 +157,10 @@ def test_s805_a_second_administrator_reviews_what_is_left_and_then_nothing_is(
     bo = people.a_member(house, agency, Role.ADMINISTRATOR, name="Bo Lind")
     casey = people.a_member(house, agency, Role.CASE_MANAGER, name="Casey Morgan")
     sign(house, ada.actor(house), agency, seen(house, agency, ada.user_id))
-    with pytest.raises(models.NothingToReviewError):
+    with pytest.raises(staff_models.NothingToReviewError):
         sign(house, ada.actor(house), agency, [{"user_id": str(uuid4()), "roles": [], "decision": "keep"}])
     assert [one["user_id"] for one in seen(house, agency)] == [str(ada.user_id)]
-    execute(house, commands.grant_role, actor=ada.actor(house), target=casey.user_id, data=OFFICER)
+    execute(house, staff.grant_role, actor=ada.actor(house), target=casey.user_id, data=OFFICER)
     review = sign(house, bo.actor(house), agency, seen(house, agency, bo.user_id))
     assert decided(house, review).keys() == {ada.user_id, casey.user_id}, "new roles are decided anew"
     now.pass_by(days=30)
@@ -168,14 +175,14 @@ def test_s805_the_operator_reviews_the_only_administrator_and_nobody_else(house:
     casey = people.a_member(house, agency, Role.CASE_MANAGER, name="Casey Morgan")
     everybody = seen(house, agency)
     for wanted in (everybody, [one for one in everybody if one["user_id"] == str(casey.user_id)]):
-        with pytest.raises(models.SecondAdministratorError):
+        with pytest.raises(staff_models.SecondAdministratorError):
             sign(house, system("cli"), agency, wanted)
     hers = [one for one in everybody if one["user_id"] == str(ada.user_id)]
     review = sign(house, system("cli"), agency, hers)
     assert (review.by, decided(house, review).keys()) == (None, {ada.user_id})
     people.a_member(house, agency, Role.ADMINISTRATOR, name="Bo Lind")
-    execute(house, commands.grant_role, actor=system("cli"), target=ada.user_id, data=OFFICER)
-    with pytest.raises(models.SecondAdministratorError):
+    execute(house, staff.grant_role, actor=system("cli"), target=ada.user_id, data=OFFICER)
+    with pytest.raises(staff_models.SecondAdministratorError):
         sign(house, system("cli"), agency, [one for one in seen(house, agency) if one["user_id"] == str(ada.user_id)])
 
 
@@ -184,7 +191,7 @@ def test_s805_s113_signing_needs_a_fresh_second_factor(house: Session, agency: U
     people.a_member(house, agency, Role.CASE_MANAGER, name="Casey Morgan")
     actor = ada.actor(house)
     now.pass_by(minutes=10)
-    with pytest.raises(models.FreshSignInNeededError):
+    with pytest.raises(sign_in_models.FreshSignInNeededError):
         sign(house, actor, agency, seen(house, agency, ada.user_id))
 
 
@@ -196,7 +203,7 @@ def test_s805_overdue_is_counted_from_the_last_time_somebody_decided_about_each(
     people.a_user(house, agency, Role.CASE_MANAGER, name="Casey Morgan")
 
     def is_overdue() -> bool:
-        found = queries.review_state(house, agency, now(), zone="UTC").is_overdue
+        found = staff_queries.review_state(house, agency, now(), zone="UTC").is_overdue
         house.rollback()
         return found
 
@@ -220,13 +227,13 @@ def test_s805_an_integration_is_reviewed_too(house: Session, agency: UUID, now: 
     ada = people.a_member(house, agency, Role.ADMINISTRATOR, name="Ada Wells")
     ends_on = (now() + timedelta(days=30)).date().isoformat()
     words = {"called": "Case system", "role": "case_manager", "scopes": ["participants:read"], "ends_on": ends_on}
-    token = execute(house, commands.make_token, actor=ada.actor(house), target=agency, data=words)
-    listed = queries.accounts_to_review(house, agency, now())
+    token = execute(house, integrations.make_token, actor=ada.actor(house), target=agency, data=words)
+    listed = staff_queries.accounts_to_review(house, agency, now())
     assert [(one.name, one.sign_in_name, one.is_integration, one.used_at) for one in listed][1:] == [
         ("Case system", None, True, None)
     ]
     sign(house, ada.actor(house), agency, seen(house, agency, ada.user_id, Case="disable"))
-    held = queries.token_holder(house, str(token.shown_token), people.Source("api"))
+    held = integration_queries.token_holder(house, str(token.shown_token), people.Source("api"))
     assert held is not None
     assert not held.works
 

@@ -18,12 +18,15 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from bench.statements import counting
-from referrals.account import commands, models
+from referrals.account import models, queries
 from referrals.kernel.actor import Role, Source, system
 from referrals.kernel.command import execute
 from referrals.kernel.providers import FileProvider
 from referrals.kernel.session import HouseSession
 from referrals.kernel.web import db
+from referrals.sign_in import commands as sign_ins
+from referrals.sign_in import models as sign_in_models
+from referrals.staff import commands as staff
 from tests.factories import account as people
 from tests.factories.browser import an_app
 from tests.referrals.account.conftest import Moment
@@ -86,13 +89,13 @@ def ask(app: Flask) -> Callable[[str, str, str], Told]:
 def somebody(house: Session, agency: UUID, name: str) -> str:
     """Somebody who has been through their first day; every name here is as long as the others."""
     user = people.a_user(house, agency, Role.CASE_MANAGER, sign_in_name=name)
-    commands.first_sign_in(house, name, cast("str", user.shown_code), people.PASSWORD, Source("page"))
+    sign_ins.first_sign_in(house, name, cast("str", user.shown_code), people.PASSWORD, Source("page"))
     return name
 
 
 def refuse(house: Session, name: str, times: int) -> None:
     for _ in range(times):
-        with pytest.raises(models.SignInRefusedError):
+        with pytest.raises(sign_in_models.SignInRefusedError):
             people.try_sign_in(house, name, WRONG)
 
 
@@ -105,12 +108,12 @@ def test_s102_every_refused_sign_in_runs_the_same_statements_and_answers_the_sam
     reset = somebody(house, agency, "rae.reset11")
     past = people.a_user(house, agency, Role.CASE_MANAGER, sign_in_name="pat.past.11")
     refuse(house, locked, 5)
-    user_id = cast("models.User", commands.q.by_name(house, gone)).id
-    execute(house, commands.disable_user, actor=system("cli"), target=user_id, data={"because": "left"})
+    user_id = cast("models.User", queries.by_name(house, gone)).id
+    execute(house, staff.disable_user, actor=system("cli"), target=user_id, data={"because": "left"})
     people.try_sign_in(house, "una.used.11", cast("str", used.shown_code))
     now.ahead += timedelta(days=1)
-    user_id = cast("models.User", commands.q.by_name(house, reset)).id
-    execute(house, commands.reset_password, actor=system("cli"), target=user_id, data={})
+    user_id = cast("models.User", queries.by_name(house, reset)).id
+    execute(house, staff.reset_password, actor=system("cli"), target=user_id, data={})
     house.rollback()
     ask(door, "warm.up.111", WRONG)  # keys and settings are read once, whoever is first
     tried = {

@@ -16,9 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from referrals.account import commands as c
-from referrals.account import queries as q
-from referrals.account.models import MAIL_HOURS, Mail, Notice, User, digest_after
+from referrals.account.models import MAIL_HOURS, User
 from referrals.kernel.actor import Actor, Role
 from referrals.kernel.command import execute
 from referrals.kernel.errors import InvalidInputError, NotFoundError
@@ -27,6 +25,9 @@ from referrals.kernel.language import catalog_of
 from referrals.kernel.mail import Post
 from referrals.kernel.record import day_of
 from referrals.kernel.session import HouseSession
+from referrals.mail import commands as mail_commands
+from referrals.mail import queries as mail_queries
+from referrals.mail.models import Mail, Notice, digest_after
 from referrals.organization.models import ZONES
 from referrals.settings import smtp_server
 from tests.factories.account import an_actor
@@ -60,9 +61,9 @@ def ground() -> Iterator[Ground]:
             raise ZeroDivisionError
         return target not in made.gone
 
-    c.ground(KIND)(holds)
+    mail_commands.ground(KIND)(holds)
     yield made
-    c.GROUNDS.pop(KIND)
+    mail_commands.GROUNDS.pop(KIND)
 
 
 @dataclass
@@ -78,12 +79,14 @@ class Office:
     def told(self, who: Actor, *, urgent: bool = False, target: UUID | None = None, occasion: str = "") -> UUID:
         """Let somebody be told of something, as a job would."""
         target = target or uuid4()
-        c.tell_by_job(self.session, [c.Told(who.me, KIND, target, occasion or str(target), urgent)])
+        mail_commands.tell_by_job(
+            self.session, [mail_commands.Told(who.me, KIND, target, occasion or str(target), urgent)]
+        )
         return target
 
     def chooses(self, who: Actor, choice: str, hour: int | None = None) -> None:
         """Let somebody choose when mail comes."""
-        execute(self.session, c.set_mail, actor=who, target=who.me, data={"choice": choice, "hour": hour})
+        execute(self.session, mail_commands.set_mail, actor=who, target=who.me, data={"choice": choice, "hour": hour})
 
     def work(self, session: HouseSession | None = None) -> None:
         """Let the worker do what is due, the mail that this brings about included."""
@@ -144,9 +147,11 @@ ONE = "Something in Throughgate needs you."
 
 def test_a_kind_without_a_ground_cannot_be_told_and_a_ground_is_declared_once(office: Office) -> None:
     with pytest.raises(LookupError):
-        c.tell_by_job(office.session, [c.Told(office.ann.me, "account.unknown", uuid4(), "x", is_urgent=False)])
+        mail_commands.tell_by_job(
+            office.session, [mail_commands.Told(office.ann.me, "account.unknown", uuid4(), "x", is_urgent=False)]
+        )
     with pytest.raises(TypeError):
-        c.ground(KIND)(lambda *_: True)
+        mail_commands.ground(KIND)(lambda *_: True)
     assert office.notices() == []
 
 
@@ -225,12 +230,12 @@ def test_the_hour_is_the_one_they_chose(office: Office) -> None:
 )
 def test_what_cannot_be_chosen_is_refused(office: Office, words: dict[str, object]) -> None:
     with pytest.raises(InvalidInputError):
-        execute(office.session, c.set_mail, actor=office.ann, target=office.ann.me, data=words)
+        execute(office.session, mail_commands.set_mail, actor=office.ann, target=office.ann.me, data=words)
 
 
 def test_nobody_chooses_for_somebody_else(office: Office) -> None:
     with pytest.raises(NotFoundError):
-        execute(office.session, c.set_mail, actor=office.ann, target=office.bo.me, data={"choice": "none"})
+        execute(office.session, mail_commands.set_mail, actor=office.ann, target=office.bo.me, data={"choice": "none"})
 
 
 # --- digests over zones and clock changes -----------------------------------------------------------------------------
@@ -358,11 +363,11 @@ def test_a_message_that_another_worker_is_sending_is_left_to_it(office: Office) 
     office.server.answers["connect"] = ["421 busy"]
     office.work()
     (mail,) = office.mails()
-    c._end_mail(office.session, mail.id, begun_at=office.now)
+    mail_commands._end_mail(office.session, mail.id, begun_at=office.now)
     office.pass_by(minutes=1)
     office.work()
     assert office.bodies == []
-    c._end_mail(office.session, mail.id, begun_at=None)
+    mail_commands._end_mail(office.session, mail.id, begun_at=None)
     office.pass_by(minutes=5)
     office.work()
     assert office.bodies == [("ann", ONE)]
@@ -373,7 +378,7 @@ def test_what_a_dead_worker_began_may_have_been_sent_and_is_not_sent_again(offic
     office.server.answers["connect"] = ["421 busy"]
     office.work()
     (mail,) = office.mails()
-    c._end_mail(office.session, mail.id, begun_at=office.now)
+    mail_commands._end_mail(office.session, mail.id, begun_at=office.now)
     office.now += LEASE
     office.work()
     (mail,) = office.mails()
@@ -457,20 +462,20 @@ def test_a_refusal_for_good_is_kept_and_shown_until_a_later_mail_arrives(office:
     office.work()
     assert len(office.bodies) == 1
     failed = {one.user_id: one for one in office.mails()}
-    (unreached,) = q.unreached(office.session, everybody).items()
+    (unreached,) = mail_queries.unreached(office.session, everybody).items()
     assert (unreached[1], failed[unreached[0]].error_code) == (office.now, "smtp_550")
-    assert [code for _at, _name, code in q.failed_mail(office.session)] == ["smtp_550"]
+    assert [code for _at, _name, code in mail_queries.failed_mail(office.session)] == ["smtp_550"]
     connections = office.server.connections
     office.pass_by(days=1)
     office.work()
     assert office.server.connections == connections
     with planting(office.session):
         office.session.get_one(User, unreached[0]).email = "right@county.example"
-    c.tell_by_job(office.session, [c.Told(unreached[0], KIND, uuid4(), "next", is_urgent=True)])
+    mail_commands.tell_by_job(office.session, [mail_commands.Told(unreached[0], KIND, uuid4(), "next", is_urgent=True)])
     office.pass_by(minutes=1)
     office.work()
-    assert q.unreached(office.session, everybody) == {}
-    assert (len(q.failed_mail(office.session)), q.waiting_mail(office.session)) == (1, 0)
+    assert mail_queries.unreached(office.session, everybody) == {}
+    assert (len(mail_queries.failed_mail(office.session)), mail_queries.waiting_mail(office.session)) == (1, 0)
 
 
 # --- without a mail server --------------------------------------------------------------------------------------------

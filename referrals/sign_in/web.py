@@ -1,0 +1,754 @@
+"""Both doors of signing in, step by step, and of what one signs in with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+from urllib.parse import quote
+from uuid import UUID
+
+import segno
+from flask import flash, g, redirect, request, session
+from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext as _l
+from flask_login import current_user
+from flask_wtf.csrf import generate_csrf
+from marshmallow import fields
+
+from referrals.account import queries as accounts
+from referrals.account.web import RATE, as_json, as_typed, ask, list_operation, where_to, words_of
+from referrals.kernel import language
+from referrals.kernel.actor import Actor, Source, nobody
+from referrals.kernel.command import execute
+from referrals.kernel.door import Doors, Form, Shape, asking, json_words, run
+from referrals.kernel.errors import InvalidInputError, RefusedError, RuleBrokenError, SignInNeededError
+from referrals.kernel.record import clock
+from referrals.kernel.web import (
+    API,
+    HALFWAY,
+    OPEN,
+    SignedIn,
+    Words,
+    current_actor,
+    db,
+    keep_language,
+    limiter,
+    reader_language,
+    say,
+    source,
+)
+from referrals.organization.queries import installation
+from referrals.sign_in import commands as c
+from referrals.sign_in import queries as q
+from referrals.sign_in.commands import (
+    CodeRefusedError,
+    FreshSignInNeededError,
+    PasswordRefusedError,
+    SignInRefusedError,
+)
+
+doors = Doors("sign_in")
+
+OPEN |= {
+    "sign_in.sign_in_form": "this is where people sign in",
+    "sign_in.sign_in": "this is where people sign in",
+    "sign_in_api.sign_in": "this is where programs sign in",
+}
+HALFWAY |= {
+    "sign_in.second_step_form": "the second factor completes the sign-in",
+    "sign_in.second_step": "the second factor completes the sign-in",
+    "sign_in.new_password_form": "a one-time code only opens this",
+    "sign_in.new_password": "a one-time code only opens this",
+    "sign_in.enroll_form": "without a second factor there is nothing else to do",
+    "sign_in.enroll": "without a second factor there is nothing else to do",
+    "sign_in.rules_form": "the rules of behavior come before everything else",
+    "sign_in.acknowledge_rules": "the rules of behavior come before everything else",
+    "sign_in.sign_out": "whoever came half the way may leave",
+    "sign_in_api.this_sign_in": "a program learns here what is still missing",
+    "sign_in_api.second_step": "the second factor completes the sign-in",
+    "sign_in_api.new_password": "a one-time code only opens this",
+    "sign_in_api.pending_authenticator": "without a second factor there is nothing else to do",
+    "sign_in_api.enroll": "without a second factor there is nothing else to do",
+    "sign_in_api.rules": "the rules of behavior come before everything else",
+    "sign_in_api.acknowledge_rules": "the rules of behavior come before everything else",
+    "sign_in_api.sign_out": "whoever came half the way may leave",
+}
+
+_PAGES = {
+    accounts.SECOND_FACTOR: "/sign-in/second-step",
+    accounts.NEW_PASSWORD: "/sign-in/new-password",
+    accounts.ENROLL: "/sign-in/enroll",
+    accounts.RULES: "/sign-in/rules",
+}
+#: What a program sets on a request that nobody asked for, so that polling does not keep a sign-in alive (S-109).
+_BACKGROUND = "X-Background"
+
+
+def load_sign_in(token: str, source: Source) -> SignedIn | None:
+    """Return who holds this token now, or None; keep, to the minute, that it was used (S-109)."""
+    held = q.holder(db.session(), token, source)
+    db.session.rollback()
+    if held is None or held.actor.sign_in_id is None:
+        return None
+    at = clock(db.session())
+    if at - held.used_at >= c.USE_STEP and _BACKGROUND not in request.headers:
+        c.keep_alive(db.session(), held.actor.sign_in_id, at)
+    g.zone = held.time_zone
+    g.sign_in_ends_at = held.ends_at
+    g.news = held.has_news and held.step == accounts.FULL
+    return SignedIn(
+        token,
+        held.actor,
+        held.step,
+        name=held.display_name,
+        organization=held.organization,
+        language=held.language,
+    )
+
+
+# --- signing in ------------------------------------------------------------------------------------------------------
+
+
+def _hold(token: str) -> None:
+    """Let the cookie hold this token and nothing from before: no fixed session survives a sign-in (S-111)."""
+    session.clear()
+    g.pop("csrf_token", None)
+    session["_user_id"] = token
+
+
+def _step_of(token: str) -> str:
+    held = q.holder(db.session(), token, source())
+    db.session.rollback()
+    return held.step if held is not None else ""
+
+
+def _onward(step: str) -> ResponseReturnValue:
+    """Lead to what is still missing, or to where the reader was going."""
+    where = where_to()
+    if step in _PAGES:
+        return redirect(_PAGES[step] + (f"?next={quote(where)}" if where != "/home" else ""), 303)
+    return redirect(where, 303)
+
+
+def _begin(given: Mapping[str, Any]) -> str:
+    """Sign in with name and password; return the new token."""
+    words = c.sign_in.takes.understood(given)
+    if words["acknowledged"]:
+        c.check_ahead(db.session(), name=words["name"], password=words["password"])
+    target = installation(db.session()).id
+    db.session().info["address"] = request.remote_addr
+    made = execute(db.session(), c.sign_in, actor=nobody(source()), target=target, data=given)
+    return cast("str", made.token)
+
+
+def _renewed(made: Any) -> str:
+    """Put the renewed token into the cookie; return what is still missing."""
+    token = cast("str", made.token)
+    _hold(token)
+    return _step_of(token)
+
+
+@doors.pages.get("/sign-in", endpoint="sign_in_form")
+def sign_in_form() -> ResponseReturnValue:
+    """Show the system-use notice and ask for name and password."""
+    if current_user.is_authenticated:
+        return _onward(cast("SignedIn", current_user).step)
+    shown = ask(
+        "sign_in/sign_in.html", left="left" in request.args, is_new=accounts.nobody_has_an_account(db.session())
+    )
+    # Kept at once: the pages after it speak as this one does, until somebody chooses.
+    return keep_language(shown, reader_language())
+
+
+@doors.pages.post("/sign-in", endpoint="sign_in")
+@limiter.limit(RATE)
+def take_sign_in() -> ResponseReturnValue:
+    """Take name and password."""
+    try:
+        token = _begin(words_of(c.sign_in))
+    except InvalidInputError as fault:
+        return ask("sign_in/sign_in.html", form=as_typed(fault.fields, "password"), status=422)
+    except SignInRefusedError as refusal:
+        form = as_typed({"": [refusal.code]}, "password")
+        return ask("sign_in/sign_in.html", form=form, status=refusal.status)
+    _hold(token)
+    return _onward(_step_of(token))
+
+
+@doors.pages.get("/sign-in/second-step", endpoint="second_step_form")
+def second_step_form() -> ResponseReturnValue:
+    """Ask for a code: to complete a sign-in, or to make it fresh again."""
+    step = cast("SignedIn", current_user).step
+    if step not in {accounts.SECOND_FACTOR, accounts.FULL}:
+        return _onward(step)
+    return ask("sign_in/second_step.html", again=step == accounts.FULL)
+
+
+@doors.pages.post("/sign-in/second-step", endpoint="second_step")
+@limiter.limit(RATE)
+def take_second_step() -> ResponseReturnValue:
+    """Take the code."""
+    again = cast("SignedIn", current_user).step == accounts.FULL
+    try:
+        made = run(c.confirm_second_factor, _this_sign_in(), words_of(c.confirm_second_factor))
+    except (InvalidInputError, CodeRefusedError) as fault:
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"code": [fault.code]}
+        return ask("sign_in/second_step.html", form=as_typed(faults, "code"), status=fault.status, again=again)
+    return _onward(_renewed(made))
+
+
+@doors.pages.get("/sign-in/new-password", endpoint="new_password_form")
+def new_password_form() -> ResponseReturnValue:
+    """Ask for a password of one's own."""
+    step = cast("SignedIn", current_user).step
+    if step != accounts.NEW_PASSWORD:
+        return _onward(step)
+    return ask("sign_in/new_password.html", first=True)
+
+
+@doors.pages.post("/sign-in/new-password", endpoint="new_password")
+@limiter.limit(RATE)
+def take_new_password() -> ResponseReturnValue:
+    """Take the password."""
+    try:
+        made = _change_password(words_of(c.change_password))
+    except (InvalidInputError, CodeRefusedError) as fault:
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
+        form = as_typed(faults, "new_password", "present_password")
+        return ask("sign_in/new_password.html", form=form, status=fault.status, first=True)
+    return _onward(_renewed(made))
+
+
+@doors.pages.get("/sign-in/enroll", endpoint="enroll_form")
+def enroll_form() -> ResponseReturnValue:
+    """Show the authenticator's QR code and key, and ask for its first code."""
+    step = cast("SignedIn", current_user).step
+    if step != accounts.ENROLL:
+        return _onward(step)
+    return _enroll_page()
+
+
+@doors.pages.post("/sign-in/enroll", endpoint="enroll")
+@limiter.limit(RATE)
+def take_enroll() -> ResponseReturnValue:
+    """Take the first code, and show the recovery codes once."""
+    return _take_first_code("sign_in/enroll.html")
+
+
+@doors.pages.get("/sign-in/rules", endpoint="rules_form")
+def rules_form() -> ResponseReturnValue:
+    """Show the rules of behavior, and ask for the promise to keep them."""
+    step = cast("SignedIn", current_user).step
+    if step != accounts.RULES:
+        return _onward(step)
+    return ask("sign_in/acknowledge_rules.html", **_rules())
+
+
+@doors.pages.post("/sign-in/rules", endpoint="acknowledge_rules")
+def take_acknowledge_rules() -> ResponseReturnValue:
+    """Take the promise, and go on."""
+    try:
+        run(c.acknowledge_rules, current_actor().me, words_of(c.acknowledge_rules))
+    except c.RulesKnownError:
+        return _onward(accounts.FULL)  # sent twice: it holds, so go on
+    except (InvalidInputError, RuleBrokenError) as fault:
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
+        return ask("sign_in/acknowledge_rules.html", form=as_typed(faults, "wording"), status=fault.status, **_rules())
+    return _onward(_step_of(cast("SignedIn", current_user).token))
+
+
+def _rules() -> dict[str, Any]:
+    database, actor = asking()
+    last = q.last_acknowledgment(database, actor.me)
+    return {"wording": q.WORDING, "rules": RULES[q.WORDING], "acknowledged_at": last.at if last is not None else None}
+
+
+def _this_sign_in() -> UUID:
+    sign_in_id = current_actor().sign_in_id
+    if sign_in_id is None:
+        raise SignInNeededError
+    return sign_in_id
+
+
+def _change_password(given: Mapping[str, Any]) -> Any:
+    words = c.change_password.takes.understood(given)
+    actor = current_actor()
+    c.change_ahead(db.session(), actor, present=words["present_password"], new=words["new_password"])
+    return run(c.change_password, actor.me, given)
+
+
+def _enroll_page(form: Form | None = None, status: int = 200, page: str = "sign_in/enroll.html") -> ResponseReturnValue:
+    shown = q.setup(db.session(), current_actor())
+    db.session.rollback()
+    if shown is None:  # it was replaced at another sign-in: begin again
+        session.clear()
+        return redirect("/sign-in", 303)
+    code = segno.make(shown.uri, error="m", micro=False)
+    drawing = {"size": len(code.matrix) + 8, "path": _path(code.matrix)}
+    return ask(page, form=form, status=status, key=shown.key, qr=drawing)
+
+
+def _path(matrix: Sequence[Sequence[int]]) -> str:
+    """Draw a QR code as one path of dark runs, with the quiet zone of four that readers need."""
+    drawn = []
+    for y, row in enumerate(matrix, 4):
+        x = 0
+        while x < len(row):
+            start = x
+            while x < len(row) and row[x]:
+                x += 1
+            if x > start:
+                drawn.append(f"M{start + 4} {y}h{x - start}v1h-{x - start}z")
+            x += 1
+    return "".join(drawn)
+
+
+def _take_first_code(page: str) -> ResponseReturnValue:
+    shown = q.setup(db.session(), current_actor())
+    db.session.rollback()
+    if shown is None:
+        return _enroll_page()
+    try:
+        made = run(c.enroll_factor, shown.id, words_of(c.enroll_factor))
+    except (InvalidInputError, RuleBrokenError) as fault:
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
+        return _enroll_page(as_typed(faults, "code"), fault.status, page)
+    codes = made.shown_codes
+    _renewed(made)
+    return ask("sign_in/recovery_codes.html", codes=codes)
+
+
+# --- one's own account -----------------------------------------------------------------------------------------------
+
+
+class SignInShape(Shape):
+    """One of one's own sign-ins."""
+
+    id = fields.UUID()
+    channel = fields.String()
+    started_at = fields.AwareDateTime()
+    used_at = fields.AwareDateTime()
+    ends_at = fields.AwareDateTime()
+    complete = fields.Boolean()
+    this = fields.Boolean()
+
+
+class EndedShape(Shape):
+    """A sign-in that ended."""
+
+    id = fields.UUID()
+    ended_at = fields.AwareDateTime()
+
+
+class StandingShape(Shape):
+    """Who is signed in, what is still missing (`next`), and the token that unsafe requests carry in X-CSRFToken."""
+
+    id = fields.UUID()
+    next = fields.String()
+    user_id = fields.UUID()
+    display_name = fields.String()
+    organization_id = fields.UUID()
+    organization = fields.String()
+    side = fields.String()
+    roles = fields.List(fields.String())
+    ends_at = fields.AwareDateTime()
+    csrf_token = fields.String()
+    recovery_codes = fields.List(fields.String())
+
+
+class RulesShape(Shape):
+    """The rules of behavior in force, and when the reader last acknowledged rules, in whichever wording."""
+
+    wording = fields.String()
+    rules = fields.List(fields.String())
+    acknowledged_at = fields.AwareDateTime(allow_none=True)
+
+
+class SetupShape(Shape):
+    """What an authenticator app needs to be set up."""
+
+    uri = fields.String()
+    key = fields.String()
+
+
+@doors.get("/account/rules", page="sign_in/rules.html", shape=RulesShape)
+def own_rules() -> Mapping[str, Any]:
+    """Read the rules of behavior again."""
+    return {"it": _rules()}
+
+
+@doors.get("/account/sign-ins", page="sign_in/sign_ins.html", shape=SignInShape, many=True)
+def sign_ins() -> Mapping[str, Any]:
+    """Read where one is signed in."""
+    database, actor = asking()
+    return {"rows": q.where_signed_in(database, actor), "next": None, "form": Form()}
+
+
+doors.act(
+    "/account/sign-ins/<uuid:target>/end",
+    c.end_sign_in,
+    page=None,
+    then=lambda _row: "/account/sign-ins",
+    shape=EndedShape,
+    done="sign_in_ended",
+)
+
+
+@doors.pages.get("/account/password", endpoint="change_password_form")
+def change_password_form() -> ResponseReturnValue:
+    """Ask for the present password and a new one."""
+    return ask("sign_in/new_password.html", first=False)
+
+
+@doors.pages.post("/account/password", endpoint="change_password")
+@limiter.limit(RATE)
+def take_change_password() -> ResponseReturnValue:
+    """Take the new password."""
+    try:
+        made = _change_password(words_of(c.change_password))
+    except (InvalidInputError, PasswordRefusedError) as fault:
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"present_password": [fault.code]}
+        form = as_typed(faults, "new_password", "present_password")
+        return ask("sign_in/new_password.html", form=form, status=fault.status, first=False)
+    _renewed(made)
+    flash("password_changed", "success")
+    return redirect("/account", 303)
+
+
+@doors.pages.get("/account/recovery-codes", endpoint="renew_recovery_codes_form")
+def renew_recovery_codes_form() -> ResponseReturnValue:
+    """Ask for a code before making new recovery codes."""
+    return ask("sign_in/give_code.html", purpose="recovery_codes")
+
+
+@doors.pages.post("/account/recovery-codes", endpoint="renew_recovery_codes")
+@limiter.limit(RATE)
+def take_renew_recovery_codes() -> ResponseReturnValue:
+    """Make new recovery codes, and show them once."""
+    try:
+        made = run(c.renew_recovery_codes, current_actor().me, words_of(c.renew_recovery_codes))
+    except (InvalidInputError, CodeRefusedError) as fault:
+        return _code_again(fault, "recovery_codes")
+    codes = made.shown_codes
+    _renewed(made)
+    return ask("sign_in/recovery_codes.html", codes=codes)
+
+
+@doors.pages.get("/account/authenticator", endpoint="start_factor_form")
+def start_factor_form() -> ResponseReturnValue:
+    """Ask for a code of the present authenticator before replacing it."""
+    return ask("sign_in/give_code.html", purpose="authenticator")
+
+
+@doors.pages.post("/account/authenticator", endpoint="start_factor")
+@limiter.limit(RATE)
+def take_start_factor() -> ResponseReturnValue:
+    """Begin to replace the authenticator."""
+    try:
+        run(c.start_factor, current_actor().me, words_of(c.start_factor))
+    except (InvalidInputError, CodeRefusedError) as fault:
+        return _code_again(fault, "authenticator")
+    return redirect("/account/authenticator/new", 303)
+
+
+@doors.pages.get("/account/authenticator/new", endpoint="enroll_again_form")
+def enroll_again_form() -> ResponseReturnValue:
+    """Show the new authenticator's QR code and key."""
+    if q.setup(db.session(), current_actor()) is None:
+        return redirect("/account/authenticator", 303)
+    return _enroll_page()
+
+
+@doors.pages.post("/account/authenticator/new", endpoint="enroll_again")
+@limiter.limit(RATE)
+def take_enroll_again() -> ResponseReturnValue:
+    """Take the new authenticator's first code."""
+    return _take_first_code("sign_in/enroll.html")
+
+
+def _code_again(fault: RefusedError, purpose: str) -> ResponseReturnValue:
+    faults = fault.fields if isinstance(fault, InvalidInputError) else {"code": [fault.code]}
+    return ask("sign_in/give_code.html", form=as_typed(faults, "code"), status=fault.status, purpose=purpose)
+
+
+@doors.pages.post("/sign-out", endpoint="sign_out")
+def take_sign_out() -> ResponseReturnValue:
+    """Sign out, everywhere, and let the browser forget what it kept (S-405)."""
+    spoken = reader_language()
+    run(c.sign_out, _this_sign_in(), {})
+    session.clear()
+    guess = language.chosen(*language.asked_for(request.accept_languages))
+    answer = redirect("/sign-in?left=1" + (f"&language={spoken}" if spoken != guess else ""), 303)
+    answer.headers["Clear-Site-Data"] = '"cache", "cookies", "storage"'
+    return answer
+
+
+# --- the JSON door of signing in -------------------------------------------------------------------------------------
+
+
+def _standing(token: str, codes: Sequence[str] = ()) -> dict[str, Any]:
+    held = q.holder(db.session(), token, source())
+    db.session.rollback()
+    if held is None:
+        raise SignInNeededError
+    actor: Actor = held.actor
+    told = {
+        "id": actor.sign_in_id,
+        "next": held.step,
+        "user_id": actor.user_id,
+        "display_name": held.display_name,
+        "organization_id": actor.organization_id,
+        "organization": held.organization,
+        "side": actor.side,
+        "roles": sorted(actor.roles),
+        "ends_at": held.ends_at,
+        "csrf_token": generate_csrf(),
+        "recovery_codes": list(codes),
+    }
+    return StandingShape().told(told)
+
+
+@doors.api.post("/sign-ins", endpoint="sign_in")
+@limiter.limit(RATE)
+def json_sign_in() -> ResponseReturnValue:
+    """Sign in with name and password."""
+    token = _begin(json_words())
+    _hold(token)
+    answer = as_json(_standing(token), 201)
+    answer.headers["Location"] = f"{API}/sign-ins/current"
+    return answer
+
+
+@doors.api.get("/sign-ins/current", endpoint="this_sign_in")
+def json_this_sign_in() -> ResponseReturnValue:
+    """Read who is signed in and what is still missing."""
+    return as_json(_standing(cast("SignedIn", current_user).token))
+
+
+@doors.api.post("/sign-ins/current/second-step", endpoint="second_step")
+@limiter.limit(RATE)
+def json_second_step() -> ResponseReturnValue:
+    """Give the second factor."""
+    made = run(c.confirm_second_factor, _this_sign_in(), json_words())
+    _renewed(made)
+    return as_json(_standing(made.token))
+
+
+@doors.api.post("/sign-ins/current/password", endpoint="new_password")
+@limiter.limit(RATE)
+def json_new_password() -> ResponseReturnValue:
+    """Choose a password."""
+    made = _change_password(json_words())
+    _renewed(made)
+    return as_json(_standing(made.token))
+
+
+@doors.api.get("/sign-ins/current/authenticator", endpoint="pending_authenticator")
+def json_pending_authenticator() -> ResponseReturnValue:
+    """Read what the authenticator app needs, until its first code is given."""
+    shown = q.setup(db.session(), current_actor())
+    if shown is None:
+        raise c.FactorNotPendingError
+    return as_json(SetupShape().told(shown))
+
+
+@doors.api.post("/sign-ins/current/authenticator", endpoint="enroll")
+@limiter.limit(RATE)
+def json_enroll() -> ResponseReturnValue:
+    """Give the authenticator's first code; the answer tells the recovery codes, once."""
+    shown = q.setup(db.session(), current_actor())
+    db.session.rollback()
+    if shown is None:
+        raise c.FactorNotPendingError
+    made = run(c.enroll_factor, shown.id, json_words())
+    codes = made.shown_codes
+    _renewed(made)
+    return as_json(_standing(made.token, codes))
+
+
+@doors.api.get("/sign-ins/current/rules", endpoint="rules")
+def json_rules() -> ResponseReturnValue:
+    """Read the rules of behavior in force."""
+    return as_json(RulesShape().told(_rules()))
+
+
+@doors.api.post("/sign-ins/current/rules", endpoint="acknowledge_rules")
+def json_acknowledge_rules() -> ResponseReturnValue:
+    """Acknowledge the rules of behavior."""
+    run(c.acknowledge_rules, current_actor().me, json_words())
+    return as_json(_standing(cast("SignedIn", current_user).token))
+
+
+@doors.api.post("/sign-ins/current/end", endpoint="sign_out")
+def json_sign_out() -> ResponseReturnValue:
+    """Sign out, everywhere."""
+    ended = run(c.sign_out, _this_sign_in(), json_words())
+    session.clear()
+    answer = as_json(EndedShape().told(ended))
+    answer.headers["Clear-Site-Data"] = '"cache", "cookies", "storage"'
+    return answer
+
+
+@doors.api.post("/account/authenticator", endpoint="start_factor")
+@limiter.limit(RATE)
+def json_start_factor() -> ResponseReturnValue:
+    """Begin to replace one's authenticator."""
+    run(c.start_factor, current_actor().me, json_words())
+    return as_json(SetupShape().told(q.setup(db.session(), current_actor())))
+
+
+@doors.api.post("/account/recovery-codes", endpoint="renew_recovery_codes")
+@limiter.limit(RATE)
+def json_renew_recovery_codes() -> ResponseReturnValue:
+    """Make new recovery codes; the answer tells them, once."""
+    made = run(c.renew_recovery_codes, current_actor().me, json_words())
+    codes = made.shown_codes
+    _renewed(made)
+    return as_json(_standing(made.token, codes))
+
+
+list_operation(
+    doors, "/sign-ins", "sign_in", "Sign in with name and password.", what=c.sign_in, shape=StandingShape, creates=True
+)
+list_operation(
+    doors,
+    "/sign-ins/current",
+    "this_sign_in",
+    "Read who is signed in and what is still missing.",
+    what=None,
+    shape=StandingShape,
+)
+list_operation(
+    doors,
+    "/sign-ins/current/second-step",
+    "second_step",
+    "Give the second factor.",
+    what=c.confirm_second_factor,
+    shape=StandingShape,
+)
+list_operation(
+    doors,
+    "/sign-ins/current/password",
+    "new_password",
+    "Choose a password.",
+    what=c.change_password,
+    shape=StandingShape,
+)
+list_operation(
+    doors,
+    "/sign-ins/current/authenticator",
+    "pending_authenticator",
+    "Read what the authenticator app needs, until its first code is given.",
+    what=None,
+    shape=SetupShape,
+)
+list_operation(
+    doors,
+    "/sign-ins/current/authenticator",
+    "enroll",
+    "Give the authenticator's first code.",
+    what=c.enroll_factor,
+    shape=StandingShape,
+)
+list_operation(
+    doors, "/sign-ins/current/rules", "rules", "Read the rules of behavior in force.", what=None, shape=RulesShape
+)
+list_operation(
+    doors,
+    "/sign-ins/current/rules",
+    "acknowledge_rules",
+    "Acknowledge the rules of behavior.",
+    what=c.acknowledge_rules,
+    shape=StandingShape,
+)
+list_operation(doors, "/sign-ins/current/end", "sign_out", "Sign out, everywhere.", what=c.sign_out, shape=EndedShape)
+
+list_operation(
+    doors,
+    "/account/authenticator",
+    "start_factor",
+    "Begin to replace one's authenticator.",
+    what=c.start_factor,
+    shape=SetupShape,
+)
+list_operation(
+    doors,
+    "/account/recovery-codes",
+    "renew_recovery_codes",
+    "Make new recovery codes.",
+    what=c.renew_recovery_codes,
+    shape=StandingShape,
+)
+
+
+def ask_again(_refusal: FreshSignInNeededError) -> ResponseReturnValue:
+    """Lead to the second step, and back to the page the act was asked from (S-113)."""
+    back = "/organization/people"
+    if request.path.endswith(("/new", "/roles", "/role-proposals", "/renewal")):
+        back = request.path
+    elif request.path.startswith("/organization/people/role-proposals"):
+        back = "/organization/people/role-proposals"
+    flash("fresh_sign_in_needed", "warning")
+    return redirect(f"/sign-in/second-step?next={quote(back)}", 303)
+
+
+#: The rules of behavior, by wording. What somebody acknowledged stays here; a change is a new wording (S-803).
+RULES: dict[str, tuple[Words, ...]] = {
+    "2026-11": (
+        _l("Use Throughgate for your work only. Look only at people you work with."),
+        _l("Your account is yours alone. Nobody else may use it, your password or your codes."),
+        _l("When you walk away, sign out or lock your screen."),
+        _l(
+            "What you learn here stays with the people the participant agreed to. "
+            "Do not pass it on by e-mail, text message or social media."
+        ),
+        _l("Write what you saw, heard or did. Leave out guesses, and facts that nobody here needs."),
+        _l("Never enter criminal history from a state or national record system."),
+        _l("Print and export only what the task needs. Keep paper locked away, and shred it afterwards."),
+        _l(
+            "Tell your administrator at once if something goes wrong: a lost phone, a message to the wrong person, "
+            "a code that somebody else saw."
+        ),
+        _l("What you do here is recorded. Breaking these rules can cost you your account, and may be against the law."),
+    ),
+}
+
+say(
+    {
+        "agree_first": _l("Say that you will keep these rules, or sign out."),
+        "required.agreed": _l("Say that you will keep these rules, or sign out."),
+        "required.wording": _l("The rules on this page are not complete. Load the page again."),
+        "rules_changed": _l("The rules changed while you were reading. Read the new ones below."),
+        "rules_known": _l("You acknowledged these rules before. You can go on."),
+        "acknowledge_first": _l("Confirm that you read the notice."),
+        "required.acknowledged": _l("Confirm that you read the notice."),
+        "required.name": _l("Enter your sign-in name."),
+        "required.password": _l("Enter your password."),
+        "required.code": _l("Enter the code."),
+        "required.new_password": _l("Enter the new password."),
+        "required.present_password": _l("Enter your present password."),
+        "sign_in_refused": _l(
+            "We could not sign you in. Check your name and password. Five wrong tries in 15 minutes lock an account; "
+            "your organization's administrator unlocks it."
+        ),
+        "code_refused": _l("We could not take this code. Wait for the next one in your app, or use a recovery code."),
+        "code_wrong": _l(
+            "This is not the code your app shows for this key. Check the time on your phone, and enter the next code."
+        ),
+        "present_password_refused": _l("This is not your present password."),
+        "fresh_sign_in_needed": _l("Enter a code once more before you go on. This protects what you are about to do."),
+        "sign_in_over": _l("This sign-in has already ended."),
+        "factor_not_pending": _l("There is no authenticator waiting to be set up. Start again from your account page."),
+        "password_too_short": _l("Use at least 15 characters. A few words that do not belong together work well."),
+        "password_too_long": _l("Use at most 128 characters."),
+        "password_common": _l(
+            "Too many people use a password like this one. Choose words that do not belong together."
+        ),
+        "password_context": _l(
+            "This is made of your name, your organization's name or this service's. Choose other words."
+        ),
+        "password_same": _l("This is your present password. Choose another one."),
+        "sign_in_ended": _l("That sign-in has ended."),
+        "password_changed": _l("Your password was changed. You are signed out everywhere else."),
+    }
+)
