@@ -183,7 +183,12 @@ def test_the_box_forgives_spaces_dashes_and_look_alikes_of_a_reference(api: Api)
     dana = api("dana")
     card = dana.read("/referrals")["items"][0]
     reference = card["reference"]
-    changed = reference.translate(str.maketrans({"Q": "0", "7": "Z", "V": "U", "J": "1", "3": "8"}))
+    alike, misread = {"Q": "0", "7": "Z", "V": "U", "J": "1", "3": "8"}, 3  # nobody misreads more of eight signs
+    changed = ""
+    for sign in reference:
+        swap = sign in alike and misread > 0
+        misread -= swap
+        changed += alike[sign] if swap else sign
     for words in (f" {reference[:4]}-{reference[4:].lower()} ", " ".join(reference), changed):
         found = dana.do("/search", {"words": words})["items"]
         assert [UUID(one["id"]) for one in found if one["kind"] == "referral"] == [UUID(card["id"])], words
