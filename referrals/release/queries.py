@@ -211,13 +211,25 @@ def moved_since(session: Session, since: datetime) -> dict[UUID, tuple[Move, Rel
     lately = select(ReleaseDate.participant_id).where(
         ReleaseDate.recorded_at > since, ReleaseDate.source.in_(AUTHORITATIVE)
     )
-    rows = select(ReleaseDate).where(ReleaseDate.participant_id.in_(lately), ReleaseDate.source.in_(AUTHORITATIVE))
+    found = _moves(session, ReleaseDate.participant_id.in_(lately))
+    return {one: (move, row) for one, (move, row) in found.items() if move.at > since}
+
+
+def moved_by(session: Session, statement_id: UUID) -> ReleaseDate | None:
+    """Return a statement if by it the release moved last; None where it was taken over since: for a rule."""
+    about = select(ReleaseDate.participant_id).where(ReleaseDate.id == statement_id)
+    found = _moves(session, ReleaseDate.participant_id.in_(about))
+    return next((row for _move, row in found.values() if row.id == statement_id), None)
+
+
+def _moves(session: Session, *whose: ColumnElement[bool]) -> dict[UUID, tuple[Move, ReleaseDate]]:
+    """Return how the release of each of these participants moved last, and by which statement."""
     said: dict[UUID, list[ReleaseDate]] = {}
-    for row in session.scalars(rows):
+    for row in session.scalars(select(ReleaseDate).where(ReleaseDate.source.in_(AUTHORITATIVE), *whose)):
         said.setdefault(row.participant_id, []).append(row)
-    found = {one: (course_of(statements).move, statements) for one, statements in said.items()}
+    moves = {one: (course_of(rows).move, rows) for one, rows in said.items()}
     return {
-        one: (move, next(row for row in statements if row.id == move.statement_id))
-        for one, (move, statements) in found.items()
-        if move is not None and move.at > since
+        one: (move, next(row for row in rows if row.id == move.statement_id))
+        for one, (move, rows) in moves.items()
+        if move is not None
     }
