@@ -301,6 +301,12 @@ class Consent(Identified):
 
     __shows__ = {"ends_at": None}  # noqa: RUF012  # a class variable of the base
 
+    @property
+    def over_at(self) -> datetime | None:
+        """The first instant at which it no longer holds, by its own words or because somebody ended it."""
+        ends = (self.ends_at, self.withdrawn_at, self.superseded_at, self.voided_at)
+        return min((one for one in ends if one is not None), default=None)
+
     def status(self, at: datetime) -> Status:
         """Return where it stands at an instant."""
         if self.voided_at is not None and self.voided_at <= at:

@@ -238,6 +238,8 @@ class WaitlistReferral(Takes):
     caseworker_id = uid(required=False)
     expected_on = day(required=False)
     position = whole(1, 9999, required=False)
+    #: Whether the waiting date of the referral it replaces, whose consent had ended, is kept (R25).
+    keeps_waiting_date = yes_no()
 
 
 class ConfirmPlace(Takes):
@@ -586,7 +588,13 @@ def accept_referral(
     purpose="referral",
 )
 def waitlist_referral(
-    work: Work, referral: Referral, *, caseworker_id: UUID | None, expected_on: date | None, position: int | None
+    work: Work,
+    referral: Referral,
+    *,
+    caseworker_id: UUID | None,
+    expected_on: date | None,
+    position: int | None,
+    keeps_waiting_date: bool,
 ) -> Referral:
     """Put it on the waiting list. What was not accepted yet is accepted by the same word, at the same instant (R8)."""
     facts = _facts(work, referral)
@@ -604,12 +612,17 @@ def waitlist_referral(
         faults["expected_on"] = ["day_or_position"]
     elif expected_on is not None and expected_on < day_of(work.now, recipient.time_zone):
         faults["expected_on"] = ["in_past"]
+    queued_on = q.waiting_date_kept(work.session, referral) if keeps_waiting_date else None
+    if keeps_waiting_date and queued_on is None:
+        faults["keeps_waiting_date"] = ["no_waiting_date"]
     if faults:
         raise InvalidInputError(faults)
     if accepts and caseworker_id is not None:
         _name_caseworker(work, referral, recipient, caseworker_id)
         _step(work, referral, VERBS["accept_referral"], details={"caseworker_id": str(caseworker_id)}, facts=facts)
     details = _place(expected_on, position)
+    if queued_on is not None:
+        details["queued_on"] = queued_on.isoformat()
     return _step(work, referral, VERBS["waitlist_referral"], details=details, facts=facts)
 
 

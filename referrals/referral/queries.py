@@ -87,6 +87,7 @@ from referrals.referral.models import (
     UNDER_WAY,
     VERBS,
     Amendment,
+    CancelReason,
     Course,
     Deadlines,
     ErrorReport,
@@ -496,6 +497,30 @@ def facts(session: Session, referrals: Iterable[UUID], at: datetime) -> dict[UUI
 def _standing() -> Select[UUID, UUID, bool, bool, datetime | None]:
     these = Referral.id.in_(bindparam("these", expanding=True))
     return select(Referral.id, Referral.participant_id, consent_holds(), agreement_holds(), died_at()).where(these)
+
+
+def sharing_ended_on(session: Session, row: Referral, stands: Facts, at: datetime, zone: str) -> date | None:
+    """Return the day on which what a referral cannot do without stopped crossing: its recipient may know it (R25)."""
+    ended: list[datetime] = []
+    if not stands.consent:
+        given = select(Consent).where(
+            Consent.participant_id == row.participant_id,
+            Consent.from_org_id == row.source_id,
+            Consent.to_org_id == row.recipient_id,
+        )
+        said = [one for one in session.scalars(given) if PURPOSE in one.purposes]
+        over = {name: [one.over_at for one in said if one.speaks_of(name)] for name in RESTS_ON}
+        last = (max((one for one in ends if one is not None), default=None) for ends in over.values())
+        ended += [one for one in last if one is not None and one <= at]
+    if not stands.agreement:
+        both = row.source_id, row.recipient_id
+        joined = select(Agreement.ended_at, Agreement.expires_at).where(
+            Agreement.agency_id.in_(both), Agreement.community_id.in_(both), Agreement.begins_at <= at
+        )
+        over_at = (expires if early is None else min(early, expires) for early, expires in session.execute(joined))
+        last_over = max(over_at, default=None)
+        ended += [last_over] if last_over is not None and last_over <= at else []
+    return day_of(min(ended), zone) if ended else None
 
 
 def due_for_settlement(session: Session, at: datetime, *, limit: int = 500) -> list[UUID]:
@@ -1074,6 +1099,8 @@ class Place:
     position: int | None
     confirmed_at: datetime | None
     confirmed_by: str | None
+    #: Since when they wait, where the waiting date of a referral before was kept (R25).
+    queued_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -1147,6 +1174,8 @@ class View(_Timed, Standing):
     release_move: Moved | None = None
     returned_at: datetime | None = None
     knows_caseworker: bool = True
+    #: For the recipient of what is shared no more: since when (R25).
+    sharing_ended_on: date | None = None
 
     @property
     def flags(self) -> list[Flag]:
@@ -1201,6 +1230,7 @@ class View(_Timed, Standing):
             position=None if isinstance(stands.details, NotShared) else (stands.details or {}).get("position"),
             confirmed_at=latest.at if is_confirmed else None,
             confirmed_by=latest.who if is_confirmed else None,
+            queued_on=next((_day_in(one, "queued_on") for one in told if one.what == "waitlist_referral"), None),
         )
 
     @property
@@ -1280,6 +1310,11 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         zone=actor.zone,
         death=None if stands.died_at is None else persons.death(session, actor, row.participant_id, purpose=PURPOSE),
         knows_caseworker=side is not Party.SOURCE or sight.shares("answer"),
+        sharing_ended_on=(
+            sharing_ended_on(session, row, stands, at, actor.zone)
+            if side is Party.RECIPIENT and not stands.sharing
+            else None
+        ),
         **(_since_sent(session, actor, row, ground, at) if now.status in {*UNDER_WAY, NOT_SHARED} else {}),
         **(_before_first_contact(session, actor, row) if now.status == now.recorded == State.ACCEPTED else {}),
     )
@@ -1339,6 +1374,29 @@ def place_said(session: Session, referral: Referral) -> Mapping[str, Any]:
             return cast("Mapping[str, Any]", one.place)
     given = [step.details for step in referral.steps if step.to_state == State.WAITLISTED]
     return cast("Mapping[str, Any]", given[-1])
+
+
+#: So long after the consent of one referral ended, the next may keep its waiting date (R25).
+_WAITING_DATE_KEPT: Final = timedelta(days=30)
+
+
+def waiting_date_kept(session: Session, referral: Referral) -> date | None:
+    """Return the waiting date that a referral may keep: of the one it replaces, canceled because the consent ended.
+
+    For a rule, and for the program's own page: it gave that place itself. None where there is none to keep.
+    """
+    if referral.replaces_id is None or referral.sent_at is None:
+        return None
+    before = select(Referral).where(Referral.id == referral.replaces_id).options(selectinload(Referral.steps))
+    old = session.scalars(before, execution_options=_AS_IT_IS).one()
+    last, waited = old.steps[-1], [one for one in old.steps if one.to_state == State.WAITLISTED]
+    is_same = old.program_id == referral.program_id and last.reason == CancelReason.CONSENT_ENDED
+    if not is_same or not waited or referral.sent_at - last.at > _WAITING_DATE_KEPT:
+        return None
+    details = cast("Mapping[str, Any]", waited[-1].details or {})
+    if "queued_on" in details:
+        return date.fromisoformat(details["queued_on"])
+    return day_of(waited[0].at, session.get_one(Organization, old.recipient_id).time_zone)
 
 
 def standing(session: Session, actor: Actor, referral_id: UUID) -> Standing:

@@ -175,6 +175,7 @@ class PlaceShape(Shape):
     position = fields.Integer(allow_none=True)
     confirmed_at = fields.AwareDateTime(allow_none=True)
     confirmed_by = fields.String(allow_none=True)
+    queued_on = fields.Date(allow_none=True)
 
 
 class MovedShape(Shape):
@@ -202,6 +203,7 @@ class ReferralShape(StandingShape, ContentShape):
     flags = fields.List(fields.String())
     place = fields.Nested(PlaceShape, allow_none=True)
     death = fields.Nested(DeathShape, allow_none=True)
+    sharing_ended_on = fields.Date(allow_none=True)
     release_move = fields.Nested(MovedShape, allow_none=True)
     capacity_shown = fields.Raw(allow_none=True)
     capacity_because = fields.String(allow_none=True)
@@ -822,7 +824,9 @@ def _listing(target: UUID) -> dict[str, Any]:
     session, actor = asking()
     around = _about(target)
     people = q.colleagues(session, actor) if "accept_referral" in around["view"].may else []
-    return around | {"people": people, "me": actor.user_id}
+    may_list = "waitlist_referral" in around["view"].may
+    queued_on = q.waiting_date_kept(session, q.known(session, actor, target)) if may_list else None
+    return around | {"people": people, "me": actor.user_id, "queued_on": queued_on}
 
 
 def _naming(target: UUID) -> dict[str, Any]:
@@ -1270,6 +1274,11 @@ say(
         "detail.review_on": _l("Day of review"),
         "detail.expected_on": _l("A place is expected on"),
         "detail.position": _l("Place in line"),
+        "detail.queued_on": _l("Waiting since"),
+        "no_waiting_date": _l(
+            "There is no waiting date to keep: only that of a referral to this program whose consent ended, within 30 "
+            "days."
+        ),
         "detail.wish_how": _l("How the participant said so"),
         "detail.withdrawn": _l("Taken back by who asked"),
         "audience.both": _l("Both sides"),

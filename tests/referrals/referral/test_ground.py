@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from referrals.account.models import User
 from referrals.kernel.command import execute
+from referrals.kernel.errors import InvalidInputError
 from referrals.kernel.look import looking
 from referrals.kernel.session import HouseSession
 from referrals.organization.models import Facility
@@ -21,7 +22,7 @@ from referrals.program.models import Program
 from referrals.referral import commands as c
 from referrals.referral import queries as q
 from referrals.release import commands as release
-from tests.factories.referral import LONG_AGO, RETURNED, ZONE, World, a_consent, a_world, planting
+from tests.factories.referral import FULL, LONG_AGO, RETURNED, ZONE, World, a_consent, a_world, planting
 
 MONDAY = datetime(2026, 3, 2, 17, tzinfo=UTC)
 BOTH = ("case_manager", "navigator")
@@ -309,3 +310,101 @@ def test_a_sender_with_nobody_left_is_flagged_at_its_side_and_to_whom_its_people
     world.act(person.assign_to_care_team, world.agency_supervisor, world.person_id, **words)
     assert seen_flags(world, "agency_supervisor", referral_id) == []
     assert seen_flags(world, "navigator", referral_id) == []
+
+
+# --- sharing that ended (R25) -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["consent", "agreement"])
+def test_the_recipient_of_what_is_shared_no_more_reads_since_when(any_world: World, how: str) -> None:
+    world = any_world
+    referral_id = world.accepted()
+    it_is(world, MONDAY + timedelta(days=1))
+    if how == "agreement":
+        world.end_agreement()
+    else:
+        world.withdraw_consent()
+    it_is(world, MONDAY + timedelta(days=4))
+    c.settle_due(world.session, None, None)
+    here, there = (see(world, who, referral_id) for who in BOTH)
+    assert (here.sharing_ended_on, there.sharing_ended_on) == (None, date(2026, 3, 3))
+    assert there.flags == [], "the day of a withdrawal is all it is told"
+
+
+def test_a_consent_that_ran_out_ended_with_its_last_day_and_the_last_of_several_counts(world: World) -> None:
+    referral_id = world.accepted()
+    world.withdraw_consent(world.consent_id)
+    for last in (date(2026, 3, 10), date(2026, 3, 12)):
+        world.consent_again(expires_on=last, no_later_than=last)
+    assert see(world, "navigator", referral_id).sharing_ended_on is None
+    it_is(world, MONDAY + timedelta(days=20))
+    assert see(world, "navigator", referral_id).sharing_ended_on == date(2026, 3, 13), "the first day without"
+
+
+def waited_and_lost(world: World) -> UUID:
+    """A referral on the waiting list since Monday, canceled a day later because the consent ended."""
+    referral_id = world.accepted()
+    world.act(c.waitlist_referral, world.navigator, referral_id, position=7)
+    it_is(world, MONDAY + timedelta(days=1))
+    world.withdraw_consent()
+    c.settle_due(world.session, None, None)
+    assert world.row(referral_id).steps[-1].reason == "consent_ended"
+    return referral_id
+
+
+def sent_again(world: World, before: UUID, after_days: float) -> UUID:
+    it_is(world, MONDAY + timedelta(days=after_days))
+    world.consent_again()
+    words = {"program_id": str(world.program_id)}
+    again: UUID = world.act(c.reroute_referral, world.case_manager, before, **words).id
+    yes = {"asked_by": "participant", "agreed_on": "2026-01-05", "agreed_how": "in_person"}
+    execute(world.session, c.save_draft, actor=world.case_manager, target=again, data=FULL | yes, expect=1)
+    world.act(c.send_referral, world.case_manager, again)
+    return again
+
+
+def test_a_new_try_within_30_days_may_keep_its_waiting_date_by_one_tick(any_world: World) -> None:
+    world = any_world
+    again = sent_again(world, waited_and_lost(world), 31)
+    on_list = {"caseworker_id": str(world.navigator.me), "position": 7}
+    world.act(c.waitlist_referral, world.navigator, again, keeps_waiting_date=True, **on_list)
+    for who in BOTH:
+        place = see(world, who, again).place
+        assert place is not None
+        assert (place.queued_on, place.position) == (date(2026, 3, 2), 7)
+    it_is(world, MONDAY + timedelta(days=32))
+    world.withdraw_consent()
+    c.settle_due(world.session, None, None)
+    third = sent_again(world, again, 40)
+    world.act(c.waitlist_referral, world.navigator, third, keeps_waiting_date=True, **on_list)
+    place = see(world, "navigator", third).place
+    assert place is not None
+    assert place.queued_on == date(2026, 3, 2), "the first date is kept, not the last"
+
+
+def test_without_the_tick_they_wait_from_today(world: World) -> None:
+    again = sent_again(world, waited_and_lost(world), 10)
+    world.act(c.waitlist_referral, world.navigator, again, caseworker_id=str(world.navigator.me), position=9)
+    place = see(world, "navigator", again).place
+    assert place is not None
+    assert place.queued_on is None
+
+
+@pytest.mark.parametrize("case", ["too_late", "never_listed", "canceled_by_hand", "nothing_before"])
+def test_no_other_waiting_date_is_kept(world: World, case: str) -> None:
+    if case == "too_late":
+        again = sent_again(world, waited_and_lost(world), 31.1)
+    elif case == "nothing_before":
+        again = world.sent()
+    else:
+        before = world.accepted()
+        if case == "never_listed":
+            world.act(c.cancel_referral, world.case_manager, before, reason="moved_away", wish_how="phone")
+        else:
+            world.act(c.waitlist_referral, world.navigator, before, position=7)
+            world.act(c.cancel_referral, world.case_manager, before, reason="duplicate")
+        again = sent_again(world, before, 2)
+    words = {"caseworker_id": str(world.navigator.me), "position": 1, "keeps_waiting_date": True}
+    with pytest.raises(InvalidInputError) as refused:
+        world.act(c.waitlist_referral, world.navigator, again, **words)
+    assert refused.value.fields == {"keeps_waiting_date": ["no_waiting_date"]}
