@@ -1190,7 +1190,8 @@ def tell_moves(session: Session, _target: UUID | None, _behalf: UUID | None) -> 
         move, said = moved[participant_id]
         since = [row for row in rows if row.sent_at is not None and row.sent_at < move.at]
         people = {one for row in since for side in (Party.SOURCE, Party.RECIPIENT) for one in q.people_of(row, side)}
-        is_urgent = move.is_urgent(at.date())
+        zone = session.get_one(Organization, said.organization_id).time_zone
+        is_urgent = move.is_urgent(day_of(at, zone))
         told += [
             Told(one, q.MOVED, move.statement_id, str(move.statement_id), is_urgent)
             for one in sorted(people - {said.recorded_by})
