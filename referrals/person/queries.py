@@ -60,6 +60,7 @@ WISHES_VIEWED: Final = declare_look("person.wishes_viewed", "what programs are h
 PLACES_VIEWED: Final = declare_look("person.places_viewed", "the care teams on which somebody who left still stands")
 CARE_TEAM_VIEWED: Final = declare_look("person.care_team_viewed", "who helps a participant, now and before")
 
+FACILITY_VIEWED: Final = declare_look("person.facility_viewed", "where a participant is held, beside a referral")
 DEATH_VIEWED: Final = declare_look("person.death_viewed", "that a participant has died, as far as it is on record")
 
 #: Why reads of this room cross between organizations, unless their caller says otherwise.
@@ -247,6 +248,25 @@ def death(session: Session, actor: Actor, participant_id: UUID, *, purpose: str 
         return None
     seen = look_over(session, actor, rows, records=DEATH_VIEWED, purpose=purpose, fields=_DEATH)[0]
     return None if seen.told_by is NOT_SHARED else seen
+
+
+def is_facility_shown(session: Session, actor: Actor, participant_id: UUID, *, purpose: str = PURPOSE) -> bool:
+    """Whether an actor is shown where a participant is held; on record as seen, where they are."""
+    statement, given = asking_once(_one_of_many, actor)
+    rows = look(
+        session,
+        actor,
+        statement,
+        given=given | {"participant": participant_id},
+        records=FACILITY_VIEWED,
+        purpose=purpose,
+        fields=("facility_id",),
+    )
+    return any(row.shares("facility_id") for row in rows)
+
+
+def _one_of_many(actor: Actor | AnyActor) -> Select[Person]:
+    return visible_to(actor).where(Person.id == bindparam("participant", type_=Uuid()))
 
 
 def may_take_back(session: Session, actor: Actor, record_id: UUID) -> bool:

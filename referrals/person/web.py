@@ -503,10 +503,10 @@ doors.act(
     c.move_to_facility,
     page="person/facility.html",
     context=_moving,
-    then=lambda row: f"/participants/{row.id}",
+    then=lambda row: f"/participants/{row.id}/care-team",  # whoever helps them there joins by hand (R24)
     show=lambda row: q.participant(*asking(), row.id),
     shape=ParticipantShape,
-    done="person_done.saved",
+    done="person_done.moved",
 )
 
 
@@ -654,6 +654,9 @@ say(
         "death_taken_back": _l("Somebody has said already that this was a mistake."),
         "before_birth": _l("This day is before the participant's date of birth. Check the year."),
         "check_the_person": _l("Check that this is the right person, then say so."),
+        "person_done.moved": _l(
+            "Moved. If somebody else helps them there, add them here; then end the places of those who no longer do."
+        ),
         "person_done.saved": _l("Saved."),
         "person_done.participant_added": _l("The participant is on record, and you are on their care team."),
         "person_done.assigned": _l("Your colleague is on the care team now."),

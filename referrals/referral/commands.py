@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -67,8 +67,18 @@ from referrals.referral.models import (
     new_reference,
     settle,
 )
+from referrals.release import queries as releases
 
-__all__ = ["LANGUAGES", "PERSONS_WISH", "AmendmentReason", "DeclineReason", "ErrorReason", "QuestionTopic"]
+__all__ = [
+    "LANGUAGES",
+    "PERSONS_WISH",
+    "AmendmentReason",
+    "CancelReason",
+    "DeclineReason",
+    "ErrorReason",
+    "HoldReason",
+    "QuestionTopic",
+]
 
 #: Whose wish a referral is.
 ASKED_BY: Final = ("participant", "care_team", "family")
@@ -228,6 +238,8 @@ class WaitlistReferral(Takes):
     caseworker_id = uid(required=False)
     expected_on = day(required=False)
     position = whole(1, 9999, required=False)
+    #: Whether the waiting date of the referral it replaces, whose consent had ended, is kept (R25).
+    keeps_waiting_date = yes_no()
 
 
 class ConfirmPlace(Takes):
@@ -576,7 +588,13 @@ def accept_referral(
     purpose="referral",
 )
 def waitlist_referral(
-    work: Work, referral: Referral, *, caseworker_id: UUID | None, expected_on: date | None, position: int | None
+    work: Work,
+    referral: Referral,
+    *,
+    caseworker_id: UUID | None,
+    expected_on: date | None,
+    position: int | None,
+    keeps_waiting_date: bool,
 ) -> Referral:
     """Put it on the waiting list. What was not accepted yet is accepted by the same word, at the same instant (R8)."""
     facts = _facts(work, referral)
@@ -594,12 +612,17 @@ def waitlist_referral(
         faults["expected_on"] = ["day_or_position"]
     elif expected_on is not None and expected_on < day_of(work.now, recipient.time_zone):
         faults["expected_on"] = ["in_past"]
+    queued_on = q.waiting_date_kept(work.session, referral) if keeps_waiting_date else None
+    if keeps_waiting_date and queued_on is None:
+        faults["keeps_waiting_date"] = ["no_waiting_date"]
     if faults:
         raise InvalidInputError(faults)
     if accepts and caseworker_id is not None:
         _name_caseworker(work, referral, recipient, caseworker_id)
         _step(work, referral, VERBS["accept_referral"], details={"caseworker_id": str(caseworker_id)}, facts=facts)
     details = _place(expected_on, position)
+    if queued_on is not None:
+        details["queued_on"] = queued_on.isoformat()
     return _step(work, referral, VERBS["waitlist_referral"], details=details, facts=facts)
 
 
@@ -1136,6 +1159,7 @@ def _told_as(kind: str) -> None:
 for _kind in sorted({*q.TOLD.values(), q.HALF_USED, q.OVERDUE}):
     _told_as(_kind)
 ground(q.POSTED)(q.is_message_told)
+ground(q.MOVED)(q.is_move_told)
 
 
 @job_kind("referral.remind", every=300)
@@ -1153,6 +1177,36 @@ def remind(session: Session, _target: UUID | None, _behalf: UUID | None) -> None
         supervisors = accounts.supervisors(session, sides) if sides else {}
         told = [one for running in clocks for one in _reminders(running, supervisors, at)]
         tell_by_job(session, told)
+
+
+#: So long after it was recorded a move of the release is still told, should no worker have run meanwhile.
+_MOVES_TOLD_WITHIN: Final = timedelta(days=2)
+
+
+@job_kind("referral.tell_moves", every=300)
+def tell_moves(session: Session, _target: UUID | None, _behalf: UUID | None) -> None:
+    """Tell whoever works on a referral, at both sides, that the release moved since it was sent (E23, R24).
+
+    Once for each move, however many referrals it concerns. Whether the day may be known to them is asked when the mail
+    leaves; deadlines that moved with it are told by it, too.
+    """
+    if post_of(session) is None:
+        return
+    at = clock(session)
+    moved = releases.moved_since(session, at - _MOVES_TOLD_WITHIN)
+    concerned = q.concerned(session, moved)
+    told: list[Told] = []
+    for participant_id, rows in concerned.items():
+        move, said = moved[participant_id]
+        since = [row for row in rows if row.sent_at is not None and row.sent_at < move.at]
+        people = {one for row in since for side in (Party.SOURCE, Party.RECIPIENT) for one in q.people_of(row, side)}
+        zone = session.get_one(Organization, said.organization_id).time_zone
+        is_urgent = move.is_urgent(day_of(at, zone))
+        told += [
+            Told(one, q.MOVED, move.statement_id, str(move.statement_id), is_urgent)
+            for one in sorted(people - {said.recorded_by})
+        ]
+    tell_by_job(session, told)
 
 
 def _reminders(running: q.Running, supervisors: Mapping[UUID, list[UUID]], at: datetime) -> Iterator[Told]:

@@ -637,6 +637,11 @@ class Flag(StrEnum):
     SILENCE = "silence"
     NO_CASEWORKER = "no_caseworker"
     LOOP_OPEN = "loop_open"
+    RETURNED_TO_CUSTODY = "returned_to_custody"
+    FACILITY_NOT_COVERED = "facility_not_covered"
+    PROGRAM_CLOSED = "program_closed"
+    CASEWORKER_GONE = "caseworker_gone"
+    SENDER_GONE = "sender_gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -654,6 +659,14 @@ class Followed:
     review_on: date | None = None
     has_caseworker: bool = False
     is_loop_open: bool = False
+    #: What moved under it (R24), as far as its reader is shown it: back in custody, and neither side has weighed that;
+    is_back_in_custody: bool = False
+    #: held where the agreement does not reach;
+    is_facility_left_out: bool = False
+    is_program_closed: bool = False
+    #: and everybody who looked after it at the program, or at the sender, has left.
+    is_caseworker_gone: bool = False
+    is_sender_gone: bool = False
 
 
 def flags(seen: Followed, today: date, closed: AbstractSet[date] = frozenset()) -> list[Flag]:
@@ -670,12 +683,26 @@ def flags(seen: Followed, today: date, closed: AbstractSet[date] = frozenset()) 
         raised.append(Flag.HOLD_OVER)
     if seen.state in TAKEN_ON and today - seen.last_word_on >= _SILENCE:
         raised.append(Flag.SILENCE)
-    at_work = seen.state in {State.ACCEPTED, State.IN_PROGRESS}
-    if at_work and not seen.has_caseworker and today > working_day_after(seen.since, _NAMED_WITHIN, closed):
+    is_unnamed = seen.state in TAKEN_ON and not seen.has_caseworker
+    if is_unnamed and today > working_day_after(seen.since, _NAMED_WITHIN, closed):
         raised.append(Flag.NO_CASEWORKER)
     if seen.is_loop_open and today > working_day_after(seen.since, _LOOP):
         raised.append(Flag.LOOP_OPEN)
-    return raised
+    return raised + _moved_ground(seen)
+
+
+def _moved_ground(seen: Followed) -> list[Flag]:
+    """Return what has moved under a referral since it was sent (R24): nothing ends by it, nobody is left unaware."""
+    if seen.state not in UNDER_WAY:
+        return []
+    moved = {
+        Flag.RETURNED_TO_CUSTODY: seen.is_back_in_custody,
+        Flag.FACILITY_NOT_COVERED: seen.is_facility_left_out,
+        Flag.PROGRAM_CLOSED: seen.is_program_closed,
+        Flag.CASEWORKER_GONE: seen.state in TAKEN_ON and seen.has_caseworker and seen.is_caseworker_gone,
+        Flag.SENDER_GONE: seen.is_sender_gone,
+    }
+    return [flag for flag, is_so in moved.items() if is_so]
 
 
 def _first_contact_by(seen: Followed, closed: AbstractSet[date]) -> date:

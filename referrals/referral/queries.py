@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -41,6 +41,7 @@ from sqlalchemy.orm.interfaces import ORMOption
 from sqlalchemy.sql import operators
 
 from referrals.account import queries as accounts
+from referrals.account.models import User
 from referrals.consent import queries as consents
 from referrals.consent.models import Consent
 from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, asking_once, for_anybody, system
@@ -86,6 +87,7 @@ from referrals.referral.models import (
     UNDER_WAY,
     VERBS,
     Amendment,
+    CancelReason,
     Course,
     Deadlines,
     ErrorReport,
@@ -160,6 +162,8 @@ _AMENDMENT: Final = (*("at", "by", "side", "organization_id", "category", "topic
 _PLACE: Final = ("at", "by", "organization_id", "place")
 #: What the timeline calls the word that it still stands.
 _CONFIRMS_PLACE: Final = "confirm_place"
+#: By these somebody says what becomes of the work after a return to custody.
+_WEIGHS_A_RETURN: Final = frozenset({"hold_referral", "resume_referral", _CONFIRMS_PLACE})
 _LOOP_ANSWER: Final = ("answer", "at", "by", "side", "organization_id", "words")
 _MESSAGE: Final = (
     *("organization_id", "audience", "category", "words", "at", "by", "struck_at", "struck_by", "struck_because"),
@@ -497,6 +501,30 @@ def _changed_since() -> CompoundSelect[UUID]:
     )
 
 
+def sharing_ended_on(session: Session, row: Referral, stands: Facts, at: datetime, zone: str) -> date | None:
+    """Return the day on which what a referral cannot do without stopped crossing: its recipient may know it (R25)."""
+    ended: list[datetime] = []
+    if not stands.consent:
+        given = select(Consent).where(
+            Consent.participant_id == row.participant_id,
+            Consent.from_org_id == row.source_id,
+            Consent.to_org_id == row.recipient_id,
+        )
+        said = [one for one in session.scalars(given) if PURPOSE in one.purposes]
+        over = {name: [one.stops_at for one in said if one.speaks_of(name)] for name in RESTS_ON}
+        last = (max((one for one in ends if one is not None), default=None) for ends in over.values())
+        ended += [one for one in last if one is not None and one <= at]
+    if not stands.agreement:
+        both = row.source_id, row.recipient_id
+        joined = select(Agreement.ended_at, Agreement.expires_at).where(
+            Agreement.agency_id.in_(both), Agreement.community_id.in_(both), Agreement.begins_at <= at
+        )
+        over_at = (expires if early is None else min(early, expires) for early, expires in session.execute(joined))
+        last_over = max(over_at, default=None)
+        ended += [last_over] if last_over is not None and last_over <= at else []
+    return day_of(min(ended), zone) if ended else None
+
+
 def due_for_settlement(session: Session, at: datetime, *, limit: int = 500) -> list[UUID]:
     """Return the referrals whose settled status is to be recorded now (R6): of a death, not within its first day."""
     is_open = or_(Referral.open_for.is_not(None), and_(Referral.step_count == 0, died_at().is_not(None)))
@@ -652,6 +680,7 @@ TOLD: Final[Mapping[State, str]] = {
 HALF_USED: Final = "referral.half_used"
 OVERDUE: Final = "referral.overdue"
 POSTED: Final = "referral.message_posted"
+MOVED: Final = "referral.release_moved"
 
 
 def told_of(referral: Referral, step: ReferralStep) -> tuple[str, frozenset[UUID]] | None:
@@ -720,6 +749,50 @@ def _still_stands(session: Session, row: Referral, actor: Actor, *, kind: str, s
         found = clocks(session, [row.id], at).get(row.id)
         return found is not None and found.is_overdue(at)
     return True
+
+
+def concerned(session: Session, participants: Iterable[UUID]) -> dict[UUID, list[Referral]]:
+    """Return the referrals of these participants that were sent and are not done, for a job that tells of a move."""
+    theirs = visible_to(system()).where(
+        Referral.participant_id.in_(set(participants)), Referral.sent_at.is_not(None), Referral.done_at.is_(None)
+    )
+    found: dict[UUID, list[Referral]] = {}
+    for row in session.scalars(theirs.order_by(Referral.id), execution_options=_AS_IT_IS):
+        found.setdefault(row.participant_id, []).append(row)
+    return found
+
+
+def is_move_told(session: Session, actor: Actor, statement_id: UUID, at: datetime) -> bool:
+    """Whether the release moved last by this statement, which concerns somebody's work, and which they may know of.
+
+    Whoever has seen it on a referral's page is not told of it any more.
+    """
+    said = releases.moved_by(session, statement_id)
+    if said is None or session.scalar(_has_seen(statement_id, actor)) is not None:
+        return False
+    if not _crosses_to(session, actor, said.participant_id, at, owner_id=said.organization_id, category="release"):
+        return False
+    theirs = visible_to(actor).where(
+        Referral.participant_id == said.participant_id,
+        Referral.sent_at < said.recorded_at,
+        Referral.done_at.is_(None),
+    )
+    rows = session.scalars(theirs, execution_options=_AS_IT_IS).all()
+    known_of = facts(session, [row.id for row in rows], at)
+    return any(_works_on(session, row, actor, known_of[row.id], at) for row in rows)
+
+
+def _has_seen(row_id: UUID, actor: Actor) -> Select[UUID]:
+    return select(Seen.row_id).where(Seen.row_id == row_id, Seen.user_id == actor.me)
+
+
+def _works_on(session: Session, row: Referral, actor: Actor, fact: Facts, at: datetime) -> bool:
+    """Whether somebody works on a referral that goes on, as far as they are told."""
+    if actor.me not in people_of(row, row.side_of(actor.organization_id)) or is_gone(actor, row, fact):
+        return False
+    goes_on = settle(row.recorded, fact, at).state in UNDER_WAY
+    # That no mail comes must not tell its sender of an end that does not come back.
+    return goes_on or is_outcome_hidden(session, row, actor, at)
 
 
 def is_message_told(session: Session, actor: Actor, message_id: UUID, at: datetime) -> bool:
@@ -833,10 +906,16 @@ def comes_back(session: Session, referral: Referral, actor: Actor, at: datetime)
 def _crosses(
     session: Session, referral: Referral, actor: Actor, at: datetime, *, owner_id: UUID, category: str
 ) -> bool:
+    return _crosses_to(session, actor, referral.participant_id, at, owner_id=owner_id, category=category)
+
+
+def _crosses_to(
+    session: Session, actor: Actor, participant_id: UUID, at: datetime, *, owner_id: UUID, category: str
+) -> bool:
     decided = consents.holds(
         session,
         reader=actor,
-        participant_id=referral.participant_id,
+        participant_id=participant_id,
         owner_org_id=owner_id,
         category=category,
         purpose=PURPOSE,
@@ -1022,6 +1101,33 @@ class Place:
     position: int | None
     confirmed_at: datetime | None
     confirmed_by: str | None
+    #: Since when they wait, where the waiting date of a referral before was kept (R25).
+    queued_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How the release moved last since a referral was sent, as its reader is shown it (R24). A day is None: unknown."""
+
+    at: datetime
+    before: date | None
+    now: date | None
+    is_release: bool
+    returned_on: date | None
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a referral stands on that may have moved since it was sent (R24), for rules: it is shown as it may be."""
+
+    is_program_closed: bool = False
+    is_caseworker_here: bool = True
+    is_sender_here: bool = True
+    #: Whether the agreement reaches where the participant is held.
+    is_facility_covered: bool = True
+    #: Whether the agency has said something of the release since.
+    is_release_news: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -1065,6 +1171,13 @@ class View(_Timed, Standing):
     closed: frozenset[date] = frozenset()
     #: What is on record of the participant's death, where it is shared; None otherwise.
     death: Sight[DeathRecord] | None = None
+    #: What moved under it since it was sent, of what its reader may know; and whether they may know who works on it.
+    ground: Ground = Ground()
+    release_move: Moved | None = None
+    returned_at: datetime | None = None
+    knows_caseworker: bool = True
+    #: For the recipient of what is shared no more: since when (R25).
+    sharing_ended_on: date | None = None
 
     @property
     def flags(self) -> list[Flag]:
@@ -1083,11 +1196,24 @@ class View(_Timed, Standing):
                 release_on=self.release_on,
                 confirmed_on=day_of(max(confirmed), self.zone) if confirmed else None,
                 review_on=_day_in(steps[0], "review_on"),
-                has_caseworker=bool(self.helpers),
+                has_caseworker=bool(self.helpers) or not self.knows_caseworker,
                 is_loop_open=self.loop == "open",
+                is_back_in_custody=self.is_return_open,
+                is_facility_left_out=not self.ground.is_facility_covered,
+                is_program_closed=self.ground.is_program_closed,
+                is_caseworker_gone=self.knows_caseworker and not self.ground.is_caseworker_here,
+                is_sender_gone=not self.ground.is_sender_here,
             ),
             day_of(self.at, self.zone),
             self.closed,
+        )
+
+    @property
+    def is_return_open(self) -> bool:
+        """Whether the participant is back in custody, and neither side has said since what becomes of the work."""
+        return self.returned_at is not None and not any(
+            entry.what in _WEIGHS_A_RETURN and entry.side != Party.SYSTEM and entry.at >= self.returned_at
+            for entry in self.timeline
         )
 
     @property
@@ -1106,6 +1232,7 @@ class View(_Timed, Standing):
             position=None if isinstance(stands.details, NotShared) else (stands.details or {}).get("position"),
             confirmed_at=latest.at if is_confirmed else None,
             confirmed_by=latest.who if is_confirmed else None,
+            queued_on=next((_day_in(one, "queued_on") for one in told if one.what == "waitlist_referral"), None),
         )
 
     @property
@@ -1162,7 +1289,7 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         NotFoundError: not theirs to know of, gone with the sharing that ended, or none.
     """
     at = clock(session)
-    row, stands = _found(session, actor, referral_id, at, whole=True)
+    row, stands, ground = _found(session, actor, referral_id, at, whole=True)
     side = row.side_of(actor.organization_id)
     fields = (*_PAGE, "answer") if side is Party.SOURCE else _PAGE
     sight = look_over(session, actor, [row], records=VIEWED, purpose=PURPOSE, fields=fields)[0]
@@ -1184,8 +1311,44 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         amendments=amended,
         zone=actor.zone,
         death=None if stands.died_at is None else persons.death(session, actor, row.participant_id, purpose=PURPOSE),
+        knows_caseworker=side is not Party.SOURCE or sight.shares("answer"),
+        sharing_ended_on=(
+            sharing_ended_on(session, row, stands, at, actor.zone)
+            if side is Party.RECIPIENT and not stands.sharing
+            else None
+        ),
+        **(_since_sent(session, actor, row, ground, at) if now.status in {*UNDER_WAY, NOT_SHARED} else {}),
         **(_before_first_contact(session, actor, row) if now.status == now.recorded == State.ACCEPTED else {}),
     )
+
+
+def _since_sent(session: Session, actor: Actor, row: Referral, ground: Ground, at: datetime) -> dict[str, Any]:
+    """Return what moved under a referral that goes on, as this reader is shown it; mostly nothing more is asked."""
+    is_covered = ground.is_facility_covered or not persons.is_facility_shown(
+        session, actor, row.participant_id, purpose=PURPOSE
+    )
+    # Who helps a participant crosses as attendance.
+    tells_sender = _is_at_source(actor, row) or (
+        not ground.is_sender_here and _crosses(session, row, actor, at, owner_id=row.source_id, category=RETURNED)
+    )
+    is_sender_here = ground.is_sender_here or not tells_sender
+    shown = {"ground": replace(ground, is_facility_covered=is_covered, is_sender_here=is_sender_here)}
+    return shown | (_release_moved(session, actor, row) if ground.is_release_news else {})
+
+
+def _release_moved(session: Session, actor: Actor, row: Referral) -> dict[str, Any]:
+    """Return how the release moved since a referral was sent, where it is shared; keep that the actor has seen it."""
+    course, since = releases.course(session, actor, row.participant_id, purpose=PURPOSE), row.sent_at
+    if since is None:
+        return {}
+    returned_at = course.returned.at if course.returned is not None and course.returned.at > since else None
+    move = course.move if course.move is not None and course.move.at > since else None
+    if move is None:
+        return {"returned_at": returned_at}
+    seen = set(session.scalars(_has_seen(move.statement_id, actor)))
+    mark_seen(session, actor, [("release_date", move.statement_id)], seen)
+    moved = Moved(move.at, move.before, move.now, move.is_release, move.returned_on, not seen)
+    return {"returned_at": returned_at, "release_move": moved}
 
 
 def _before_first_contact(session: Session, actor: Actor, row: Referral) -> dict[str, Any]:
@@ -1215,6 +1378,29 @@ def place_said(session: Session, referral: Referral) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", given[-1])
 
 
+#: So long after the consent of one referral ended, the next may keep its waiting date (R25).
+_WAITING_DATE_KEPT: Final = timedelta(days=30)
+
+
+def waiting_date_kept(session: Session, referral: Referral) -> date | None:
+    """Return the waiting date that a referral may keep: of the one it replaces, canceled because the consent ended.
+
+    For a rule, and for the program's own page: it gave that place itself. None where there is none to keep.
+    """
+    if referral.replaces_id is None or referral.sent_at is None:
+        return None
+    before = select(Referral).where(Referral.id == referral.replaces_id).options(selectinload(Referral.steps))
+    old = session.scalars(before, execution_options=_AS_IT_IS).one()
+    last, waited = old.steps[-1], [one for one in old.steps if one.to_state == State.WAITLISTED]
+    is_same = old.program_id == referral.program_id and last.reason == CancelReason.CONSENT_ENDED
+    if not is_same or not waited or referral.sent_at - last.at > _WAITING_DATE_KEPT:
+        return None
+    details = cast("Mapping[str, Any]", waited[-1].details or {})
+    if "queued_on" in details:
+        return date.fromisoformat(details["queued_on"])
+    return day_of(waited[0].at, session.get_one(Organization, old.recipient_id).time_zone)
+
+
 def standing(session: Session, actor: Actor, referral_id: UUID) -> Standing:
     """Return how one referral stands and what this actor may do, without reading its content.
 
@@ -1222,7 +1408,7 @@ def standing(session: Session, actor: Actor, referral_id: UUID) -> Standing:
         NotFoundError: as `referral`.
     """
     at = clock(session)
-    row, stands = _found(session, actor, referral_id, at)
+    row, stands, _ = _found(session, actor, referral_id, at)
     is_theirs = _is_their_answer(actor, row, row.course.side) or (row.helper_ids and _is_at_source(actor, row))
     fields = ("reference", "answer") if is_theirs else ("reference",)
     sight = look_over(session, actor, [row], records=STOOD, purpose=PURPOSE, fields=fields)[0]
@@ -1231,7 +1417,8 @@ def standing(session: Session, actor: Actor, referral_id: UUID) -> Standing:
 
 def _found(
     session: Session, actor: Actor, referral_id: UUID, at: datetime, *, whole: bool = False
-) -> tuple[Referral, Facts]:
+) -> tuple[Referral, Facts, Ground]:
+    """Return one referral, what happened elsewhere, and (if read as a whole) what it stands on."""
     anybody, found = anybody_like(actor), None
     if anybody is not None:
         asked = asked_by(actor) | moment(at) | {"referral": referral_id}
@@ -1239,8 +1426,51 @@ def _found(
     if found is None:
         refuse(session, actor, VIEWED, row_type="referral", target=referral_id, purpose=PURPOSE)
         raise NotFoundError
-    row, consent, agreement, died = found
-    return row, Facts(died, bool(consent), bool(agreement))
+    row, consent, agreement, died, *stands_on = found
+    return row, Facts(died, bool(consent), bool(agreement)), _ground_of(*stands_on) if whole else Ground()
+
+
+def _ground_of(  # noqa: PLR0917  # the columns of `_stands_on`, in their order
+    closed_at: datetime | None,
+    caseworker: bool,
+    sender: bool,
+    held_at: UUID | None,
+    covered: Sequence[str] | None,
+    news: bool,
+) -> Ground:
+    is_covered = covered is None or held_at is None or str(held_at) in covered
+    return Ground(closed_at is not None, bool(caseworker), bool(sender), is_covered, bool(news))
+
+
+@cache
+def _stands_on() -> tuple[ColumnElement[Any], ...]:
+    """Return what `_ground_of` is told of a referral."""
+    here = select(User.id).where(User.id == Assignment.user_id, User.disabled_at.is_(None)).exists()
+    in_force = Assignment.until_at.is_(None)
+    caseworker = select(Assignment.id).where(
+        Assignment.referral_id == Referral.id,
+        unindexed(Assignment.organization_id) == Referral.recipient_id,
+        *(in_force, here),
+    )
+    sender = select(Assignment.id).where(
+        Assignment.participant_id == Referral.participant_id,
+        unindexed(Assignment.organization_id) == Referral.source_id,
+        *(in_force, or_(Assignment.program_id.is_not(None), here)),
+    )
+    joins = or_(
+        and_(Agreement.agency_id == Referral.source_id, Agreement.community_id == Referral.recipient_id),
+        and_(Agreement.agency_id == Referral.recipient_id, Agreement.community_id == Referral.source_id),
+    )
+    agreed = select(Agreement.facility_ids).where(joins, active_at(_AT)).order_by(Agreement.begins_at.desc())
+    held = select(Person.facility_id).where(Person.id == Referral.participant_id)
+    return (
+        select(Program.closed_at).where(Program.id == Referral.program_id).scalar_subquery(),
+        caseworker.exists(),
+        sender.exists(),
+        held.scalar_subquery(),
+        agreed.limit(1).scalar_subquery(),
+        releases.said_since(Referral.participant_id, Referral.sent_at),
+    )
 
 
 def _is_at_source(actor: Actor, row: Referral) -> bool:
@@ -1276,13 +1506,13 @@ def _standing_of(  # noqa: PLR0917  # one referral, seen by one reader
 
 
 @cache
-def _one_for(anybody: AnyActor, *, whole: bool) -> Select[Referral, bool, bool, datetime | None]:
+def _one_for(anybody: AnyActor, *, whole: bool) -> Select[*tuple[Any, ...]]:
     """Select one referral with what happened elsewhere: building it costs more than asking it."""
     one = visible_to(anybody).where(still_readable(anybody), Referral.id == bindparam("referral", type_=Uuid()))
     if whole:
         topics = gathered(Amendment.topic, Amendment.referral_id == Referral.id)
         one = one.options(selectinload(Referral.loop_answers), with_expression(Referral.amended_topics, topics))
-    return one.add_columns(consent_holds(), agreement_holds(), died_at())
+    return one.add_columns(consent_holds(), agreement_holds(), died_at(), *(_stands_on() if whole else ()))
 
 
 def draft_alone(session: Session, actor: Actor, referral_id: UUID) -> Sight[Referral]:
@@ -2439,7 +2669,7 @@ def said(session: Session, actor: Actor, message_id: UUID) -> Said:
     Raises:
         NotFoundError: as `message`.
     """
-    row, _ = _found(session, actor, _referral_of(session, actor, message_id), clock(session))
+    row, *_ = _found(session, actor, _referral_of(session, actor, message_id), clock(session))
     titles = _titles(session, (row.source_id, row.recipient_id), ())
     return _among(thread(session, actor, row, titles, only=message_id), message_id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -17,6 +17,7 @@ from referrals.kernel.actor import Actor, TokenScope
 from referrals.kernel.door import Doors, Form, Shape, asking
 from referrals.kernel.errors import NotPermittedError
 from referrals.kernel.look import NOT_SHARED, refuse
+from referrals.kernel.record import clock, day_of
 from referrals.kernel.schema import Takes, code, line, uid, whole, yes_no
 from referrals.kernel.web import at_api, place, say, sentence
 from referrals.person import queries as persons
@@ -174,6 +175,18 @@ class PlaceShape(Shape):
     position = fields.Integer(allow_none=True)
     confirmed_at = fields.AwareDateTime(allow_none=True)
     confirmed_by = fields.String(allow_none=True)
+    queued_on = fields.Date(allow_none=True)
+
+
+class MovedShape(Shape):
+    """How the release moved last since the referral was sent; days, null where unknown."""
+
+    at = fields.AwareDateTime()
+    before = fields.Date(allow_none=True)
+    now = fields.Date(allow_none=True)
+    is_release = fields.Boolean()
+    returned_on = fields.Date(allow_none=True)
+    is_new = fields.Boolean()
 
 
 class ReferralShape(StandingShape, ContentShape):
@@ -190,6 +203,8 @@ class ReferralShape(StandingShape, ContentShape):
     flags = fields.List(fields.String())
     place = fields.Nested(PlaceShape, allow_none=True)
     death = fields.Nested(DeathShape, allow_none=True)
+    sharing_ended_on = fields.Date(allow_none=True)
+    release_move = fields.Nested(MovedShape, allow_none=True)
     capacity_shown = fields.Raw(allow_none=True)
     capacity_because = fields.String(allow_none=True)
     sendable = fields.List(fields.String())
@@ -378,6 +393,7 @@ def _around(view: q.View) -> dict[str, Any]:
         "status": _word("status", view.status),
         "status_kind": _KINDS.get(str(view.status), "neutral"),
         "next_words": _next_words(view),
+        "moved": _moved_words(view.release_move),
         "entries": [_told(entry) for entry in view.timeline],
         "content": _content(view),
         "other": str(told),
@@ -417,6 +433,22 @@ def _next_words(view: q.View) -> str:
     if view.is_held_by_people:
         return sentence(f"next.held.{'us' if view.waiting_on == view.side else 'them'}")
     return sentence(f"next.{view.status}.{'us' if view.waiting_on == view.side else 'them'}")
+
+
+def _moved_words(move: q.Moved | None) -> str | None:
+    """Return how the release moved, in words."""
+    if move is None:
+        return None
+    days = {
+        name: format_date(day, "long")
+        for name, day in (("before", move.before), ("now", move.now), ("back", move.returned_on))
+        if day is not None
+    }
+    if move.returned_on is not None:
+        return sentence("moved.returned", days)
+    if move.is_release:
+        return sentence("moved.released", days)
+    return sentence(f"moved.{'_'.join(name for name in ('before', 'now') if name in days)}", days)
 
 
 def _word(kind: str, value: Any) -> Any:
@@ -792,7 +824,9 @@ def _listing(target: UUID) -> dict[str, Any]:
     session, actor = asking()
     around = _about(target)
     people = q.colleagues(session, actor) if "accept_referral" in around["view"].may else []
-    return around | {"people": people, "me": actor.user_id}
+    may_list = "waitlist_referral" in around["view"].may
+    queued_on = q.waiting_date_kept(session, q.known(session, actor, target)) if may_list else None
+    return around | {"people": people, "me": actor.user_id, "queued_on": queued_on}
 
 
 def _naming(target: UUID) -> dict[str, Any]:
@@ -802,7 +836,17 @@ def _naming(target: UUID) -> dict[str, Any]:
 
 
 def _holding(target: UUID) -> dict[str, Any]:
-    return _about(target) | {"reasons": _options("reason", c.HOLD_REASONS)}
+    around = _about(target)
+    values = {}
+    if around["view"].is_return_open:  # offered with its reason; whoever holds it for another chooses another (R24)
+        session, actor = asking()
+        review_on = day_of(clock(session), actor.zone) + _RETURN_REVIEWED
+        values = {"reason": str(c.HoldReason.RETURNED_TO_CUSTODY), "review_on": review_on.isoformat()}
+    return around | {"reasons": _options("reason", c.HOLD_REASONS), "values": values}
+
+
+#: A hold for a return to custody is looked at again so soon, unless another day is chosen.
+_RETURN_REVIEWED = timedelta(days=14)
 
 
 def _reporting(target: UUID) -> dict[str, Any]:
@@ -854,7 +898,13 @@ def _cancelling(target: UUID) -> dict[str, Any]:
     around = _about(target)
     ours = around["view"].side == "source"
     reasons = c.CANCEL_REASONS if ours else [one for one in c.CANCEL_REASONS if one in c.PERSONS_WISH]
-    return around | {"reasons": _options("reason", reasons), "ways": _options("given", c.GIVEN_HOW)}
+    offered = ours and around["view"].is_return_open
+    values = {"reason": str(c.CancelReason.RETURNED_TO_CUSTODY)} if offered else {}
+    return around | {
+        "reasons": _options("reason", reasons),
+        "ways": _options("given", c.GIVEN_HOW),
+        "values": values,
+    }
 
 
 def _looping(target: UUID) -> dict[str, Any]:
@@ -1025,6 +1075,23 @@ say(
         "flag.hold_over": _l("The day of review has passed. Take the work up again, or end it."),
         "flag.silence": _l("Nobody has written anything here for 21 days. Ask how it stands."),
         "flag.no_caseworker": _l("No caseworker is named. The program names one."),
+        "flag.returned_to_custody": _l(
+            "The participant is back in custody. Nothing has ended by it: each side says what becomes of its work."
+        ),
+        "flag.facility_not_covered": _l(
+            "The participant is held in a facility that your agreement does not name. Ask for it to be changed."
+        ),
+        "flag.program_closed": _l("The program is closed. Both sides find out what becomes of this."),
+        "flag.caseworker_gone": _l("The caseworker has left the organization. The program names another."),
+        "flag.sender_gone": _l(
+            "Whoever looked after the participant at the sender has left. A supervisor there adds somebody to the care "
+            "team."
+        ),
+        "moved.before_now": _l("The release date moved from %(before)s to %(now)s."),
+        "moved.now": _l("The release is expected on %(now)s. Before, nobody knew the day."),
+        "moved.before": _l("Nobody knows the day of release now. Before, it was expected on %(before)s."),
+        "moved.released": _l("Released on %(now)s."),
+        "moved.returned": _l("Back in custody since %(back)s."),
         "flag.loop_open": _l("Nobody has acknowledged how it ended for more than 5 working days."),
         "loop.open": _l("outcome not acknowledged yet"),
         "loop.disputed": _l("outcome disputed"),
@@ -1207,6 +1274,11 @@ say(
         "detail.review_on": _l("Day of review"),
         "detail.expected_on": _l("A place is expected on"),
         "detail.position": _l("Place in line"),
+        "detail.queued_on": _l("Waiting since"),
+        "no_waiting_date": _l(
+            "There is no waiting date to keep: only that of a referral to this program whose consent ended, within 30 "
+            "days."
+        ),
         "detail.wish_how": _l("How the participant said so"),
         "detail.withdrawn": _l("Taken back by who asked"),
         "audience.both": _l("Both sides"),

@@ -21,6 +21,7 @@ from referrals.release.models import (
     SOURCES,
     UNKNOWN_BECAUSE,
     AlreadyReleasedError,
+    NotReleasedError,
     ReleaseDate,
 )
 from referrals.release.queries import in_force
@@ -44,6 +45,18 @@ class RecordRelease(Takes):
     """The day somebody was in fact released, who says so and as of when."""
 
     released_on = day()
+    facility_id = uid(required=False)
+    source = code(AUTHORITATIVE)
+    said_by = line(200, required=False)
+    as_of = day()
+
+
+class RecordReturn(Takes):
+    """The day somebody came back to custody, and when they are expected to leave again or why nobody knows."""
+
+    returned_on = day()
+    expected_on = day(required=False)
+    unknown_because = code(UNKNOWN_BECAUSE, required=False)
     facility_id = uid(required=False)
     source = code(AUTHORITATIVE)
     said_by = line(200, required=False)
@@ -78,10 +91,7 @@ def record_release_date(
         AlreadyReleasedError: an actual release is in force.
     """
     faults = _faults(work, person, facility_id, source, as_of)
-    if expected_on is None and unknown_because is None:
-        faults["expected_on"] = ["day_or_reason"]
-    if expected_on is not None and unknown_because is not None:
-        faults["unknown_because"] = ["day_or_reason"]
+    faults |= _day_or_reason(expected_on, unknown_because)
     if faults:
         raise InvalidInputError(faults)
     present = in_force(work.session, [person.id]).get(person.id)
@@ -155,6 +165,64 @@ def record_release(
     )
 
 
+@command(
+    records="release.returned",
+    on=Person,
+    takes=RecordReturn,
+    within=people_visible_to,
+    allow=[[p.is_of_its_agency, p.works_with_participants]],
+    makes=ReleaseDate,
+    purpose="administration",
+)
+def record_return(
+    work: Work,
+    person: Person,
+    *,
+    returned_on: date,
+    expected_on: date | None,
+    unknown_because: str | None,
+    facility_id: UUID | None,
+    source: str,
+    said_by: str | None,
+    as_of: date,
+) -> ReleaseDate:
+    """Keep that somebody who was released is back in custody. Nothing ends by it: both sides say what still fits (E24).
+
+    Raises:
+        NotReleasedError: no release is in force.
+    """
+    faults = _faults(work, person, facility_id, source, as_of) | _day_or_reason(expected_on, unknown_because)
+    present = in_force(work.session, [person.id]).get(person.id)
+    released_on = None if present is None else present.released_on
+    if returned_on > _today(work, person):
+        faults["returned_on"] = ["in_future"]
+    elif released_on is not None and returned_on < released_on:
+        faults["returned_on"] = ["before_release"]
+    if expected_on is not None and expected_on < returned_on:
+        faults["expected_on"] = ["before_return"]
+    if faults:
+        raise InvalidInputError(faults)
+    if released_on is None:
+        raise NotReleasedError
+    return _kept(
+        work,
+        person,
+        ReleaseDate(
+            participant_id=person.id,
+            organization_id=work.actor.organization,
+            returned_on=returned_on,
+            expected_on=expected_on,
+            unknown_because=unknown_because,
+            facility_id=facility_id,
+            source=source,
+            said_by=said_by,
+            as_of=as_of,
+            recorded_at=work.now,
+            recorded_by=work.actor.me,
+        ),
+    )
+
+
 def _kept(work: Work, person: Person, row: ReleaseDate) -> ReleaseDate:
     """Save a statement; where the agency's own says that they are held elsewhere now, the participant's row follows."""
     if row.source in AUTHORITATIVE:
@@ -163,6 +231,15 @@ def _kept(work: Work, person: Person, row: ReleaseDate) -> ReleaseDate:
             work.record(person, person.correct(facility_id=held_at))
     work.add(row)
     return row
+
+
+def _day_or_reason(expected_on: date | None, unknown_because: str | None) -> dict[str, list[str]]:
+    """Return what is wrong where not exactly one of them is said."""
+    if expected_on is None and unknown_because is None:
+        return {"expected_on": ["day_or_reason"]}
+    if expected_on is not None and unknown_because is not None:
+        return {"unknown_because": ["day_or_reason"]}
+    return {}
 
 
 def _faults(work: Work, person: Person, facility_id: UUID | None, source: str, as_of: date) -> dict[str, list[str]]:

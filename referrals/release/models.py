@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import Final
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index
@@ -29,14 +31,24 @@ class AlreadyReleasedError(RuleBrokenError):
     code = "already_released"
 
 
+class NotReleasedError(RuleBrokenError):
+    """No release is on record, so nobody has come back from one."""
+
+    code = "not_released"
+
+
 class ReleaseDate(Identified):
-    """One statement: expected on a day, or unknown and why, or released on a day. Insert-only (database rule)."""
+    """One statement: expected on a day, or unknown and why, or released on a day. Insert-only (database rule).
+
+    One that says that they are back in custody says, as any other, when they are expected to leave again.
+    """
 
     __tablename__ = "release_date"
     __participant__ = "participant_id"
     __recorder__ = "organization_id"
     __table_args__ = (
         Index("ix_release_date_participant_id_recorded_at", "participant_id", "recorded_at"),
+        Index("ix_release_date_recorded_at", "recorded_at"),
         CheckConstraint(
             "(expected_on IS NOT NULL AND unknown_because IS NULL AND released_on IS NULL)"
             " OR (expected_on IS NULL AND unknown_because IS NOT NULL AND released_on IS NULL)"
@@ -52,6 +64,8 @@ class ReleaseDate(Identified):
     unknown_because: Mapped[str | None] = personal(category="release")
     #: The day they were in fact released.
     released_on: Mapped[date | None] = personal(category="release")
+    #: The day they came back to custody, after a release on record.
+    returned_on: Mapped[date | None] = personal(category="release")
     #: Where they are, or were, held.
     facility_id: Mapped[UUID | None] = personal(ForeignKey("facility.id"), category="release")
     source: Mapped[str] = personal(category="release")
@@ -73,3 +87,68 @@ class ReleaseDate(Identified):
         return None if day is None else (day - today).days
 
     __shows__ = {"is_heard": "release"}  # noqa: RUF012  # a class variable of the base
+
+
+# --- what moved (E23, R24) --------------------------------------------------------------------------------------------
+
+#: A release that comes so much sooner, or that is so near, is told at once.
+_SOONER, _NEAR = timedelta(days=7), timedelta(days=14)
+
+
+class Stated(Protocol):
+    """What a move is read off: one of the agency's own statements."""
+
+    id: Any
+    expected_on: Any
+    released_on: Any
+    returned_on: Any
+    recorded_at: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """That the agency says something else of a release than before; what it only confirms moves nothing.
+
+    `before` and `now` are days, None where nobody knows; `is_release`: it says that they left, `returned_on`: that they
+    came back.
+    """
+
+    statement_id: UUID
+    at: datetime
+    before: date | None
+    now: date | None
+    is_release: bool = False
+    returned_on: date | None = None
+
+    def is_urgent(self, today: date) -> bool:
+        """Whether it cannot wait: released, much sooner than expected, or near (E23)."""
+        if self.now is None:
+            return False
+        is_sooner = self.before is not None and self.before - self.now >= _SOONER
+        return self.is_release or is_sooner or self.now - today <= _NEAR
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What the agency's statements come to: how the release moved last, and the return that no release followed."""
+
+    move: Move | None = None
+    returned: Move | None = None
+
+
+def course_of(statements: Iterable[Stated]) -> Course:
+    """Return what the agency's own statements about one release come to, whatever their order."""
+    move: Move | None = None
+    returned: Move | None = None
+    said: tuple[date | None, date | None] = (None, None)
+    for one in sorted(statements, key=lambda one: (one.recorded_at, one.id)):
+        now = one.released_on, one.expected_on
+        if one.returned_on is not None or now != said:
+            day, is_release = one.released_on or one.expected_on, one.released_on is not None
+            move = Move(one.id, one.recorded_at, said[0] or said[1], day, is_release, one.returned_on)
+        if one.returned_on is not None:
+            returned = move
+        elif one.released_on is not None:
+            returned = None
+        said = now
+    return Course(move, returned)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Date, Integer, Select, Uuid, and_, bindparam, not_, or_, select
-from sqlalchemy.orm import Session, aliased, load_only
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 
 from referrals.kernel.actor import Actor, AnyActor, anybody_like, asked_by, asking_once, for_anybody
 from referrals.kernel.look import NOT_SHARED, Sight, crossing, declare_look, instant, look, look_at
 from referrals.person.queries import died_by_own_word, may_know, may_know_of_many
-from referrals.release.models import AUTHORITATIVE, ReleaseDate
+from referrals.release.models import AUTHORITATIVE, Course, Move, ReleaseDate, course_of
 
 LISTED: Final = declare_look("release.listed", "the release dates in force beside a list of participants")
 HISTORY_VIEWED: Final = declare_look("release.history_viewed", "all that was said about a participant's release")
+COURSE_VIEWED: Final = declare_look("release.course_viewed", "how a participant's release moved, beside a referral")
 
 #: Why release dates cross between organizations, unless their caller says otherwise.
 PURPOSE: Final = "referral"
@@ -26,9 +27,11 @@ LEAVING_AT_MOST: Final = 1000
 #: One alias for all: making one costs more than the statement it stands in.
 _later = aliased(ReleaseDate)
 FIELDS: Final = (
-    *("participant_id", "organization_id", "expected_on", "unknown_because", "released_on", "facility_id", "source"),
-    *("said_by", "as_of", "recorded_at", "recorded_by", "is_heard"),
+    *("participant_id", "organization_id", "expected_on", "unknown_because", "released_on", "returned_on"),
+    *("facility_id", "source", "said_by", "as_of", "recorded_at", "recorded_by", "is_heard"),
 )
+#: What a move is read off.
+_COURSE: Final = ("expected_on", "released_on", "returned_on", "recorded_at")
 #: What planning needs of a statement.
 _WHEN: Final = ("participant_id", "organization_id", "expected_on")
 
@@ -171,3 +174,62 @@ def _expected(anybody: AnyActor) -> Select[ReleaseDate]:
         .limit(bindparam("at_most", type_=Integer()))
         .options(only)
     )
+
+
+# --- what moved (E23, R24) --------------------------------------------------------------------------------------------
+
+
+def said_since(
+    participant_id: InstrumentedAttribute[UUID], since: InstrumentedAttribute[datetime | None]
+) -> ColumnElement[bool]:
+    """Return the condition that the agency has said something of a release since an instant: for rules, as it tells it.
+
+    A page that shows what was said asks `course`.
+    """
+    later = and_(
+        ReleaseDate.participant_id == participant_id,
+        ReleaseDate.recorded_at > since,
+        ReleaseDate.source.in_(AUTHORITATIVE),
+    )
+    return select(ReleaseDate.id).where(later).correlate_except(ReleaseDate).exists()
+
+
+def course(session: Session, actor: Actor, participant_id: UUID, *, purpose: str = PURPOSE) -> Course:
+    """Return how a participant's release moved, as far as it is shared with this actor; nothing where it is not."""
+    statement, given = asking_once(_own_words_about, actor)
+    asked = given | {"participant": participant_id}
+    rows = look(session, actor, statement, given=asked, records=COURSE_VIEWED, purpose=purpose, fields=_COURSE)
+    return course_of(row for row in rows if row.expected_on is not NOT_SHARED)
+
+
+def _own_words_about(actor: Actor | AnyActor) -> Select[ReleaseDate]:
+    return _said_about(actor).where(ReleaseDate.source.in_(AUTHORITATIVE))
+
+
+def moved_since(session: Session, since: datetime) -> dict[UUID, tuple[Move, ReleaseDate]]:
+    """Return for whom the release moved after an instant, how it did last, and by which statement: for a rule."""
+    lately = select(ReleaseDate.participant_id).where(
+        ReleaseDate.recorded_at > since, ReleaseDate.source.in_(AUTHORITATIVE)
+    )
+    found = _moves(session, ReleaseDate.participant_id.in_(lately))
+    return {one: (move, row) for one, (move, row) in found.items() if move.at > since}
+
+
+def moved_by(session: Session, statement_id: UUID) -> ReleaseDate | None:
+    """Return a statement if by it the release moved last; None where it was taken over since: for a rule."""
+    about = select(ReleaseDate.participant_id).where(ReleaseDate.id == statement_id)
+    found = _moves(session, ReleaseDate.participant_id.in_(about))
+    return next((row for _move, row in found.values() if row.id == statement_id), None)
+
+
+def _moves(session: Session, *whose: ColumnElement[bool]) -> dict[UUID, tuple[Move, ReleaseDate]]:
+    """Return how the release of each of these participants moved last, and by which statement."""
+    said: dict[UUID, list[ReleaseDate]] = {}
+    for row in session.scalars(select(ReleaseDate).where(ReleaseDate.source.in_(AUTHORITATIVE), *whose)):
+        said.setdefault(row.participant_id, []).append(row)
+    moves = {one: (course_of(rows).move, rows) for one, rows in said.items()}
+    return {
+        one: (move, next(row for row in rows if row.id == move.statement_id))
+        for one, (move, rows) in moves.items()
+        if move is not None
+    }

@@ -56,6 +56,7 @@ class ReleaseDateShape(Shape):
     expected_on = fields.Date(allow_none=True)
     unknown_because = fields.String(allow_none=True)
     released_on = fields.Date(allow_none=True)
+    returned_on = fields.Date(allow_none=True)
     facility_id = fields.UUID(allow_none=True)
     source = fields.String()
     said_by = fields.String(allow_none=True)
@@ -76,6 +77,7 @@ def in_words(rows: Iterable[Any]) -> list[dict[str, Any]]:
         {
             "expected_on": one.expected_on,
             "released_on": one.released_on,
+            "returned_on": one.returned_on,
             "unknown": sentence(f"unknown.{one.unknown_because}") if one.unknown_because else None,
             "facility": places.get(one.facility_id),
             "source": sentence(f"source.{one.source}"),
@@ -126,7 +128,14 @@ def _page(target: UUID) -> tuple[Any, dict[str, Any]]:
         "unknown": [(one, sentence(f"unknown.{one}")) for one in c.UNKNOWN_BECAUSE],
         "facilities": [(str(one.id), one.name) for one in session.scalars(facilities(seen.organization_id))],
         "own": own,
+        "is_released": own and _is_out(rows),
     }
+
+
+def _is_out(rows: Iterable[Any]) -> bool:
+    """Whether the agency's latest word is that they were released; `rows` come latest first."""
+    own = [one for one in rows if not one.is_heard]
+    return bool(own) and own[0].released_on is not None
 
 
 @doors.get("/participants/<uuid:target>/release-date", page=None, shape=ReleaseDateShape, many=True)
@@ -155,13 +164,22 @@ doors.act(
 
 
 def _releasing(target: UUID) -> Mapping[str, Any]:
+    return _of_own(target, "release_page.released")
+
+
+def _returning(target: UUID) -> Mapping[str, Any]:
+    return _of_own(target, "release_page.returned")
+
+
+def _of_own(target: UUID, here: str) -> Mapping[str, Any]:
+    """Return a page that only the participant's own agency is shown."""
     seen, context = _page(target)
     if not context["own"]:
         session, actor = asking()
         refuse(session, actor, q.HISTORY_VIEWED, row_type="person", target=None, purpose=None, code="not_permitted")
         raise NotPermittedError
     up = (f"/participants/{target}/release-date", sentence("release_page.date"))
-    return context | {"breadcrumbs": crumbs(seen, up, (None, sentence("release_page.released")))}
+    return context | {"breadcrumbs": crumbs(seen, up, (None, sentence(here)))}
 
 
 doors.act(
@@ -174,14 +192,29 @@ doors.act(
     shape=ReleaseDateShape,
     done="release_done.released",
 )
+doors.act(
+    "/participants/<uuid:target>/return-to-custody",
+    c.record_return,
+    page="release/return.html",
+    context=_returning,
+    then=lambda row: f"/participants/{row.participant_id}/release-date",
+    show=lambda row: q.statement(*asking(), row.id),
+    shape=ReleaseDateShape,
+    done="release_done.returned",
+)
 
 
 say(
     {
         "release_page.date": _l("Release date"),
         "release_page.released": _l("Record the release"),
+        "release_page.returned": _l("Record the return to custody"),
         "release_done.date": _l("The statement is on record. Earlier ones stay in the history."),
         "release_done.released": _l("The release is on record."),
+        "release_done.returned": _l("The return is on record. No referral ends by it: each side says what still fits."),
+        "not_released": _l("No release is on record, so there is no return. Say when the release is expected."),
+        "before_release": _l("This is before the day of release on record."),
+        "before_return": _l("This is before the day of the return."),
         "already_released": _l("The release is on record already, on %(on)s."),
         "day_or_reason": _l("Give a day, or say why it is unknown; not both."),
         "only_the_agency": _l("Only the agency that recorded the participant can say this. Choose how you heard it."),

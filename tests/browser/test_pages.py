@@ -344,6 +344,7 @@ FORMS = {
     "/participants/new": "maria",
     "/participants/{participants}/consents/new": "maria",
     "/participants/{participants}/release-date": "maria",
+    "/participants/{participants}/return-to-custody": "maria",
     "/participants/{participants}/death": "maria",
     "/deaths/{deaths}/correction": "maria",
     "/participants/{participants}/referrals/new": "maria",

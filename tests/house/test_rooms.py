@@ -69,7 +69,7 @@ LAST_WORDS: Final = frozenset(
     counted declined deleted disabled discarded disclosed disputed drafted enabled ended enrolled exported given granted
     held
     identified imported installed joined listed locked made moved named noted opened posted previewed proposed
-    queried read recorded reencrypted refused released removed renewed reported requested reset resumed retired
+    queried read recorded reencrypted refused released removed renewed reported requested reset resumed retired returned
     renamed rerouted reviewed revoked saved searched seen sent set settled shown signed started struck suggested
     superseded
     unlocked verified viewed voided waited waitlisted widened withdrawn witnessed written

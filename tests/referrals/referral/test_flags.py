@@ -17,7 +17,7 @@ from referrals.kernel.session import HouseSession
 from referrals.organization.models import ClosingDay, working_day_after
 from referrals.referral import commands as c
 from referrals.referral import queries as q
-from referrals.referral.models import TERMINAL, Flag, Followed, State, flags
+from referrals.referral.models import TAKEN_ON, TERMINAL, UNDER_WAY, Flag, Followed, State, flags
 from referrals.release.models import ReleaseDate
 from tests.factories.referral import LONG_AGO, ZONE, World, a_world, planting
 
@@ -60,6 +60,7 @@ def followed(state: State, **more: Any) -> Followed:
             date(2026, 3, 9),
             Flag.NO_CASEWORKER,
         ),
+        (followed(State.WAITLISTED, has_caseworker=False), date(2026, 3, 3), Flag.NO_CASEWORKER),
         (followed(State.COMPLETED, is_loop_open=True), date(2026, 3, 9), Flag.LOOP_OPEN),
     ],
 )
@@ -80,6 +81,11 @@ def test_a_flag_goes_up_on_the_day_after_and_not_before(seen: Followed, last_qui
         review_on=st.one_of(st.none(), DAYS),
         has_caseworker=st.booleans(),
         is_loop_open=st.booleans(),
+        is_back_in_custody=st.booleans(),
+        is_facility_left_out=st.booleans(),
+        is_program_closed=st.booleans(),
+        is_caseworker_gone=st.booleans(),
+        is_sender_gone=st.booleans(),
     ),
     DAYS,
     st.frozensets(st.dates(date(2026, 1, 1), date(2026, 2, 28)), max_size=12),
@@ -93,13 +99,22 @@ def test_flags_only_ever_rise_with_time_and_fit_the_state(seen: Followed, today:
     assert set(raised) <= set(flags(seen, today + timedelta(days=1)))
     assert set(flags(seen, today, closed)) <= set(raised), "a program that is closed is given no less time"
     assert set(flags(replace(seen, release_on=None), today)) <= set(raised), "nor more by a release to come"
+    moved = {
+        Flag.RETURNED_TO_CUSTODY: seen.is_back_in_custody and state in UNDER_WAY,
+        Flag.FACILITY_NOT_COVERED: seen.is_facility_left_out and state in UNDER_WAY,
+        Flag.PROGRAM_CLOSED: seen.is_program_closed and state in UNDER_WAY,
+        Flag.CASEWORKER_GONE: seen.is_caseworker_gone and seen.has_caseworker and state in TAKEN_ON,
+        Flag.SENDER_GONE: seen.is_sender_gone and state in UNDER_WAY,
+    }
+    assert {flag for flag in raised if flag in moved} == {flag for flag, is_so in moved.items() if is_so}
+    by_time = set(raised) - moved.keys()
     allowed = {
         State.ACCEPTED: {Flag.FIRST_CONTACT_LATE, Flag.SILENCE, Flag.NO_CASEWORKER},
-        State.WAITLISTED: {Flag.SILENCE, Flag.PLACE_UNCONFIRMED},
+        State.WAITLISTED: {Flag.SILENCE, Flag.PLACE_UNCONFIRMED, Flag.NO_CASEWORKER},
         State.IN_PROGRESS: {Flag.SILENCE, Flag.NO_CASEWORKER},
-        State.ON_HOLD: {Flag.HOLD_OVER, Flag.SILENCE},
+        State.ON_HOLD: {Flag.HOLD_OVER, Flag.SILENCE, Flag.NO_CASEWORKER},
     }
-    assert set(raised) <= allowed.get(state, {Flag.LOOP_OPEN} if state in TERMINAL else set())
+    assert by_time <= allowed.get(state, {Flag.LOOP_OPEN} if state in TERMINAL else set())
     if seen.confirmed_on is not None:
         assert set(flags(replace(seen, confirmed_on=seen.confirmed_on + timedelta(days=1)), today)) <= set(raised), (
             "to confirm later never raises one"

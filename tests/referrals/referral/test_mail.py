@@ -19,6 +19,7 @@ from referrals.account.models import User
 from referrals.kernel.errors import RefusedError
 from referrals.kernel.job import Job, run_once
 from referrals.kernel.language import catalog_of
+from referrals.kernel.look import finish, looking
 from referrals.kernel.mail import Post
 from referrals.kernel.orm import CATEGORIES
 from referrals.kernel.record import day_of
@@ -26,10 +27,12 @@ from referrals.kernel.session import HouseSession
 from referrals.mail.commands import GROUNDS, post_due
 from referrals.mail.models import Mail, Notice
 from referrals.organization.models import is_working_day
+from referrals.person.commands import assign_to_care_team, record_death
 from referrals.program.models import IntakeMember, Program
 from referrals.referral import commands as c
 from referrals.referral import queries as q
 from referrals.referral.models import State, deadlines, half_used_at
+from referrals.release import commands as release
 from referrals.settings import smtp_server
 from tests.factories.referral import ZONE, World, a_world, planting, tomorrow
 from tests.factories.smtp import MailServer, a_mail_server
@@ -85,6 +88,7 @@ def mailed(world: World) -> list[str]:
 def works(world: World) -> None:
     """Let the worker do what it does every few minutes, and send."""
     c.remind(world.session, None, None)
+    c.tell_moves(world.session, None, None)
     post_due(world.session, None, None)
     run_once(world.session)
 
@@ -306,7 +310,7 @@ def test_an_answer_stays_untold_although_the_source_moved_it_since(world: World)
 
 
 def test_every_kind_that_is_told_has_its_ground() -> None:
-    assert {*q.TOLD.values(), q.HALF_USED, q.OVERDUE, q.POSTED} <= GROUNDS.keys()
+    assert {*q.TOLD.values(), q.HALF_USED, q.OVERDUE, q.POSTED, q.MOVED} <= GROUNDS.keys()
 
 
 # --- nothing personal in it (S-309) -----------------------------------------------------------------------------------
@@ -532,3 +536,160 @@ def _working(since: datetime, until: datetime, zone: ZoneInfo) -> timedelta:
             total += end - at
         at = end
     return total
+
+
+# --- the release moved (E23, R24) -------------------------------------------------------------------------------------
+
+
+def moves(world: World, day: str | None, who: str = "case_manager") -> UUID:
+    """Let the agency record another expected day of release."""
+    said = {"unknown_because": "court_pending"} if day is None else {"expected_on": day}
+    words = {"source": "agency_record", "as_of": "2026-03-01"} | said
+    made: UUID = world.act(release.record_release_date, world.people[who], world.person_id, **words).id
+    return made
+
+
+def on_the_team(world: World, who: str) -> None:
+    words = {"user_id": str(world.people[who].me), "tie": "case_manager", "reason": "covering"}
+    world.act(assign_to_care_team, world.case_manager, world.person_id, **words)
+
+
+def test_a_move_is_told_once_to_both_sides_but_not_to_who_recorded_it(world: World) -> None:
+    on_the_team(world, "other_case_manager")
+    moves(world, "2026-07-01")
+    referral_id = world.sent()
+    assert mailed(world) == INTAKE, "what was known when it was sent is no news"
+    it_is(world, MONDAY, 10)
+    moves(world, "2026-06-01")
+    assert mailed(world) == sorted([*INTAKE, "other_case_manager"])
+    assert mailed(world) == []
+    it_is(world, MONDAY, 11)
+    moves(world, "2026-06-01")
+    assert mailed(world) == [], "a day that is only confirmed"
+    accepts(world, referral_id)
+    mailed(world)
+    it_is(world, MONDAY, 12)
+    moves(world, None, "other_case_manager")
+    assert mailed(world) == ["case_manager", "navigator"]
+
+
+def test_several_referrals_and_several_moves_are_one_thing_each(world: World) -> None:
+    with planting(world.session):
+        other = Program(organization_id=world.cbo_id, name="Work", categories=["housing"], capacity_code="capacity")
+        other.added_at = there(MONDAY)
+        world.session.add(other)
+        world.session.add(IntakeMember(program_id=other.id, user_id=world.navigator.me, added_at=there(MONDAY)))
+    world.sent()
+    world.sent(program_id=other.id)
+    mailed(world)
+    it_is(world, MONDAY, 10)
+    moves(world, "2026-06-01")
+    c.tell_moves(world.session, None, None)
+    it_is(world, MONDAY, 10, 5)
+    moves(world, "2026-05-20")
+    assert mailed(world) == INTAKE
+    told = [one for one in notices(world) if one.kind == q.MOVED and one.user_id == world.navigator.me]
+    assert len(told) == 2, "the first was taken over before its mail left, and is not counted"
+
+
+def test_who_has_seen_it_on_the_page_and_who_may_not_know_the_day_are_told_nothing(world: World) -> None:
+    moves(world, "2026-07-01")
+    referral_id = world.sent()
+    mailed(world)
+    it_is(world, MONDAY, 10)
+    moves(world, "2026-06-01")
+    with looking(world.session):
+        q.referral(world.session, world.navigator, referral_id)
+    finish(world.session)
+    assert mailed(world) == ["other_navigator", "outside_intake"]
+    world.withdraw_consent(world.consent_id)
+    world.consent_again(categories=["identity", "needs", "contact"])
+    it_is(world, MONDAY, 11)
+    moves(world, "2026-05-01")
+    assert mailed(world) == []
+
+
+def ended(world: World, referral_id: UUID) -> None:
+    world.act(c.cancel_referral, world.case_manager, referral_id, reason="made_by_mistake")
+
+
+def died(world: World, _referral_id: UUID) -> None:
+    world.act(record_death, world.case_manager, world.person_id, told_by="family", is_checked=True)
+
+
+def taken_back_by_consent(world: World, _referral_id: UUID) -> None:
+    world.withdraw_consent()
+
+
+@pytest.mark.parametrize("change", [ended, died, taken_back_by_consent])
+def test_a_move_is_told_to_nobody_whose_work_it_concerns_no_more(
+    world: World, change: Callable[[World, UUID], None]
+) -> None:
+    referral_id = world.sent()
+    mailed(world)
+    it_is(world, MONDAY, 10)
+    move = moves(world, "2026-06-01")
+
+    def told() -> list[str]:
+        at = there(MONDAY, 10)
+        return sorted(key for key, actor in world.people.items() if q.is_move_told(world.session, actor, move, at))
+
+    assert told() == sorted(["case_manager", *INTAKE])
+    change(world, referral_id)
+    assert not set(told()) & set(INTAKE)
+    assert told() == [], change
+
+
+def test_that_no_mail_comes_does_not_tell_the_sender_of_a_no_that_does_not_come_back(world: World) -> None:
+    on_the_team(world, "other_case_manager")
+    referral_id = world.sent()
+    declines(world, referral_id)
+    world.withdraw_consent(world.return_consent_id)
+    mailed(world)
+    it_is(world, MONDAY, 10)
+    moves(world, "2026-06-01")
+    assert mailed(world) == ["other_case_manager"]
+
+
+def test_what_is_near_or_much_sooner_is_told_at_once_and_the_rest_once_a_day(world: World) -> None:
+    with planting(world.session):
+        for actor in world.people.values():
+            world.session.get_one(User, actor.me).mail_choice = None  # once a day, as for whoever has not chosen
+    world.sent()
+    mailed(world)
+    it_is(world, MONDAY, 10)
+    moves(world, "2026-07-01")
+    assert mailed(world) == []
+    it_is(world, MONDAY, 11)
+    moves(world, "2026-06-28")
+    assert mailed(world) == []
+    it_is(world, MONDAY, 12)
+    moves(world, "2026-06-20")
+    assert set(mailed(world)) == set(INTAKE)
+
+
+def test_a_release_and_a_return_to_custody_are_told(world: World) -> None:
+    referral_id = world.sent()
+    accepts(world, referral_id)
+    mailed(world)
+    it_is(world, MONDAY, 10)
+    said = {"source": "agency_record", "as_of": "2026-03-01"}
+    world.act(release.record_release, world.case_manager, world.person_id, released_on="2026-03-01", **said)
+    assert mailed(world) == ["navigator"]
+    it_is(world, MONDAY, 11)
+    back = said | {"returned_on": "2026-03-01", "unknown_because": "court_pending"}
+    world.act(release.record_return, world.case_manager, world.person_id, **back)
+    assert mailed(world) == ["navigator"]
+
+
+def test_a_move_is_still_told_when_the_worker_was_away_for_a_day_but_not_for_a_week(world: World) -> None:
+    world.sent()
+    mailed(world)
+    it_is(world, MONDAY, 10)
+    moves(world, "2026-06-01")
+    it_is(world, "2026-03-10", 10)
+    c.tell_moves(world.session, None, None)
+    assert [one for one in notices(world) if one.kind == q.MOVED] == []
+    it_is(world, "2026-03-04", 9)
+    c.tell_moves(world.session, None, None)
+    assert len([one for one in notices(world) if one.kind == q.MOVED]) == 3

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+import random
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -18,7 +23,7 @@ from referrals.kernel.look import NOT_SHARED
 from referrals.kernel.session import HouseSession
 from referrals.person.models import Person
 from referrals.release import commands, queries
-from referrals.release.models import AlreadyReleasedError, ReleaseDate
+from referrals.release.models import AlreadyReleasedError, Course, Move, NotReleasedError, ReleaseDate, course_of
 from tests.factories.account import a_case_manager, a_navigator, a_supervisor, an_auditor
 from tests.factories.consent import a_consent, withdrawn
 from tests.factories.organization import a_community_organization, a_facility, an_agency
@@ -190,3 +195,174 @@ def test_history_is_never_rewritten_even_in_raw_sql(any_world: World) -> None:
             session.connection().execute(text(statement))
         session.rollback()
     assert b"anary" not in stored
+
+
+# --- back in custody (E24, R24) ---------------------------------------------------------------------------------------
+
+RETURN: dict[str, Any] = {
+    "returned_on": "2026-06-14",
+    "unknown_because": "court_pending",
+    "source": "agency_record",
+    "as_of": "2026-06-15",
+}
+
+
+def returned(world: World, actor: Actor | None = None, **said: Any) -> ReleaseDate:
+    data = {name: value for name, value in (RETURN | said).items() if value is not None}
+    made: ReleaseDate = execute(
+        world.session, commands.record_return, actor=actor or world.manager, target=world.person.id, data=data
+    )
+    return made
+
+
+@pytest.mark.parametrize(
+    ("said", "faults"),
+    [
+        ({"returned_on": None}, {"returned_on": ["required"]}),
+        ({"returned_on": "2026-06-16"}, {"returned_on": ["in_future"]}),
+        ({"returned_on": "2026-06-01"}, {"returned_on": ["before_release"]}),
+        ({"unknown_because": None}, {"expected_on": ["day_or_reason"]}),
+        ({"expected_on": "2026-09-01"}, {"unknown_because": ["day_or_reason"]}),
+        ({"expected_on": "2026-06-13", "unknown_because": None}, {"expected_on": ["before_return"]}),
+        ({"source": "cbo_heard"}, {"source": ["not_a_choice"]}),
+        ({"as_of": "2026-06-16"}, {"as_of": ["in_future"]}),
+    ],
+)
+def test_a_return_has_its_day_and_says_what_is_expected_next(
+    world: World, said: dict[str, Any], faults: dict[str, list[str]]
+) -> None:
+    world.release(released_on="2026-06-10")
+    with pytest.raises(InvalidInputError) as refused:
+        returned(world, **said)
+    assert refused.value.fields == faults
+
+
+def test_a_return_is_recorded_by_the_agency_alone_and_after_a_release(any_world: World) -> None:
+    world = any_world
+    world.record()
+    with pytest.raises(NotReleasedError):
+        returned(world)
+    world.release()
+    with pytest.raises(NotPermittedError):
+        returned(world, world.navigator)
+    with pytest.raises(NotFoundError):
+        returned(world, a_case_manager(world.session, world.agency.id))
+    facility = a_facility(world.session, world.agency)
+    back = returned(world, facility_id=str(facility.id))
+    world.session.refresh(world.person)
+    assert world.person.facility_id == facility.id
+    found = world.in_force()
+    assert found is not None
+    assert (found.id, found.days_to(date(2026, 6, 15)), found.released_on) == (back.id, None, None)
+    with pytest.raises(NotReleasedError):
+        returned(world)
+    world.record(expected_on="2026-10-01")
+    world.release(released_on="2026-06-15")
+    assert [(one.returned_on, one.expected_on, one.released_on) for one in world.history(world.manager)] == [
+        (None, None, date(2026, 6, 15)),
+        (None, date(2026, 10, 1), None),
+        (date(2026, 6, 14), None, None),
+        (None, None, date(2026, 6, 14)),
+        (None, date(2026, 8, 14), None),
+    ]
+
+
+def test_the_day_of_a_return_is_never_rewritten_even_in_raw_sql(any_world: World) -> None:
+    any_world.release()
+    returned(any_world)
+    session = any_world.session
+    for statement in (
+        "UPDATE release_date SET returned_on = '2030-01-01' WHERE returned_on IS NOT NULL",
+        "UPDATE release_date SET returned_on = '2030-01-01' WHERE returned_on IS NULL",
+        "UPDATE release_date SET returned_on = NULL WHERE returned_on IS NOT NULL",
+    ):
+        with pytest.raises(DBAPIError, match="never changed"):
+            session.connection().execute(text(statement))
+        session.rollback()
+
+
+# --- what moved -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Word:
+    """One statement of the agency's, as far as a move is read off it."""
+
+    id: int
+    recorded_at: datetime
+    expected_on: date | None = None
+    released_on: date | None = None
+    returned_on: date | None = None
+
+
+DAYS = st.dates(date(2026, 6, 1), date(2026, 6, 6))
+WORDS = st.one_of(
+    st.fixed_dictionaries({"expected_on": st.one_of(st.none(), DAYS)}),
+    st.fixed_dictionaries({"released_on": DAYS}),
+    st.fixed_dictionaries({"returned_on": DAYS, "expected_on": st.one_of(st.none(), DAYS)}),
+)
+
+
+@given(st.lists(WORDS, max_size=8), st.randoms(use_true_random=False))
+def test_a_move_is_the_last_word_that_said_something_else_in_whatever_order_it_is_read(
+    words: list[dict[str, date | None]], chance: random.Random
+) -> None:
+    said = [Word(n, NOW + timedelta(hours=n), **one) for n, one in enumerate(words)]
+    found = course_of(chance.sample(said, len(said)))
+    days = [None, *(one.released_on or one.expected_on for one in said)]
+    told = [(None, None), *((one.released_on, one.expected_on) for one in said)]
+    news = [n for n, one in enumerate(said) if one.returned_on or told[n] != told[n + 1]]
+    assert (found.move is not None) == bool(news)
+    if found.move is not None:
+        n = news[-1]
+        assert found.move == Move(
+            *(said[n].id, said[n].recorded_at, days[n], days[n + 1], said[n].released_on is not None),
+            said[n].returned_on,
+        )
+        assert found.move.now == days[-1], "what was only confirmed since moved nothing"
+    back = [n for n, one in enumerate(said) if one.returned_on]
+    is_back = bool(back) and not any(one.released_on for one in said[back[-1] + 1 :])
+    assert (None if found.returned is None else found.returned.statement_id) == (back[-1] if is_back else None)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "is_release", "is_urgent"),
+    [
+        (date(2026, 9, 1), date(2026, 8, 25), False, True),
+        (date(2026, 9, 1), date(2026, 8, 26), False, False),
+        (date(2026, 9, 1), date(2026, 10, 1), False, False),
+        (date(2026, 9, 1), None, False, False),
+        (None, date(2026, 9, 1), False, False),
+        (None, date(2026, 6, 29), False, True),
+        (date(2026, 6, 20), date(2026, 6, 30), False, False),
+        (date(2026, 9, 1), date(2026, 9, 1), True, True),
+    ],
+)
+def test_a_much_earlier_or_near_release_cannot_wait(
+    before: date | None, now: date | None, is_release: bool, is_urgent: bool
+) -> None:
+    move = Move(UUID(int=1), NOW, before, now, is_release)
+    assert move.is_urgent(NOW.date()) is is_urgent
+
+
+def test_how_it_moved_shows_only_where_the_release_is_shared_and_nothing_that_was_heard(any_world: World) -> None:
+    world = any_world
+    session = world.session
+    world.record(expected_on="2026-09-01")
+    moved = world.record(expected_on="2026-08-01")
+    world.record(world.navigator, expected_on="2026-07-01", source="cbo_heard")
+
+    def course(actor: Actor) -> Course:
+        with look.looking(session):
+            return queries.course(session, actor, world.person.id)
+
+    known = Course(Move(moved.id, NOW, date(2026, 9, 1), date(2026, 8, 1)))
+    assert course(world.manager) == known
+    assert course(world.navigator) == Course()
+    consent = a_consent(session, world.manager, world.person.id, world.community.id, categories=["release"])
+    assert course(world.navigator) == known
+    withdrawn(session, world.manager, consent.id)
+    assert course(world.navigator) == Course()
+    found = queries.moved_since(session, NOW - timedelta(minutes=1))
+    assert {one: (move, row.id) for one, (move, row) in found.items()} == {world.person.id: (known.move, moved.id)}
+    assert queries.moved_since(session, NOW) == {}

@@ -90,3 +90,23 @@ def test_a_participants_page_says_when_they_leave(house: House) -> None:
     assert ("Expected release" in page, "a court decision is pending" in page) == (True, False)
     assert re.search(r"\(in (30|31) days\)", page)
     assert " days)" not in house.nia.page(at_the_participant)  # no consent lets it cross
+
+
+def test_a_return_to_custody_is_offered_after_a_release_and_recorded_by_the_agency_alone(house: House) -> None:
+    there = f"/participants/{house.person}/return-to-custody"
+    assert house.nia.get(there).status_code == 403
+    back = as_fields("returned_on", -1) | as_fields("as_of", -1) | {"source": "agency_record"}
+    early = house.casey.form(there, back | {"unknown_because": "court_pending"})
+    assert (early.status_code, "No release is on record" in early.text) == (409, True)
+    assert there not in house.casey.page(house.here)
+    words = as_fields("released_on", -3) | as_fields("as_of", -1) | {"source": "agency_record"}
+    assert house.casey.form(f"/participants/{house.person}/release", words).status_code == 303
+    assert (there in house.casey.page(house.here), there in house.nia.page(house.here)) == (True, False)
+    faulty = house.casey.form(there, back)
+    assert (faulty.status_code, "Give a day, or say why it is unknown" in faulty.text) == (422, True)
+    assert house.casey.form(there, back | {"unknown_because": "court_pending"}).status_code == 303
+    page = house.casey.page(house.here)
+    assert ("Back in custody" in page, "a court decision is pending" in page, there in page) == (True, True, False)
+    row = house.casey.json(house.here).json["items"][0]
+    assert (row["released_on"], row["unknown_because"], row["returned_on"] is None) == (None, "court_pending", False)
+    assert "Expected release" in house.casey.page(f"/participants/{house.person}")
