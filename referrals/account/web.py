@@ -41,6 +41,7 @@ from referrals.kernel.door import (
     form_words,
     idempotency_key,
     json_words,
+    languages_are_kept,
     people_are_called,
     run,
 )
@@ -80,6 +81,15 @@ from referrals.organization.queries import installation
 
 doors = Doors("account")
 people_are_called(q.names)
+
+
+def _keep_language(chosen: str) -> None:
+    """Keep a language for the person, once they are signed in; a browser keeps it by its cookie."""
+    if current_user.is_authenticated and cast("SignedIn", current_user).step == q.FULL:
+        run(c.choose_language, current_actor().me, {"language": chosen})
+
+
+languages_are_kept(_keep_language)
 
 OPEN |= {
     "account.sign_in_form": "this is where people sign in",
@@ -879,8 +889,7 @@ def take_language() -> ResponseReturnValue:
         words = c.choose_language.takes.understood({"language": request.form.get("language", "")})
     except InvalidInputError:
         return back
-    if current_user.is_authenticated and cast("SignedIn", current_user).step == q.FULL:
-        run(c.choose_language, current_actor().me, words)
+    _keep_language(words["language"])
     return keep_language(back, words["language"])
 
 
