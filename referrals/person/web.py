@@ -649,7 +649,10 @@ say(
         "told_of_death.other": _l("Somebody else"),
         "person_done.death_on_record": _l("It is on record. Nobody is reminded of anything for them any more."),
         "person_done.death_was_a_mistake": _l("The mistake is on record. What is still open goes on as it stood."),
-        "participant_died": _l("It is on record that the participant has died. Nothing new is sent for them."),
+        "participant_died": _l(
+            "It is on record that the participant has died. Nothing new is begun or sent for them. If that is a "
+            "mistake, whoever put it on record or the participant's agency takes it back on the participant's page."
+        ),
         "death_on_record": _l("It is on record already that the participant has died."),
         "death_taken_back": _l("Somebody has said already that this was a mistake."),
         "before_birth": _l("This day is before the participant's date of birth. Check the year."),
