@@ -86,7 +86,9 @@ LINES: Final[dict[int, Line]] = {
     102: Line(
         "Locked, unknown, disabled and wrong look alike: text, status, length, time",
         missing="Time is shown by counting: the same statements and one verification of a password for each. No test "
-        "measures a clock.",
+        "measures a clock. The fifth wrong try takes two statements more than one under an unknown name, for the lock "
+        "and for telling its owner: an entry about nobody would falsify the record, and a lock written later would "
+        "not hold at once. Whoever would tell a name by it locks the account and has its owner told.",
     ),
     103: Line(
         "Two factors for every staff account, on every path",
