@@ -741,7 +741,9 @@ def test_nothing_is_begun_for_somebody_who_has_died_and_a_draft_says_why_it_cann
     assert not any(one["may_begin"] for one in lee.call(f"{at}/programs").get_json()["items"])
     for path in (f"/referrals/{kept}/draft", f"/referrals/{kept}/sending"):
         assert why in lee.page(path)
-    assert "Can no longer be sent." in lee.page("/drafts")
+    listed = lee.page("/drafts")
+    assert "Can no longer be sent." in listed
+    assert "Kept until" not in listed
     assert lee.call("/account/language", {"language": "es"}).status_code == 200
     assert "No se empieza ni se envía nada nuevo para ella." in lee.page(f"/referrals/{kept}/draft")
     assert "Ya no se puede enviar." in lee.page("/drafts")
