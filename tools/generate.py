@@ -1,4 +1,4 @@
-"""Write the documents that are made from the code: who may do what, routes, events, data classes, cryptography.
+"""Write the documents made from the code: who may do what, routes, events, data classes, cryptography, evidence.
 
 `python tools/generate.py` writes them to `docs/`; the house tests compare, so a change of power always shows in a diff.
 """
@@ -39,6 +39,7 @@ from referrals.kernel.look import LOOKS  # noqa: E402
 from referrals.kernel.orm import Base, make_engine  # noqa: E402
 from referrals.kernel.providers import FileProvider  # noqa: E402
 from referrals.kernel.web import HALFWAY, OPEN, TOKEN_SCOPES  # noqa: E402
+from tools import evidence  # noqa: E402
 
 WHO: Final = """\
 # Who may do what
@@ -392,6 +393,8 @@ def documents(app: Flask) -> dict[str, str]:
         "events.md": events(),
         "data-classes.md": data_classes(),
         "crypto-inventory.md": crypto_inventory(),
+        "referral-edges.md": HEADER + evidence.referral_edges(),
+        "security-checks.md": HEADER + evidence.security_checks(),
     }
 
 

@@ -25,6 +25,7 @@ from referrals.kernel.door import (
     asking,
     form_words,
     json_words,
+    languages_are_kept,
     people_are_called,
     run,
 )
@@ -45,6 +46,15 @@ from referrals.kernel.web import (
 
 doors = Doors("account")
 people_are_called(q.names)
+
+
+def _keep_language(chosen: str) -> None:
+    """Keep a language for the person, once they are signed in; a browser keeps it by its cookie."""
+    if current_user.is_authenticated and cast("SignedIn", current_user).step == q.FULL:
+        run(c.choose_language, current_actor().me, {"language": chosen})
+
+
+languages_are_kept(_keep_language)
 
 OPEN |= {
     "account.choose_language": "whoever cannot read a page may change its language",
@@ -174,8 +184,7 @@ def take_language() -> ResponseReturnValue:
         words = c.choose_language.takes.understood({"language": request.form.get("language", "")})
     except InvalidInputError:
         return back
-    if current_user.is_authenticated and cast("SignedIn", current_user).step == q.FULL:
-        run(c.choose_language, current_actor().me, words)
+    _keep_language(words["language"])
     return keep_language(back, words["language"])
 
 

@@ -460,12 +460,14 @@ def review_consent(target: UUID) -> ResponseReturnValue:
         drawn = _drawn(c.AskConsent().understood(json_words()))
         return cast("Response", login_app().json.response({"items": [shape.told(one) for one in drawn], "next": None}))
     ask = c.AskConsent()
-    context, form = _asking(target), Form(_typed())
+    context, form = _asking(target), Form(_typed(), may_switch=True)
     try:
         documents = _drawn(ask.understood(form_words(ask)))
     except InvalidInputError as fault:
         told = {name: [sentence(code) for code in codes] for name, codes in fault.fields.items()}
-        return make_response(render_template("consent/new.html", form=Form(_typed(), told), **context), 422)
+        return make_response(
+            render_template("consent/new.html", form=Form(_typed(), told, may_switch=True), **context), 422
+        )
     more = _signing(target) | {"documents": documents, "kept": _kept(ask)}
     return make_response(render_template("consent/new.html", form=form, **(context | more)), 200)
 

@@ -71,6 +71,14 @@ class Leaving:
     days: int
 
 
+@dataclass(frozen=True, slots=True)
+class ProposedRole:
+    """A role that waits for a second person: for whom."""
+
+    name: str
+    role: str
+
+
 @dataclass(slots=True)
 class Day:
     """Everything a home page shows; what a role has no business with stays empty."""
@@ -88,6 +96,10 @@ class Day:
     leaving: Sequence[Leaving] = ()
     windows: dict[int, int] = field(default_factory=dict)
     locked: Sequence[User] = ()
+    #: Powerful roles that wait for this administrator as the second person (S-802), and people who were invited and
+    #: have not signed in yet.
+    proposed: Sequence[ProposedRole] = ()
+    invited_count: int = 0
     #: Whether the yearly review of the organization's accounts is overdue (S-805).
     review_overdue: bool = False
     #: How many people who left have work that a colleague should take over (S-807).
@@ -96,7 +108,7 @@ class Day:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing waits on this person."""
-        waits = self.needs, self.errors, self.witness, self.rules, self.stale, self.locked
+        waits = self.needs, self.errors, self.witness, self.rules, self.stale, self.locked, self.proposed
         return not (any(waits) or self.left_count or self.review_overdue)
 
 
@@ -118,11 +130,23 @@ def today(session: Session, actor: Actor) -> Day:
         day.capacity = programs.capacity_due(session, actor)[:SHOWN]
         day.stale = frozenset(one.id for one in day.capacity if one.capacity_is_stale(at))
     if p.runs_an_organization(actor):
-        day.locked = [one for one in session.scalars(accounts.people(actor.organization)) if one.locked_at is not None]
+        people = {one.id: one for one in session.scalars(accounts.people(actor.organization))}
+        day.locked = [one for one in people.values() if one.locked_at is not None]
+        day.invited_count = sum(_is_invited(one) for one in people.values())
+        day.proposed = [
+            ProposedRole(people[one.user_id].display_name, one.role)
+            for one in staff.waiting(session, actor.organization)
+            if actor.user_id not in {one.user_id, one.proposed_by}
+        ]
         day.review_overdue = staff.review_state(session, actor.organization, clock(session), zone=actor.zone).is_overdue
     if p.leads_an_organization(actor):
         day.left_count = len(_to_hand_over(open_work(session, actor)))
     return day
+
+
+def _is_invited(user: User) -> bool:
+    """Whether somebody was given a one-time code and has never signed in; the code may have lapsed since."""
+    return user.must_change_password and user.last_signed_in_at is None and user.disabled_at is None
 
 
 def _leaving(session: Session, actor: Actor) -> tuple[list[Leaving], dict[int, int]]:
@@ -409,7 +433,9 @@ class FirstStep:
 
 
 def first_steps(session: Session, actor: Actor) -> list[FirstStep]:
-    """Return what is this person's to set up, in the order in which it is best done. One statement.
+    """Return what is this person's to set up, in the order in which it is best done.
+
+    One statement, and for administrators one more: the yearly review of accounts stands there while it is due (S-805).
 
     Raises:
         NotFoundError: nothing of it is theirs.
@@ -418,7 +444,12 @@ def first_steps(session: Session, actor: Actor) -> list[FirstStep]:
         raise NotFoundError
     asked = _first_steps(actor, actor.organization_id, clock(session))
     done = session.execute(select(*(is_done.label(code) for code, _, is_done in asked))).one()
-    return [FirstStep(code, bool(one), url) for (code, url, _), one in zip(asked, done, strict=True)]
+    steps = [FirstStep(code, bool(one), url) for (code, url, _), one in zip(asked, done, strict=True)]
+    if p.runs_an_organization(actor):
+        state = staff.review_state(session, actor.organization_id, clock(session), zone=actor.zone)
+        if state.is_overdue:
+            steps.append(FirstStep("accounts_reviewed", is_done=False, url="/organization/access-reviews/new"))
+    return steps
 
 
 def _first_steps(actor: Actor, own: UUID, at: datetime) -> list[tuple[str, str, ColumnElement[bool]]]:

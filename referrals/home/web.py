@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
+from referrals.account.web import ROLE_NAMES
 from referrals.home import policy as p
 from referrals.home import queries as q
 from referrals.kernel.door import Doors, Form, Shape, asking
@@ -51,6 +52,8 @@ class DayShape(Shape):
     stale_count = fields.Integer()
     left_count = fields.Integer()
     review_overdue = fields.Boolean()
+    proposed_count = fields.Integer()
+    invited_count = fields.Integer()
     leaving_within = fields.Dict(keys=fields.String(), values=fields.Integer())
 
 
@@ -150,6 +153,8 @@ def home() -> Mapping[str, Any]:
         "stale_count": len(day.stale),
         "left_count": day.left_count,
         "review_overdue": day.review_overdue,
+        "proposed_count": len(day.proposed),
+        "invited_count": day.invited_count,
         "leaving_within": {str(days): count for days, count in day.windows.items()},
     }
     return {
@@ -157,6 +162,7 @@ def home() -> Mapping[str, Any]:
         "day": day,
         "at_most": q.COUNTED_AT_MOST,
         "forms": {one: Form() for one in day.stale},
+        "role_names": ROLE_NAMES,
         "works": p.works_with_participants(actor),
         "plans": p.plans_releases(actor),
         "answers": p.answers_for_programs(actor),
@@ -237,6 +243,8 @@ say(
         "first_why.workers_added": _l("Each gets a one-time code from you and chooses their own password."),
         "first.auditor_added": _l("Bring in an auditor"),
         "first_why.auditor_added": _l("Auditors read who looked at what. They see no participant's record."),
+        "first.accounts_reviewed": _l("Review the accounts"),
+        "first_why.accounts_reviewed": _l("Once a year somebody looks at who has which role, and signs it. It is due."),
         "first.agreement_signed": _l("Sign an agreement with a partner"),
         "first_why.agreement_signed": _l("Nothing is shared with an organization without one that both sides signed."),
         "first.program_added": _l("Add a program"),

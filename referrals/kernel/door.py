@@ -35,11 +35,22 @@ from referrals.kernel.errors import (
     RuleBrokenError,
     UnreadableRequestError,
 )
+from referrals.kernel.language import LANGUAGES
 from referrals.kernel.look import NOT_SHARED, Sight
 from referrals.kernel.orm import Identified, uuid7
 from referrals.kernel.record import clock
 from referrals.kernel.schema import Takes
-from referrals.kernel.web import API, TOKEN_SCOPES, UPLOADS, current_actor, db, limiter, sentence
+from referrals.kernel.web import (
+    API,
+    TOKEN_SCOPES,
+    UPLOADS,
+    current_actor,
+    db,
+    keep_language,
+    limiter,
+    sentence,
+    speak,
+)
 
 #: The largest body of a request that carries a file.
 UPLOAD_LIMIT: Final = 11 * 1024 * 1024
@@ -135,6 +146,8 @@ class Form:
     #: What somebody else set meanwhile, by field; `since` is the version this form began with.
     conflicts: Mapping[str, Conflict] = field(default_factory=dict)
     since: str | None = None
+    #: Whether its page can be shown in another language with what is typed: its address takes `show_in`.
+    may_switch: bool = False
 
     @property
     def csrf_token(self) -> str:
@@ -167,6 +180,9 @@ OPERATIONS: list[Operation] = []
 #: The header of a form that a page's script sends while it is being typed.
 SAVES_ITSELF: Final = "X-Saves-Itself"
 
+#: The field by which a form asks to be shown in another language, with all that is typed; nothing is done then.
+SHOW_IN: Final = "show_in"
+
 Context = Callable[..., Mapping[str, Any]]
 #: How the room of accounts tells what people are called.
 Naming = Callable[[Session, Iterable[UUID | None]], Mapping[UUID, str]]
@@ -176,6 +192,25 @@ _NAMING: list[Naming] = []
 def people_are_called(by: Naming) -> None:
     """Say how people's names are found (called by the room of accounts, at import)."""
     _NAMING[:] = [by]
+
+
+#: How the room of accounts keeps the language that somebody chose.
+_CHOOSING: list[Callable[[str], None]] = []
+
+
+def languages_are_kept(by: Callable[[str], None]) -> None:
+    """Say how a chosen language is kept (called by the room of accounts, at import)."""
+    _CHOOSING[:] = [by]
+
+
+def in_language(wished: str, show: Callable[[], Response]) -> ResponseReturnValue:
+    """Show a page in the language that its form asks for, from now on; in no other than ours."""
+    if wished not in LANGUAGES:
+        return show()
+    for keep in _CHOOSING:
+        keep(wished)
+    speak(wished)
+    return keep_language(show(), wished)
 
 
 def _called(people: Iterable[UUID | None]) -> dict[UUID | None, str]:
@@ -444,6 +479,9 @@ class Act:
         """Take the form; on a fault show it again with everything that was typed."""
         if self.saves_itself is not None and request.headers.get(SAVES_ITSELF) is not None:
             return self._keep(self.saves_itself, ids)
+        if self.page is not None and SHOW_IN in request.form:
+            typed = _typed({}, upload=self.upload, facts={})
+            return in_language(request.form[SHOW_IN], lambda: self._form(typed, ids, 200))
         given: Mapping[str, Any] = {}
         try:
             given = self.reads(self.what.takes)
@@ -538,9 +576,7 @@ class Act:
             flash(self.done, "success")
         return redirect(self.then(row), 303)
 
-    def _form(
-        self, form: Form, ids: Mapping[str, UUID], status: int, around: dict[str, Any] | None = None
-    ) -> ResponseReturnValue:
+    def _form(self, form: Form, ids: Mapping[str, UUID], status: int, around: dict[str, Any] | None = None) -> Response:
         if around is None:
             around = dict(self.context(**ids)) if self.context is not None else {}
         values, version = around.pop("values", {}), around.pop("version", None)
@@ -548,7 +584,7 @@ class Act:
             form.values = values
         if form.version is None and version is not None:
             form.version = str(version)
-        form.multipart = self.upload
+        form.multipart, form.may_switch = self.upload, True
         return make_response(render_template(cast("str", self.page), form=form, **around), status)
 
 

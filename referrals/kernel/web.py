@@ -23,7 +23,7 @@ import structlog
 from flask import Flask, Response, g, get_flashed_messages, redirect, render_template, request
 from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
-from flask_babel import Babel, format_date, get_locale
+from flask_babel import Babel, format_date, get_locale, refresh
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 from flask_limiter import Limiter, RateLimitExceeded
@@ -336,6 +336,14 @@ def keep_language(answer: WerkzeugResponse, chosen: str) -> WerkzeugResponse:
     seconds = int(timedelta(days=365).total_seconds())
     answer.set_cookie(LANGUAGE_COOKIE, chosen, max_age=seconds, secure=True, httponly=True, samesite="Lax")
     return answer
+
+
+def speak(chosen: str) -> None:
+    """Answer the rest of this request in a language."""
+    if current_user.is_authenticated:
+        cast("SignedIn", current_user).language = chosen
+    g.pop("catalog", None)
+    refresh()
 
 
 def page_before() -> str:

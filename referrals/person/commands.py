@@ -317,6 +317,9 @@ def assign_to_care_team(
 def end_assignment(work: Work, assignment: Assignment, *, because: str) -> Assignment:
     """End somebody's place on a care team, from the next request on.
 
+    With its last place an organization loses the participant from sight, supervisors included. Nobody there can add
+    them again; a community organization gets them back by a new referral alone, an agency by nothing.
+
     Raises:
         AssignmentEndedError: it ended before.
     """

@@ -656,6 +656,22 @@ def assignment(session: Session, actor: Actor, assignment_id: UUID, *, purpose: 
     return seen
 
 
+def is_known_to(session: Session, actor: Actor, participant_id: UUID) -> bool:
+    """Whether somebody may know of a participant now: after an act that may have ended just that."""
+    known = visible_to(actor).where(Person.id == participant_id).with_only_columns(Person.id)
+    return session.scalar(known) is not None
+
+
+def is_helped_by(session: Session, organization_id: UUID, participant_id: UUID) -> bool:
+    """Whether an organization has a place left on a care team; without one, nobody there knows of the participant."""
+    places = select(Assignment.id).where(
+        Assignment.participant_id == participant_id,
+        Assignment.organization_id == organization_id,
+        Assignment.until_at.is_(None),
+    )
+    return session.scalar(places.limit(1)) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a search found. `whole_words`: so many are within sight that only whole names and numbers are found."""

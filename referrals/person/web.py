@@ -85,6 +85,12 @@ class AssignmentShape(Shape):
     ended_because = fields.String(allow_none=True)
 
 
+class EndedAssignmentShape(AssignmentShape):
+    """A place that ended, and whether it was its organization's last: then nobody there knows of the participant."""
+
+    leaves_nobody = fields.Boolean()
+
+
 #: Windows of planning, in days.
 WINDOWS: Final = ("30", "60", "90")
 _NOWHERE: Final = frozenset({None, NOT_SHARED})
@@ -549,6 +555,7 @@ def _ending(target: UUID) -> Mapping[str, Any]:
     return context | {
         "entry": team_rows([one])[0],
         "is_last": one.is_in_force and len(own) == 1,
+        "is_agency": actor.side == Side.AGENCY,
         "reasons": _choices("team_end", c.END_REASONS_BY_HAND),
         "breadcrumbs": crumbs(
             seen,
@@ -558,14 +565,28 @@ def _ending(target: UUID) -> Mapping[str, Any]:
     }
 
 
+def _after_ending(row: Any) -> str:
+    """Return the care team, or the list where it cannot be opened any more: one may have ended one's own sight."""
+    known = q.is_known_to(*asking(), row.participant_id)
+    return f"/participants/{row.participant_id}/care-team" if known else "/participants"
+
+
+def _ended(row: Any) -> Mapping[str, Any]:
+    """Return the place that ended: read again, or, where it is out of sight now, as the act itself left it."""
+    session, actor = asking()
+    told = q.assignment(session, actor, row.id) if q.is_known_to(session, actor, row.participant_id) else row
+    leaves_nobody = not q.is_helped_by(session, row.organization_id, row.participant_id)
+    return {name: getattr(told, name) for name in AssignmentShape().fields} | {"leaves_nobody": leaves_nobody}
+
+
 doors.act(
     "/assignments/<uuid:target>/end",
     c.end_assignment,
     page="person/end_assignment.html",
     context=_ending,
-    then=lambda row: f"/participants/{row.participant_id}/care-team",
-    show=lambda row: q.assignment(*asking(), row.id),
-    shape=AssignmentShape,
+    then=_after_ending,
+    show=_ended,
+    shape=EndedAssignmentShape,
     done="person_done.assignment_over",
 )
 
@@ -649,7 +670,10 @@ say(
         "told_of_death.other": _l("Somebody else"),
         "person_done.death_on_record": _l("It is on record. Nobody is reminded of anything for them any more."),
         "person_done.death_was_a_mistake": _l("The mistake is on record. What is still open goes on as it stood."),
-        "participant_died": _l("It is on record that the participant has died. Nothing new is sent for them."),
+        "participant_died": _l(
+            "It is on record that the participant has died. Nothing new is begun or sent for them. If that is a "
+            "mistake, whoever put it on record or the participant's agency takes it back on the participant's page."
+        ),
         "death_on_record": _l("It is on record already that the participant has died."),
         "death_taken_back": _l("Somebody has said already that this was a mistake."),
         "before_birth": _l("This day is before the participant's date of birth. Check the year."),

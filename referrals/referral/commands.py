@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, cast
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import literal, select
 from sqlalchemy.orm import Session
 
 from referrals.account import queries as accounts
@@ -321,8 +321,12 @@ class StrikeMessage(Takes):
     purpose="referral",
 )
 def draft_referral(work: Work, person: Person, *, program_id: UUID, service: str | None) -> Referral:
-    """Begin a referral of a participant to a program. Nothing leaves until it is sent."""
-    program = _program_of_others(work, program_id)
+    """Begin a referral of a participant to a program. Nothing leaves until it is sent.
+
+    Raises:
+        ParticipantDiedError: it is on record that they have died, as far as the actor may know.
+    """
+    program = _program_for(work, person.id, program_id)
     if service is not None and service not in program.categories:
         service = None  # it was sought, and this program was chosen although it does not offer it
     return _draft(work, person.id, program, service=service)
@@ -345,6 +349,7 @@ def reroute_referral(work: Work, referral: Referral, *, program_id: UUID) -> Ref
     Raises:
         WrongStateError: it has not ended.
         AnswersNotSharedError: whether it has ended does not come back to the actor's side.
+        ParticipantDiedError: as for any draft.
     """
     facts = _facts(work, referral)
     if (due := referral.write_settlement(facts, at=work.now)) is not None:
@@ -355,14 +360,28 @@ def reroute_referral(work: Work, referral: Referral, *, program_id: UUID) -> Ref
             raise referral.wrong_state(referral.recorded, work.now)
     if q.is_outcome_hidden(work.session, referral, work.actor, work.now):
         raise AnswersNotSharedError
-    program = _program_of_others(work, program_id)
+    program = _program_for(work, referral.participant_id, program_id)
     return _draft(work, referral.participant_id, program, replaces_id=referral.id, **_taken_over(referral, program))
 
 
-def _program_of_others(work: Work, program_id: UUID) -> Program:
-    program = work.session.get(Program, program_id)
+def _program_for(work: Work, participant_id: UUID, program_id: UUID) -> Program:
+    """Return the program of another organization that a draft is begun for.
+
+    Whoever may not know of a death begins a draft as ever: a refusal would tell them.
+
+    Raises:
+        InvalidInputError: there is none, or it is one's own organization's.
+        ParticipantDiedError: the participant has died, as far as the actor may know.
+    """
+    died = persons.died_at(literal(participant_id, Referral.participant_id.type))
+    found = work.session.execute(select(Program, died).where(Program.id == program_id), {"at": work.now}).one_or_none()
+    program, died_at = (None, None) if found is None else found
     if program is None or program.organization_id == work.actor.organization:
         raise InvalidInputError({"program_id": ["not_a_choice"]})
+    if died_at is not None:
+        death = persons.deaths_of(work.session, [participant_id], work.now)[participant_id]
+        if q.may_know_of_death(work.session, work.actor, death, work.now):
+            raise ParticipantDiedError
     return program
 
 

@@ -1547,6 +1547,7 @@ def draft(session: Session, actor: Actor, referral_id: UUID) -> View:
     """
     row, sight = _draft(session, actor, referral_id)
     titles = _titles(session, (row.source_id, row.recipient_id), (row.program_id,))
+    before = _before_sending(session, row)
     return View(
         id=row.id,
         reference=sight.reference,
@@ -1563,7 +1564,8 @@ def draft(session: Session, actor: Actor, referral_id: UUID) -> View:
         thread=(),
         may=frozenset({"save_draft", "send_referral", "discard_draft"}),
         sendable=(),
-        extra=_before_sending(session, row),
+        extra=before,
+        death=persons.death(session, actor, row.participant_id, purpose=PURPOSE) if before["has_died"] else None,
     )
 
 
@@ -1572,8 +1574,10 @@ def _before_sending(session: Session, row: Referral) -> dict[str, Any]:
     program = session.get_one(Program, row.program_id)
     recipient = session.get_one(Organization, row.recipient_id)
     agreement = partnerships.agreement_between(session, row.source_id, row.recipient_id, at)
-    held_at = session.scalars(select(Person.facility_id).where(Person.id == row.participant_id)).one()
+    around = select(Person.facility_id, persons.died_at(Person.id)).where(Person.id == row.participant_id)
+    held_at, died = session.execute(around, {"at": at}).one()
     return {
+        "has_died": died is not None,
         "program": program,
         "stale": program.capacity_is_stale(at),
         "recipient": recipient,

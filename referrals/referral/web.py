@@ -562,8 +562,14 @@ def _held_against(target: UUID, service: str | None) -> dict[str, Any]:
     wishes = persons.wishes(session, actor, target)
     offers = q.who_fits(session, actor, wishes, service=service)
     who = q.banner(session, actor, target, wishes)
+    death = persons.death(session, actor, target, purpose=q.PURPOSE)
+    fitting, others = (
+        [_offered(one, begins=death is None) for one in some] for some in (offers.fitting, offers.others)
+    )
     return {
-        "banner": {
+        "ends": None if death is None else sentence("participant_died"),
+        "banner": death_in_banner(death)
+        | {
             "name": who.name,
             "url": f"/participants/{target}",
             "number": who.number,
@@ -578,18 +584,18 @@ def _held_against(target: UUID, service: str | None) -> dict[str, Any]:
         },
         "service": service,
         "services": _options("service", q.SERVICES),
-        "fitting": [_offered(one) for one in offers.fitting],
-        "others": [_offered(one) for one in offers.others],
+        "fitting": fitting,
+        "others": others,
         "more": offers.more,
     }
 
 
-def _offered(one: q.Offer) -> Mapping[str, Any]:
-    """Return a program with its reasons in words."""
+def _offered(one: q.Offer, *, begins: bool = True) -> Mapping[str, Any]:
+    """Return a program with its reasons in words, and whether a referral may begin there."""
     return {
         "program": one.program,
         "organization": one.organization,
-        "may_begin": one.may_begin,
+        "may_begin": begins and one.may_begin,
         "form": Form(),  # one for each: each button is an act of its own
         "stale": one.fit.is_stale,
         "for_it": [sentence(f"fit.{each.code}", each.says) for each in one.fit.for_it],
@@ -706,6 +712,7 @@ def _writing(target: UUID) -> Mapping[str, Any]:
         "values": values,
         "version": view.it.version,
         "recipient": view.extra["recipient"].name,
+        "ends": _ends(view),
         "content_options": _content_options(program.categories or ()),
     }
 
@@ -720,6 +727,13 @@ doors.act(
     show=_draft_of,
     saves_itself="saved_by_itself",
 )
+
+
+def _ends(view: q.View) -> str | None:
+    """Return what keeps a draft from being sent for good: the death, to whoever may know of it; else only that."""
+    if not view.extra["has_died"]:
+        return None
+    return sentence("draft_ended" if view.death is None else "participant_died")
 
 
 def _checking(target: UUID) -> Mapping[str, Any]:
@@ -748,7 +762,8 @@ def _checking(target: UUID) -> Mapping[str, Any]:
         "stale": view.extra["stale"],
         "recipient": view.extra["recipient"].name,
         "recipient_id": view.extra["recipient"].id,
-        "rule": next(
+        "rule": _ends(view)
+        or next(
             (
                 sentence(name)
                 for name, broken in (
@@ -1380,6 +1395,7 @@ say(
         "none_and_more": _l("Choose either nothing or what is needed, not both."),
         "referral_sent": _l("The referral was sent. The program has it now."),
         "draft_discarded": _l("The draft was discarded."),
+        "draft_ended": _l("This draft can no longer be sent. It is put away by itself within a day or so."),
         "referral_acknowledged": _l("Marked as received. The sender can see it."),
         "question_asked": _l("Your question was sent."),
         "question_answered": _l("Your answer was sent."),

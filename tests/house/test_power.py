@@ -95,7 +95,11 @@ def made(whole_app: Flask) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["who-may-do-what.md", "routes.txt", "events.md", "data-classes.md", "crypto-inventory.md"]
+    "name",
+    [
+        *("who-may-do-what.md", "routes.txt", "events.md", "data-classes.md", "crypto-inventory.md"),
+        *("referral-edges.md", "security-checks.md"),
+    ],
 )
 def test_s201_what_is_generated_equals_what_stands_in_docs(name: str, made: dict[str, str]) -> None:
     stands = (DOCS / name).read_text(encoding="utf-8")
@@ -135,7 +139,7 @@ def test_the_service_acts_by_the_operators_grants_and_listed_jobs_alone() -> Non
     assert found == set(SERVICE_ONLY), "What the service does by itself stands in SERVICE_ONLY with its reason."
 
 
-def test_the_auditor_the_operator_and_the_administrator_open_no_participant() -> None:
+def test_s809_the_auditor_the_operator_and_the_administrator_open_no_participant() -> None:
     """An administrator's role opens no participant record; the auditor holds no other role."""
     rooms = {"person", "consent", "release", "referral", "handoff"}
     odd = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -82,6 +83,12 @@ def test_a_fresh_installation_holds_and_migrating_again_changes_nothing(installe
         keys = connection.execute(text("SELECT count(*) FROM data_key")).scalar_one()
         purposes = connection.execute(text("SELECT count(DISTINCT purpose) FROM data_key")).scalar_one()
     assert keys == purposes > 0
+
+
+def test_s801_a_new_installation_has_no_account(installed: Run, place: dict[str, str]) -> None:
+    with engine_of(place).connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM user")).scalar_one() == 0
+    assert "no account named admin" in installed("unlock", "admin").output
 
 
 def test_setup_gives_the_first_administrator_a_code_and_happens_once(installed: Run, place: dict[str, str]) -> None:
@@ -204,6 +211,23 @@ def test_unlocking_or_enabling_nobody_says_so(installed: Run, command: str) -> N
     told = installed(command, "nobody")
     assert told.exit_code != 0
     assert "no account named nobody" in told.output
+
+
+def test_s809_what_an_operator_does_is_on_record_as_theirs(installed: Run, place: dict[str, str]) -> None:
+    assert installed("setup", "--agency", "Test County", "--name", "Ann Admin", "--sign-in-name", "ann").exit_code == 0
+    with engine_of(place).begin() as connection:
+        connection.execute(text("UPDATE user SET locked_at = '2026-01-01 00:00:00.000000'"))
+    assert installed("enable", "ann").exit_code != 0
+    assert installed("unlock", "ann").exit_code == 0
+    with engine_of(place).connect() as connection:
+        told = [json.loads(body) for body in connection.scalars(text("SELECT body FROM audit_event ORDER BY event_id"))]
+    by_operator = [one for one in told if one["source"]["channel"] == "cli"]
+    assert [(one["action"], one["outcome"]) for one in by_operator][-3:] == [
+        ("account.user_enabled", "refused"),
+        ("account.unlocked", "done"),  # the account, and that its owner is told
+        ("account.unlocked", "done"),
+    ]
+    assert {(one["actor"]["kind"], one["actor"]["role"]) for one in by_operator} == {("service", "operator")}
 
 
 def test_an_operator_lets_the_last_administrator_back_in(installed: Run, place: dict[str, str]) -> None:

@@ -261,3 +261,27 @@ def test_what_is_shown_once_offers_no_switch_that_would_lose_it(
     page = reader.post("/account/recovery-codes", "/account/recovery-codes", {"code": code(casey.sign_in_name)})
     assert len(re.findall(r'<code class="tg-code">', page.text)) == 10
     assert 'action="/language"' not in page.text
+
+
+def test_the_switch_beside_a_form_keeps_what_is_typed_there_and_holds_from_then_on(
+    app: Flask,
+    casey: people.Member,
+    code: Callable[[str], str],
+    house: HouseSession,
+) -> None:
+    reader = Reader(app)
+    reader.sign_in(casey, code)
+    page = reader.get("/participants/new").text
+    assert 'action="/language"' not in page
+    assert page.index('type="submit" form="typed" tabindex="-1"') < page.index('name="show_in"'), "Enter saves"
+    typed = {"given_name": 'Lu "Lucha" <b>', "birth_date-day": "7", "show_in": "es"}
+    again = reader.post("/participants/new", "/participants/new", typed)
+    assert again.status_code == 200
+    assert '<html lang="es">' in again.text
+    assert 'value="Lu &#34;Lucha&#34; &lt;b&gt;"' in again.text
+    assert re.search(r'name="birth_date-day"[^>]*value="7"', again.text)
+    assert "usa-alert--error" not in again.text
+    assert chosen_by(house, casey) == "es"
+    assert reader.speaks("/home") == "es"
+    told = house.scalars(select(AuditEvent).where(AuditEvent.action.in_(["account.language_changed", "person.added"])))
+    assert [one.action for one in told] == ["account.language_changed"]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from bench.statements import counting
 from referrals.home import queries as q
-from referrals.kernel.actor import Actor, Role
+from referrals.kernel.actor import Actor, Role, system
 from referrals.kernel.command import execute
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.session import HouseSession
 from referrals.program import commands as programs
 from referrals.staff import commands as staff
-from tests.factories.account import an_administrator, an_auditor, an_officer
+from tests.factories.account import a_member, a_user, an_administrator, an_auditor, an_officer
 from tests.factories.organization import a_community_organization, a_facility, a_location, an_agency, someone
 from tests.factories.partnership import a_proposal, an_agreement, signed
 from tests.factories.program import a_colleague, a_program, acting, on_intake, with_capacity
@@ -49,6 +52,49 @@ def test_an_agencys_administrator_is_led_from_nothing_to_everything(session: Hou
     assert undone(session, first) == ["part2_answered"]
     execute(session, staff.disable_user, actor=first, target=colleagues[0].id, data={"because": "left"})
     assert undone(session, first) == ["part2_answered", "second_administrator"]
+
+
+def test_s805_the_yearly_review_is_a_step_while_it_is_due(session: HouseSession) -> None:
+    agency = an_agency(session)
+    first = an_administrator(session, agency.id)
+    lead = someone(agency, Role.SUPERVISOR)
+    assert "accounts_reviewed" not in [one.code for one in q.first_steps(session, first)]
+    session.info["clock"] = lambda: datetime.now(UTC) + timedelta(days=366)
+    assert undone(session, first)[-1] == "accounts_reviewed"
+    assert "accounts_reviewed" not in [one.code for one in q.first_steps(session, lead)], "no supervisor signs it"
+
+
+def test_s802_a_role_waits_on_the_home_of_whoever_may_decide_and_of_nobody_else(session: HouseSession) -> None:
+    agency, elsewhere = an_agency(session), an_agency(session, "Another Department")
+    ada, ben = (
+        a_member(session, agency.id, Role.ADMINISTRATOR, name=name).actor(session)
+        for name in ("Ada Wells", "Ben Ortiz")
+    )
+    stranger = an_administrator(session, elsewhere.id, name="Elsewhere")
+    casey = a_colleague(session, agency, Role.CASE_MANAGER, name="Casey Morgan")
+    for user_id, role in ((casey.id, "supervisor"), (ben.me, "supervisor")):
+        execute(session, staff.propose_role, actor=ada, target=user_id, data={"role": role})
+    assert [(one.name, one.role) for one in q.today(session, ben).proposed] == [("Casey Morgan", "supervisor")]
+    assert not q.today(session, ben).is_quiet
+    for other in (ada, stranger, someone(agency, Role.SUPERVISOR)):
+        assert not q.today(session, other).proposed
+
+
+def test_who_was_invited_and_never_came_is_counted_for_administrators_alone(session: HouseSession) -> None:
+    agency = an_agency(session)
+    ada = an_administrator(session, agency.id)
+    before = q.today(session, ada).invited_count
+    found = []
+    for number in range(1, 5):
+        with counting(session.get_bind()) as heard:
+            assert q.today(session, ada).invited_count == before + number - 1
+        found.append(len(heard))
+        session.expunge_all()
+        one = a_user(session, agency.id, Role.CASE_MANAGER, name=f"New {number}")
+    assert len(set(found)) == 1, "as many statements for one as for many"
+    execute(session, staff.disable_user, actor=system("cli"), target=one.id, data={"because": "left"})
+    assert q.today(session, ada).invited_count == before + 3
+    assert q.today(session, someone(agency, Role.SUPERVISOR)).invited_count == 0
 
 
 def test_a_programs_people_are_led_to_its_first_referral(session: HouseSession) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from referrals.account import commands as accounts
 from referrals.kernel.actor import Role
+from referrals.kernel.command import execute
 from referrals.kernel.session import HouseSession
+from tests.factories.account import a_member, a_user
 from tests.factories.organization import a_community_organization, a_facility, an_agency
 from tests.referrals.organization.conftest import Visits
 
@@ -37,3 +40,28 @@ def test_a_navigator_without_a_program_is_led_to_the_first_steps(visit: Visits, 
     assert "You answer for no program yet." in page
     assert "/getting-started" in page
     assert "0 of 2 done" in navigator.get("/getting-started").text
+
+
+def test_an_administrators_home_says_what_waits_for_a_second_one_and_who_never_came(
+    visit: Visits, session: HouseSession
+) -> None:
+    agency = an_agency(session)
+    ben = visit(agency, Role.ADMINISTRATOR, name="Ben Ortiz")
+    worker = visit(agency, Role.CASE_MANAGER)
+    before = ben.ask("/home").get_json()
+    ada = a_member(session, agency.id, Role.ADMINISTRATOR, name="Ada Wells").actor(session)
+    casey = a_user(session, agency.id, Role.CASE_MANAGER, name="Casey Morgan")
+    execute(session, accounts.propose_role, actor=ada, target=casey.id, data={"role": "supervisor"})
+    told = ben.ask("/home").get_json()
+    assert (before["proposed_count"], told["proposed_count"]) == (0, 1)
+    assert told["invited_count"] == before["invited_count"] + 1
+    page = ben.get("/home").text
+    assert "Casey Morgan: Supervisor" in page
+    assert 'href="/organization/people/role-proposals"' in page
+    assert "People who have not used their invitation yet" in page
+    theirs = worker.ask("/home").get_json()
+    assert (theirs["proposed_count"], theirs["invited_count"]) == (0, 0)
+    assert ben.send("/account/language", {"language": "es"}).status_code == 200
+    page = ben.get("/home").text
+    assert "Funciones que esperan a una segunda persona administradora" in page
+    assert "Personas que aún no usaron su invitación" in page

@@ -247,10 +247,10 @@ PAGES = {
         {% block content %}{% for one in rows %}<p>{{ one.name }}</p>{% endfor %}{% endblock %}""",
     "parcel/show.html": """{% set title = 'Parcel' %}{% extends 'base.html' %}
         {% block content %}<p>{{ it.name }}</p>{% endblock %}""",
-    "parcel/form.html": """{% set title = 'Form' %}{% extends 'base.html' %}
+    "parcel/form.html": """{% set title = 'Form' %}{% set typed_form = true %}{% extends 'base.html' %}
         {% from 'components/form.html' import form_tag %}
         {% from 'components/compare.html' import compare %}
-        {% block content %}{% call form_tag(form) %}
+        {% block content %}{% call form_tag(form, '', 'typed') %}
         {% call compare(form, 'name', 'Name') %}
         <input id='name' name='name' value='{{ form.values.name }}'>
         {% endcall %}

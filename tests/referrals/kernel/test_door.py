@@ -6,6 +6,7 @@ import dataclasses
 import html
 import json
 import re
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,7 +15,7 @@ import pytest
 from marshmallow import fields
 from sqlalchemy import text
 
-from referrals.kernel import web
+from referrals.kernel import door, web
 from referrals.kernel.actor import Actor
 from referrals.kernel.look import NOT_SHARED
 from tests.referrals.kernel.conftest import CANARY, SEEN, ParcelShape
@@ -31,6 +32,37 @@ def faults_shown(answer: Any) -> dict[str, list[str]]:
 def names(house: Any) -> list[str]:
     with house.engine.connect() as connection:
         return list(connection.execute(text("SELECT name FROM test_parcel ORDER BY id")).scalars())
+
+
+# --- another language -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def chosen() -> Iterator[list[str]]:
+    """The languages that were to be kept for whoever asked: this small house has no room of accounts."""
+    before, kept = list(door._CHOOSING), list[str]()
+    door.languages_are_kept(kept.append)
+    yield kept
+    door._CHOOSING[:] = before
+
+
+@pytest.mark.parametrize(("wished", "spoken"), [("fr", "en"), ("", "en"), ("es", "es")])
+def test_a_half_filled_form_comes_back_in_another_language_as_it_was_typed_and_nothing_is_done(
+    small_house: Any, visitor: Any, depot: UUID, chosen: list[str], *, wished: str, spoken: str
+) -> None:
+    at, typed = f"/depots/{depot}/parcels", {"name": "<i>half-typed</i> ñ", "idempotency_key": "kept"}
+    assert re.search(r'<button type="submit" form="typed" name="show_in" value="es" lang="es">', visitor.get(at).text)
+    page = visitor.post(at, typed | {"show_in": wished})
+    assert page.status_code == 200
+    assert f'<html lang="{spoken}">' in page.text
+    words = compared(page)
+    assert (words["name"], words["idempotency_key"]) == ([typed["name"]], ["kept"])
+    assert faults_shown(page) == {}
+    assert ("__Host-language=es" in "".join(page.headers.getlist("Set-Cookie"))) is (spoken == "es")
+    assert chosen == ["es"] * (spoken == "es")
+    assert names(small_house) == []
+    assert visitor.post(at, typed).status_code == 303, "sent afterwards it is done, under the same key"
+    assert names(small_house) == [typed["name"]]
 
 
 # --- bodies that cannot be read ---------------------------------------------------------------------------------------

@@ -156,6 +156,31 @@ def test_a_colleague_joins_and_leaves_the_care_team(casey: Visitor, house: House
     assert "Transfer" in casey.page(f"/participants/{person}/care-team?ended=yes")
 
 
+def test_the_last_place_says_before_and_after_that_nobody_will_see_the_participant(
+    casey: Visitor, house: House
+) -> None:
+    person = added(casey)
+    officer = house.visitor(house.ofelia)
+    joining = {"user_id": str(house.ofelia.user_id), "tie": "supervising_officer", "reason": "supervision_began"}
+    assert casey.form(f"/participants/{person}/care-team/new", joining).status_code == 303
+    rows = casey.json(f"/participants/{person}/care-team").json["items"]
+    mine, theirs = (
+        next(row["id"] for row in rows if row["tie"] == tie) for tie in ("case_manager", "supervising_officer")
+    )
+    warned = "Afterwards nobody of your organization sees this participant, supervisors included"
+    assert warned not in casey.page(f"/assignments/{mine}/end")
+    left = casey.form(f"/assignments/{mine}/end", {"because": "transfer"})
+    assert (left.status_code, left.location) == (303, "/participants"), "what was left cannot be opened any more"
+    assert "They are no longer on the care team." in casey.page("/participants")
+    page = officer.page(f"/assignments/{theirs}/end")
+    assert warned in page
+    assert "Nobody else can bring them back to you, either." in page
+    told = officer.json(f"/assignments/{theirs}/end", {"because": "transfer"})
+    assert (told.status_code, told.json["leaves_nobody"], told.json["ended_because"]) == (200, True, "transfer")
+    for one in (casey, officer):
+        assert one.get(f"/participants/{person}").status_code == 404
+
+
 def test_what_is_not_shared_says_so_at_both_doors(casey: Visitor, house: House) -> None:
     person = added(casey, family_name="Canarybird")
     as_if_referred(house.session, person, house.community.id, user_id=house.nia.user_id)

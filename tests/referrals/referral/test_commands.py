@@ -479,10 +479,23 @@ def reach(world: World, wanted: State) -> UUID:
     """Bring a referral to a state by the verbs that lead there."""
     if wanted is State.DRAFT:
         return world.draft()
+    if wanted is State.EXPIRED:
+        return left_unanswered(world)
     referral_id = world.sent()
     for name in WAYS[wanted].split():
         go(world, name, referral_id)
     assert state(world, referral_id) == wanted
+    return referral_id
+
+
+def left_unanswered(world: World) -> UUID:
+    """A referral that was sent 60 days ago and that nobody answered."""
+    kept, then = world.session.info.get("clock"), datetime.now(UTC) - timedelta(days=60)
+    world.session.info["clock"] = lambda: then
+    referral_id = world.sent()
+    world.session.info["clock"] = kept or (lambda: datetime.now(UTC))
+    c.settle_due(world.session, None, None)
+    assert state(world, referral_id) == State.EXPIRED
     return referral_id
 
 
@@ -510,8 +523,13 @@ def report(world: World, referral_id: UUID) -> None:
 REACHED = [
     *(State.DRAFT, State.SENT, State.ACKNOWLEDGED, State.INFO_REQUESTED, State.ACCEPTED, State.IN_PROGRESS),
     *(State.WAITLISTED, State.ON_HOLD, State.DECLINED, State.CANCELLED, State.COMPLETED, State.NOT_COMPLETED),
-    State.ENTERED_IN_ERROR,
+    *(State.EXPIRED, State.ENTERED_IN_ERROR),
 ]
+
+
+def test_the_two_matrices_leave_out_no_state_and_no_verb_with_a_door() -> None:
+    assert set(REACHED) == set(State)
+    assert set(c.VERBS) - set(WORDS) == {"expire_referral"}
 
 
 @pytest.mark.parametrize("start", REACHED)

@@ -155,6 +155,46 @@ def test_nothing_is_sent_for_somebody_who_has_died(any_world: World) -> None:
     assert refused.value.code == "participant_died"
 
 
+def test_nothing_is_begun_for_somebody_who_has_died_as_far_as_one_may_know(any_world: World) -> None:
+    world = any_world
+    ended, kept = world.sent(), world.draft(program_id=another_program(world))
+    world.act(c.decline_referral, world.navigator, ended, reason="no_capacity")
+    record = died(world)
+    for what, target in ((c.draft_referral, world.person_id), (c.reroute_referral, ended)):
+        with pytest.raises(InvalidInputError):
+            world.act(what, world.case_manager, target, program_id=str(world.person_id))
+        with pytest.raises(RuleBrokenError) as refused:
+            world.act(what, world.case_manager, target, program_id=str(world.program_id))
+        assert refused.value.code == "participant_died"
+    seen = own_draft(world, kept)
+    assert seen.extra["has_died"]
+    assert seen.death is not None
+    world.act(person.take_back_death, world.case_manager, record, because="A mix-up of two people.")
+    seen = own_draft(world, kept)
+    assert (seen.extra["has_died"], seen.death) == (False, None)
+    world.draft()
+
+
+def test_who_may_not_know_of_a_death_begins_a_draft_as_ever_and_reads_only_that_it_ended(world: World) -> None:
+    world.sent()
+    program = another_program(world)
+    kept = world.draft(program_id=program)
+    world.withdraw_consent(world.return_consent_id)
+    died(world, world.navigator)
+    world.draft(program_id=program)
+    seen = own_draft(world, kept)
+    assert (seen.extra["has_died"], seen.death) == (True, None)
+    with looking(world.session):
+        assert {card.status for card in q.drafts(world.session, world.case_manager)} == {"cancelled"}
+    return_consent_again(world)
+    assert own_draft(world, kept).death is not None
+
+
+def own_draft(world: World, referral_id: UUID) -> q.View:
+    with looking(world.session):
+        return q.draft(world.session, world.case_manager, referral_id)
+
+
 def test_who_may_not_know_why_reads_that_it_ended_and_no_more(world: World) -> None:
     """The program recorded it, and its answers do not come back: the sender is told how it stands, not why."""
     open_one, draft = world.sent(), world.draft(program_id=another_program(world))

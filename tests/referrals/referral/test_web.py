@@ -723,3 +723,56 @@ def test_where_a_death_is_not_shared_its_door_answers_as_if_there_were_none(worl
     assert alike(after)[0] == alike(before)[0]
     assert "Record that the participant has died" in after[1]
     assert f"{world.person_id}/referrals/new" in after[1]
+
+
+def test_nothing_is_begun_for_somebody_who_has_died_and_a_draft_says_why_it_cannot_be_sent(
+    world: World, browser: Open
+) -> None:
+    kept = world.draft()
+    lee, at = browser("case_manager"), f"/participants/{world.person_id}"
+    why = "Nothing new is begun or sent for them."
+    before = lee.page(f"{at}/referrals/new")
+    assert why not in before
+    assert 'name="program_id"' in before
+    assert "Can no longer be sent." not in lee.page("/drafts")
+    assert lee.call(f"{at}/death", {"told_by": "family", "is_checked": True}).status_code == 201
+    begun = {"program_id": str(world.program_id)}
+    refused = lee.call(f"{at}/referrals", begun)
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "participant_died")
+    again = lee.post(f"{at}/referrals/new", begun)
+    assert again.status_code == 409
+    assert why in again.get_data(as_text=True)
+    for path in (f"{at}/referrals/new", f"{at}/programs"):
+        page = lee.page(path)
+        assert why in page
+        assert 'name="program_id"' not in page
+    assert not any(one["may_begin"] for one in lee.call(f"{at}/programs").get_json()["items"])
+    for path in (f"/referrals/{kept}/draft", f"/referrals/{kept}/sending"):
+        assert why in lee.page(path)
+    listed = lee.page("/drafts")
+    assert "Can no longer be sent." in listed
+    assert "Kept until" not in listed
+    assert lee.call("/account/language", {"language": "es"}).status_code == 200
+    assert "No se empieza ni se envía nada nuevo para ella." in lee.page(f"/referrals/{kept}/draft")
+    assert "Ya no se puede enviar." in lee.page("/drafts")
+
+
+def test_who_may_not_know_of_a_death_is_told_that_a_draft_ended_and_may_begin_another(
+    world: World, browser: Open
+) -> None:
+    world.sent()
+    with planting(world.session):
+        other = Program(organization_id=world.cbo_id, name="Work", categories=["housing"], capacity_code="capacity")
+        other.added_at = datetime.now(UTC)
+        world.session.add(other)
+    kept = world.draft(program_id=other.id)
+    lee, ana, at = browser("case_manager"), browser("navigator"), f"/participants/{world.person_id}"
+    world.withdraw_consent(world.return_consent_id)
+    choosing = re.findall(r'name="program_id" value="([^"]+)"', lee.page(f"{at}/referrals/new"))
+    assert ana.call(f"{at}/death", {"told_by": "family", "is_checked": True}).status_code == 201
+    assert re.findall(r'name="program_id" value="([^"]+)"', lee.page(f"{at}/referrals/new")) == choosing
+    for path in (f"/referrals/{kept}/draft", f"/referrals/{kept}/sending"):
+        page = lee.page(path)
+        assert "This draft can no longer be sent." in page
+        assert "died" not in page
+    assert lee.call(f"{at}/referrals", {"program_id": str(other.id)}).status_code == 201

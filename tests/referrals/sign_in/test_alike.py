@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -136,3 +136,18 @@ def test_s102_every_refused_sign_in_runs_the_same_statements_and_answers_the_sam
     for what, told in tried.items():
         assert len(told.statements) == len(expected.statements), (what, told.statements)
         assert told == expected, what
+
+
+@pytest.mark.parametrize("door", ["page", "api"])
+def test_s102_the_fifth_wrong_one_answers_the_same_and_its_further_statements_are_held_here(
+    ask: Callable[[str, str, str], Told], house: Session, agency: UUID, door: str
+) -> None:
+    """What locks an account is on record with it; nothing stands in for that where there is no account."""
+    name = somebody(house, agency, "flo.fifth11")
+    house.rollback()
+    ask(door, "warm.up.111", WRONG)
+    tried = [(ask(door, name, WRONG), ask(door, "no.body.111", WRONG)) for _ in range(6)]
+    for known, unknown in tried:
+        assert replace(known, statements=()) == replace(unknown, statements=())
+    further = [len(known.statements) - len(unknown.statements) for known, unknown in tried]
+    assert further == [0, 0, 0, 0, 2, 0]
