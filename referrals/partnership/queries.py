@@ -22,11 +22,12 @@ from referrals.partnership.models import (
     PartnerRule,
     RuleAcknowledgment,
     active_at,
+    in_order,
     joins,
 )
 from referrals.program.models import Program
 
-__all__ = ["PURPOSES", "RULE_KINDS"]
+__all__ = ["PURPOSES", "RULE_KINDS", "in_order"]
 
 #: How many rows a page of a list holds.
 PAGE = 25

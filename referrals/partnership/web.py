@@ -20,11 +20,9 @@ from referrals.kernel.orm import CATEGORIES
 from referrals.kernel.record import clock
 from referrals.kernel.web import current_actor, place, say
 from referrals.organization import queries as organizations
-from referrals.organization.models import Organization
 from referrals.organization.web import After, labels, may, one_of, said
 from referrals.partnership import commands as c
 from referrals.partnership import queries as q
-from referrals.partnership.models import in_order
 from referrals.program import queries as programs
 
 doors = Doors("partnership", reads=TokenScope.PARTNERSHIPS_READ)
@@ -207,7 +205,7 @@ def _own(_ids: Mapping[str, UUID]) -> UUID:
     return current_actor().organization_id or UUID(int=0)
 
 
-def _choices(first: Organization, second: Organization) -> dict[str, Any]:
+def _choices(first: Any, second: Any) -> dict[str, Any]:
     """Return what the terms of an agreement between these two may name."""
     session, _actor = asking()
     offering = [one for one in (first, second) if not one.is_agency]
@@ -231,7 +229,7 @@ def _proposal() -> dict[str, Any]:
     partner = next((one for one in partners if str(one.id) == asked), None)
     if partner is None:
         return {"own": own, "partner": None, "partners": [(str(one.id), one.name) for one in partners]}
-    first, second = in_order(own, partner)
+    first, second = q.in_order(own, partner)
     return {"own": own, "partner": partner, "first": first, **_choices(first, second)}
 
 

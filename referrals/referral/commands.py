@@ -356,7 +356,7 @@ def reroute_referral(work: Work, referral: Referral, *, program_id: UUID) -> Ref
 
 
 @command(
-    records="referral.referred_onward",
+    records="referral.onward_drafted",
     on=Referral,
     takes=ReferOnward,
     within=q.visible_to,

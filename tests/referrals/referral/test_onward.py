@@ -143,7 +143,7 @@ def test_only_who_works_on_it_refers_it_onward(third: World) -> None:
             third.act(c.refer_onward, actor, first, program_id=str(third.extra["program"]))
         event = last_event(third.session)
         assert (event["action"], event["outcome"], event["code"]) == (
-            *("referral.referred_onward", "refused"),
+            *("referral.onward_drafted", "refused"),
             "not_permitted",
         )
     assert third.act(c.refer_onward, third.cbo_supervisor, first, program_id=str(third.extra["program"])).id
