@@ -1030,14 +1030,13 @@ class Place:
 class Onward:
     """A referral that was made of another, as far as a reader of that one is told of it."""
 
-    id: UUID
+    #: For the side that made it, and may open it; None for others.
+    id: UUID | None
     reference: str
     recipient: str | NotShared
     program: str | NotShared
     status: str | NotShared
     sent_at: datetime
-    #: Whether the reader's own side made it, and so may open it.
-    is_own: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -1232,7 +1231,7 @@ def _onward(session: Session, actor: Actor, row: Referral, at: datetime) -> list
     titles = _titles(session, *_ends(rows))
     return [
         Onward(
-            id=one.id,
+            id=one.id if one.source_id == actor.organization_id else None,
             reference=sight.reference,
             recipient=NOT_SHARED if sight.recipient_id is NOT_SHARED else titles[one.recipient_id],
             program=NOT_SHARED if sight.program_id is NOT_SHARED else titles[one.program_id],
@@ -1241,7 +1240,6 @@ def _onward(session: Session, actor: Actor, row: Referral, at: datetime) -> list
             if sight.shares("answer") or one.source_id == actor.organization_id
             else NOT_SHARED,
             sent_at=sight.sent_at,
-            is_own=one.source_id == actor.organization_id,
         )
         for one, line, sight in zip(rows, found, seen, strict=True)
         if sight.shares("went_onward")

@@ -179,8 +179,9 @@ class PlaceShape(Shape):
 
 
 class OnwardShape(Shape):
-    """A referral that the recipient made of this one and sent, as far as it is shared."""
+    """A referral that the recipient made of this one and sent, as far as it is shared; `id` for who may open it."""
 
+    id = fields.UUID(allow_none=True)
     reference = fields.String()
     recipient = fields.String()
     program = fields.String()

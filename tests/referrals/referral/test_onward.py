@@ -18,6 +18,7 @@ from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermitt
 from referrals.kernel.look import NOT_SHARED, looking
 from referrals.kernel.orm import uuid7
 from referrals.kernel.record import clock
+from referrals.kernel.session import HouseSession
 from referrals.organization.models import Organization
 from referrals.partnership.models import Agreement
 from referrals.person.models import Assignment
@@ -27,7 +28,7 @@ from referrals.referral import queries as q
 from referrals.referral.models import Referral, State
 from referrals.release.models import ReleaseDate
 from tests.factories.organization import last_event
-from tests.factories.referral import FULL, LONG_AGO, SHARED, ZONE, World, a_consent, a_user, planting, tomorrow
+from tests.factories.referral import FULL, LONG_AGO, SHARED, ZONE, World, a_consent, a_user, a_world, planting, tomorrow
 
 Open = Callable[[str], Any]
 
@@ -354,7 +355,7 @@ def test_the_first_source_is_told_that_it_went_onward_where_answers_come_back(th
     assert see(third, third.navigator, first).onward == ()
     third.act(c.send_referral, third.navigator, made)
     (told,) = see(third, third.case_manager, first).onward
-    assert (told.reference, told.is_own) == (third.row(made).reference, False)
+    assert (told.reference, told.id) == (third.row(made).reference, None)
     # What comes back covers no identity, and Harbor House shares its answers with Second Start alone.
     assert (told.recipient, told.program, told.status) == (NOT_SHARED, NOT_SHARED, NOT_SHARED)
     with planting(third.session):
@@ -372,7 +373,7 @@ def test_who_made_it_sees_it_on_the_first_and_the_first_on_it(third: World) -> N
     first = third.accepted()
     made = onward(third, first)
     (told,) = see(third, third.navigator, first).onward
-    assert (told.id, told.recipient, told.status, told.is_own) == (made, "Harbor House", "sent", True)
+    assert (told.id, told.recipient, told.status) == (made, "Harbor House", "sent")
     assert see(third, third.navigator, made).onward_from_id == first
 
 
@@ -444,6 +445,22 @@ def test_tried_again_elsewhere_it_is_still_onward_from_the_first(third: World) -
     row = third.row(again.id)
     assert (row.replaces_id, row.onward_from_id, row.source_id) == (made, first, third.cbo_id)
     assert row.reason_text == OURS["reason_text"], "its own words"
+
+
+def test_both_databases_tell_the_same_of_it(any_session: HouseSession) -> None:
+    there = plant_third(a_world(any_session))
+    first = there.accepted()
+    made = onward(there, first)
+    (told,) = see(there, there.case_manager, first).onward
+    assert told.reference == there.row(made).reference
+    assert see(there, there.stranger, made).participant == AS_ON_FORM
+    assert listed(there, there.stranger)["us"] == [made]
+    there.withdraw_consent(there.return_consent_id)
+    assert see(there, there.case_manager, first).onward == ()
+    with planting(there.session) as work:
+        agreement = there.session.get_one(Agreement, there.extra["agreement"])
+        agreement.end(there.cbo_id, at=work.now, by=there.cbo_supervisor.me, because="A test ends it.")
+    assert listed(there, there.stranger) == {"us": [], "them": [], "closed": []}
 
 
 # --- the whole way ----------------------------------------------------------------------------------------------------
@@ -531,6 +548,7 @@ def test_the_whole_way_by_pages(world: World, browser: Open) -> None:  # noqa: P
     assert eli.post(f"{at}/closing-report/new", report).status_code == 303
     assert eli.post(f"{at}/completion", {"outcome": "goals_met"}).status_code == 303
     assert "Passed." in ana.page(f"{at}/closing-report")
+    assert AS_ON_FORM in eli.page(f"{at}/closing-report")
     assert ana.post(f"{at}/outcome", {"answer": "agreed"}).status_code == 303
     done = world.row(UUID(at.rpartition("/")[2]))
     assert (done.recorded, done.is_done) == (State.COMPLETED, True)
@@ -561,7 +579,7 @@ def test_the_whole_way_by_json(world: World, browser: Open) -> None:
     (told,) = ana.read(f"/referrals/{first}").get_json()["onward"]
     assert (told["reference"], told["status"], told["recipient"]) == (seen["reference"], "accepted", "Harbor House")
     (told,) = lee.read(f"/referrals/{first}").get_json()["onward"]
-    assert (told["reference"], told["status"]) == (seen["reference"], {"shared": False})
+    assert (told["id"], told["reference"], told["status"]) == (None, seen["reference"], {"shared": False})
     ended = eli.call(f"{at}/end", {"reason": "moved_away"})
     assert ended.status_code == 200, ended.get_json()
     closed = ana.call(f"{at}/outcome", {"answer": "agreed"}).get_json()
