@@ -62,6 +62,7 @@ from referrals.referral.models import (
     QuestionTopic,
     Referral,
     ReferralStep,
+    SharingEndedError,
     State,
     Verb,
     WrongStateError,
@@ -69,7 +70,15 @@ from referrals.referral.models import (
     settle,
 )
 
-__all__ = ["LANGUAGES", "PERSONS_WISH", "AmendmentReason", "DeclineReason", "ErrorReason", "QuestionTopic"]
+__all__ = [
+    "LANGUAGES",
+    "PERSONS_WISH",
+    "AmendmentReason",
+    "DeclineReason",
+    "ErrorReason",
+    "QuestionTopic",
+    "SharingEndedError",
+]
 
 #: Whose wish a referral is.
 ASKED_BY: Final = ("participant", "care_team", "family")
@@ -372,13 +381,17 @@ def refer_onward(work: Work, referral: Referral, *, program_id: UUID) -> Referra
     Raises:
         WrongStateError: it was not taken on.
         ReferralDoneError: it has ended and its loop is closed.
+        SharingEndedError: what it rests on does not hold, so one does not even know any more about whom it is.
     """
-    seen = settle(referral.recorded, _facts(work, referral), work.now).state
+    facts = _facts(work, referral)
+    seen = settle(referral.recorded, facts, work.now).state
     if seen not in EVER_TAKEN_ON:
         with _named(work):
             raise referral.wrong_state(seen, work.now)
     if referral.is_done:
         raise ReferralDoneError
+    if not facts.sharing:
+        raise SharingEndedError
     program = _program_of_others(work, program_id)
     return _draft(work, referral.participant_id, program, onward_from_id=referral.id)
 

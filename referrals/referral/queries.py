@@ -2547,7 +2547,7 @@ def _may_at_work(actor: Actor, row: Referral, seen: State, stands: Facts) -> set
     works = policy.works_on_it(actor, row)
     if seen in TAKEN_ON and (policy.answers_it(actor, row) or works):
         verbs |= {"name_caseworker"} | ({_CONFIRMS_PLACE} if seen is State.WAITLISTED else set())
-    if seen in EVER_TAKEN_ON and works and not row.is_done and stands.died_at is None:
+    if seen in EVER_TAKEN_ON and works and not row.is_done and stands.sharing and stands.died_at is None:
         verbs.add("refer_onward")
     return verbs
 

@@ -391,6 +391,7 @@ def _around(view: q.View) -> dict[str, Any]:
         "view": view,
         "status": _word("status", view.status),
         "status_kind": _KINDS.get(str(view.status), "neutral"),
+        "status_kinds": _KINDS,
         "next_words": _next_words(view),
         "entries": [_told(entry) for entry in view.timeline],
         "content": _content(view),
@@ -671,6 +672,8 @@ def _going_onward(target: UUID) -> Mapping[str, Any]:
         code = NotPermittedError.code
         refuse(session, actor, q.VIEWED, row_type="referral", target=target, purpose=q.PURPOSE, code=code)
         raise NotPermittedError
+    if view.it.participant_id is NOT_SHARED:
+        raise c.SharingEndedError
     # What the first source sought helps to find a program. It is not written down: the draft begins empty.
     service = view.it.service
     held = _held_against(view.it.participant_id, service if service in q.SERVICES else None)

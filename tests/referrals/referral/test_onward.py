@@ -176,6 +176,27 @@ def test_after_the_loop_is_closed_nothing_is_referred_onward(third: World) -> No
     assert "refer_onward" not in see(third, third.navigator, first).may
 
 
+@pytest.mark.parametrize("by_consent", [True, False])
+def test_once_the_first_ones_sharing_has_ended_nothing_new_begins_from_it(
+    third: World, browser: Open, *, by_consent: bool
+) -> None:
+    first = third.accepted()
+    draft = written(third, first)
+    if by_consent:
+        third.withdraw_consent(third.consent_id)
+    else:
+        third.end_agreement()
+    assert "refer_onward" not in see(third, third.navigator, first).may
+    ana, words = browser("navigator"), {"program_id": str(third.extra["program"])}
+    assert ana.get(f"/referrals/{first}/onward").status_code == 409
+    refused = ana.call(f"/referrals/{first}/onward", words)
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "sharing_ended")
+    # What they wrote themselves, and the participant agreed to with them, does not rest on it.
+    assert ana.get(f"/referrals/{draft}/sending").status_code == 200
+    third.act(c.send_referral, third.navigator, draft)
+    assert see(third, third.stranger, draft).participant == AS_ON_FORM
+
+
 def test_it_goes_to_another_organization(third: World) -> None:
     first = third.accepted()
     for program_id in (third.program_id, uuid7()):
