@@ -65,7 +65,12 @@ def _in_words(closing: q.Closing) -> dict[str, Any]:
         "goals": list(enumerate(goals or (), 1)) if goals is not NOT_SHARED else [],
         "banner": {"name": NOT_SHARED}
         if who is None
-        else {"name": who.name, "number": who.number, "release_on": who.release_on, "days": who.days},
+        else {
+            "name": view.participant if who.name is NOT_SHARED else who.name,
+            "number": who.number,
+            "release_on": who.release_on,
+            "days": who.days,
+        },
         "status": sentence(f"status.{view.status}") if view.status is not NOT_SHARED else view.status,
         "status_kind": "neutral",
         "audience": [view.source if view.source is not NOT_SHARED else str(_l("the other organization"))]

@@ -472,7 +472,7 @@ def _first_steps(actor: Actor, own: UUID, at: datetime) -> list[tuple[str, str, 
             ("auditor_added", _PEOPLE, _work_here(own, Role.AUDITOR)),
         ]
     if p.leads_an_organization(actor):
-        party = or_(Agreement.agency_id == own, Agreement.community_id == own)
+        party = or_(Agreement.first_id == own, Agreement.second_id == own)
         asked.append(("agreement_signed", "/partnerships", exists().where(party, active_at(at))))
         if serves:
             answered = exists().where(IntakeMember.program_id == Program.id, IntakeMember.ended_at.is_(None))

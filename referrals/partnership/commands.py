@@ -6,6 +6,7 @@ side from the actor's own organization and never from what was sent.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,8 @@ from referrals.partnership.models import (
     PartnerRule,
     RuleAcknowledgment,
     ids,
+    in_order,
+    joins,
     term_faults,
 )
 from referrals.program.models import Program
@@ -73,16 +76,16 @@ def propose_agreement(
     facility_ids: list[UUID],
     program_ids: list[UUID],
 ) -> Agreement:
-    """Propose terms to an organization of the other side. Then both sign, in whichever order."""
+    """Propose terms to another organization. Then both sign, in whichever order."""
     partner = work.session.get(Organization, partner_id)
     if partner is None:
         raise InvalidInputError({"partner_id": ["not_a_choice"]})
-    agency, community = (organization, partner) if organization.is_agency else (partner, organization)
+    first, second = in_order(organization, partner)
     terms = _terms(
         work,
-        agency_id=agency.id,
-        community_id=community.id,
-        zone=agency.zone,
+        agency_id=first.id if first.is_agency else None,
+        community_ids=[one.id for one in (first, second) if not one.is_agency],
+        zone=first.zone,
         starts_on=starts_on,
         ends_on=ends_on,
         categories=categories,
@@ -98,8 +101,8 @@ def propose_agreement(
 def _terms(
     work: Work,
     *,
-    agency_id: UUID,
-    community_id: UUID,
+    agency_id: UUID | None,
+    community_ids: Collection[UUID],
     zone: ZoneInfo,
     starts_on: date,
     ends_on: date,
@@ -113,7 +116,7 @@ def _terms(
     own = select(Facility.id).where(Facility.id.in_(facility_ids), Facility.organization_id == agency_id)
     if facility_ids and set(work.session.scalars(own)) != set(facility_ids):
         faults["facility_ids"] = ["not_a_choice"]
-    offered = select(Program.id).where(Program.id.in_(program_ids), Program.organization_id == community_id)
+    offered = select(Program.id).where(Program.id.in_(program_ids), Program.organization_id.in_(community_ids))
     if program_ids and set(work.session.scalars(offered)) != set(program_ids):
         faults["program_ids"] = ["not_a_choice"]
     if faults:
@@ -158,7 +161,7 @@ def change_agreement(
     terms = _terms(
         work,
         agency_id=agreement.agency_id,
-        community_id=agreement.community_id,
+        community_ids=agreement.community_ids,
         zone=ZoneInfo(agreement.time_zone),
         starts_on=starts_on,
         ends_on=ends_on,
@@ -189,14 +192,14 @@ class SignAgreement(Takes):
 )
 def sign_agreement(work: Work, agreement: Agreement, *, terms: int) -> Agreement:
     """Sign for one's own side. With the second signature it takes effect, from its first day on."""
-    # Two proposals of one pair, signed at once, must not both take effect: the agency's row is the pair's turnstile.
-    turn = select(Organization.id).where(Organization.id == agreement.agency_id).with_for_update()
-    work.session.execute(turn)
+    # Two proposals of one pair, signed at once, must not both take effect: one row is the pair's turnstile. Of two
+    # community organizations either may have proposed, so it is the same one of them whichever agreement it is.
+    pair = min(agreement.first_id, agreement.second_id) if agreement.is_of_peers else agreement.first_id
+    work.session.execute(select(Organization.id).where(Organization.id == pair).with_for_update())
     changed = agreement.sign(work.actor.organization, terms=terms, at=work.now, by=work.actor.me)
     if agreement.is_signed:
         others = select(Agreement).where(
-            Agreement.agency_id == agreement.agency_id,
-            Agreement.community_id == agreement.community_id,
+            joins(agreement.first_id, agreement.second_id),
             Agreement.id != agreement.id,
         )
         fresh = work.session.scalars(others, execution_options={"populate_existing": True})

@@ -21,9 +21,8 @@ from sqlalchemy import (
     exists,
     or_,
 )
-from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import InstrumentedAttribute, Mapped
 
-from referrals.kernel.actor import Side
 from referrals.kernel.errors import ChangedMeanwhileError, RefusedError, RuleBrokenError
 from referrals.kernel.orm import Identified, edits, personal, public, related
 from referrals.organization.models import Organization
@@ -55,7 +54,7 @@ class NoAgreementError(RuleBrokenError):
 
 
 class SameSideError(RuleBrokenError):
-    """An agreement joins an agency and a community organization."""
+    """Two agencies make no agreement: one side of it is always a community organization."""
 
     code = "same_side"
 
@@ -131,9 +130,10 @@ def _anniversary(day: date, years: int) -> date:
 
 
 class Agreement(Identified):
-    """What an agency and a community organization agreed on.
+    """What two organizations agreed on: an agency and a community organization, or two of those (decision 0020).
 
-    Its days are days of the agency's zone as it was when proposed: `begins_at` and `expires_at` follow from
+    An agency stands first; of two community organizations, the one that proposed. Neither has more to say for it.
+    Its days are days of the first one's zone as it was when proposed: `begins_at` and `expires_at` follow from
     `starts_on`, `ends_on` and `time_zone`, so that one comparison of instants decides in Python and in SQL. `terms`
     counts how often the terms were written: who signs says which writing they sign.
     """
@@ -141,12 +141,14 @@ class Agreement(Identified):
     __tablename__ = "agreement"
     __table_args__ = (
         CheckConstraint("starts_on <= ends_on", name="term"),
-        CheckConstraint("agency_id <> community_id", name="sides"),
-        Index("ix_agreement_agency_id_community_id", "agency_id", "community_id"),
+        CheckConstraint("first_id <> second_id", name="sides"),
+        Index("ix_agreement_first_id_second_id", "first_id", "second_id"),
     )
 
-    agency_id: Mapped[UUID] = public(ForeignKey("organization.id"))
-    community_id: Mapped[UUID] = public(ForeignKey("organization.id"), index=True)
+    first_id: Mapped[UUID] = public(ForeignKey("organization.id"))
+    second_id: Mapped[UUID] = public(ForeignKey("organization.id"), index=True)
+    #: Whether both are community organizations; None in rows from before there were such agreements.
+    of_peers: Mapped[bool | None] = public()
     proposed_at: Mapped[datetime] = public()
     proposed_by: Mapped[UUID] = public()
     proposed_by_org: Mapped[UUID] = public()
@@ -159,12 +161,12 @@ class Agreement(Identified):
     purposes: Mapped[list[str]] = public(JSON)
     #: None: every facility of the agency, those to come included.
     facility_ids: Mapped[list[str] | None] = public(JSON(none_as_null=True))
-    #: None: every program of the community organization, those to come included.
+    #: None: every program of the community organizations, those to come included.
     program_ids: Mapped[list[str] | None] = public(JSON(none_as_null=True))
-    agency_signed_at: Mapped[datetime | None] = public()
-    agency_signed_by: Mapped[UUID | None] = public()
-    community_signed_at: Mapped[datetime | None] = public()
-    community_signed_by: Mapped[UUID | None] = public()
+    first_signed_at: Mapped[datetime | None] = public()
+    first_signed_by: Mapped[UUID | None] = public()
+    second_signed_at: Mapped[datetime | None] = public()
+    second_signed_by: Mapped[UUID | None] = public()
     ended_at: Mapped[datetime | None] = public()
     ended_by: Mapped[UUID | None] = public()
     ended_by_org: Mapped[UUID | None] = public()
@@ -173,8 +175,8 @@ class Agreement(Identified):
     version: Mapped[int] = public(default=1)
     edits: Mapped[dict[str, Any] | None] = edits()
 
-    agency: Mapped[Organization] = related("Organization", foreign_keys=[agency_id])
-    community: Mapped[Organization] = related("Organization", foreign_keys=[community_id])
+    first: Mapped[Organization] = related("Organization", foreign_keys=[first_id])
+    second: Mapped[Organization] = related("Organization", foreign_keys=[second_id])
     rules: Mapped[list[PartnerRule]] = related("PartnerRule", order_by="PartnerRule.added_at")
 
     @classmethod
@@ -182,18 +184,19 @@ class Agreement(Identified):
         cls, mine: Organization, theirs: Organization, *, at: datetime, by: UUID, terms: dict[str, Any]
     ) -> Agreement:
         """Return a new proposal between two organizations, signed by nobody yet. `terms` as `change()` takes them."""
-        if mine.side == theirs.side:
+        if (mine.is_agency and theirs.is_agency) or mine.id == theirs.id:
             raise SameSideError
         mine.require_in_force()
         theirs.require_in_force()
-        agency, community = (mine, theirs) if mine.side == Side.AGENCY else (theirs, mine)
+        first, second = in_order(mine, theirs)
         made = cls(
-            agency_id=agency.id,
-            community_id=community.id,
+            first_id=first.id,
+            second_id=second.id,
+            of_peers=not first.is_agency,
             proposed_at=at,
             proposed_by=by,
             proposed_by_org=mine.id,
-            time_zone=agency.time_zone,
+            time_zone=first.time_zone,
             terms=1,
             version=1,
         )
@@ -214,34 +217,100 @@ class Agreement(Identified):
 
     # --- signing -----------------------------------------------------------------------------------------------------
 
-    def side_of(self, organization_id: UUID | None) -> Side | None:
-        """Which side an organization stands on here; None for one that is no party."""
+    def party_of(self, organization_id: UUID | None) -> str | None:
+        """Which party an organization is here, `first` or `second`; None for one that is no party."""
         if organization_id is None:
             return None
-        return {self.agency_id: Side.AGENCY, self.community_id: Side.COMMUNITY}.get(organization_id)
+        return {self.first_id: "first", self.second_id: "second"}.get(organization_id)
 
     @property
-    def agency_name(self) -> str:
-        """The agency's name. Needs `agency` loaded."""
-        return self.agency.name
+    def is_of_peers(self) -> bool:
+        """Whether both are community organizations."""
+        return bool(self.of_peers)
+
+    @property
+    def parties(self) -> tuple[Organization, Organization]:
+        """Both organizations. Needs `first` and `second` loaded."""
+        return self.first, self.second
+
+    @property
+    def community_ids(self) -> tuple[UUID, ...]:
+        """The community organizations among the parties: those whose programs it may name."""
+        return (self.first_id, self.second_id) if self.is_of_peers else (self.second_id,)
+
+    @property
+    def agency_id(self) -> UUID | None:
+        """The agency; None between two community organizations."""
+        return None if self.is_of_peers else self.first_id
+
+    @property
+    def agency_name(self) -> str | None:
+        """The agency's name. Needs `first` loaded."""
+        return None if self.is_of_peers else self.first.name
+
+    @property
+    def agency_signed_at(self) -> datetime | None:
+        """When the agency signed."""
+        return None if self.is_of_peers else self.first_signed_at
+
+    @property
+    def agency_signed_by(self) -> UUID | None:
+        """Who signed for the agency."""
+        return None if self.is_of_peers else self.first_signed_by
+
+    @property
+    def community_id(self) -> UUID:
+        """The community organization; of two, the one that did not propose."""
+        return self.second_id
 
     @property
     def community_name(self) -> str:
-        """The community organization's name. Needs `community` loaded."""
-        return self.community.name
+        """Its name. Needs `second` loaded."""
+        return self.second.name
+
+    @property
+    def community_signed_at(self) -> datetime | None:
+        """When it signed."""
+        return self.second_signed_at
+
+    @property
+    def community_signed_by(self) -> UUID | None:
+        """Who signed for it."""
+        return self.second_signed_by
+
+    @property
+    def peer_id(self) -> UUID | None:
+        """The other community organization, where no agency is party: the one that proposed."""
+        return self.first_id if self.is_of_peers else None
+
+    @property
+    def peer_name(self) -> str | None:
+        """Its name. Needs `first` loaded."""
+        return self.first.name if self.is_of_peers else None
+
+    @property
+    def peer_signed_at(self) -> datetime | None:
+        """When it signed."""
+        return self.first_signed_at if self.is_of_peers else None
+
+    @property
+    def peer_signed_by(self) -> UUID | None:
+        """Who signed for it."""
+        return self.first_signed_by if self.is_of_peers else None
 
     def other_than(self, organization_id: UUID) -> UUID:
         """Return the id of the other party."""
-        return self.community_id if organization_id == self.agency_id else self.agency_id
+        return self.second_id if organization_id == self.first_id else self.first_id
 
     @property
     def is_signed(self) -> bool:
         """Whether both sides have signed."""
-        return self.agency_signed_at is not None and self.community_signed_at is not None
+        return self.first_signed_at is not None and self.second_signed_at is not None
 
-    def is_signed_by(self, side: Side) -> bool:
-        """Whether this side has signed."""
-        return (self.agency_signed_at if side == Side.AGENCY else self.community_signed_at) is not None
+    def is_signed_by(self, organization_id: UUID | None) -> bool:
+        """Whether this party has signed."""
+        party = self.party_of(organization_id)
+        return party is not None and getattr(self, f"{party}_signed_at") is not None
 
     def change(self, *, at: datetime, terms: dict[str, Any]) -> set[str]:
         """Write the terms of a proposal anew; return the names of what changed.
@@ -252,7 +321,7 @@ class Agreement(Identified):
         changed = self._set(terms)
         if not changed:
             return changed
-        for name in ("agency_signed_at", "agency_signed_by", "community_signed_at", "community_signed_by"):
+        for name in ("first_signed_at", "first_signed_by", "second_signed_at", "second_signed_by"):
             if getattr(self, name) is not None:
                 setattr(self, name, None)
                 changed.add(name)
@@ -262,20 +331,18 @@ class Agreement(Identified):
 
     def sign(self, organization_id: UUID, *, terms: int, at: datetime, by: UUID) -> set[str]:
         """Sign a writing of the terms for the side of one's own organization; return the names of what changed."""
-        side = self.side_of(organization_id)
-        if side is None:
+        party = self.party_of(organization_id)
+        if party is None:
             raise NotAPartyError
         self.require_not_over(at)
         if terms != self.terms:
             raise ChangedMeanwhileError
-        if self.is_signed_by(side):
+        if self.is_signed_by(organization_id):
             raise AlreadySignedError
         self.version += 1
-        if side == Side.AGENCY:
-            self.agency_signed_at, self.agency_signed_by = at, by
-            return {"agency_signed_at", "agency_signed_by", "version"}
-        self.community_signed_at, self.community_signed_by = at, by
-        return {"community_signed_at", "community_signed_by", "version"}
+        setattr(self, f"{party}_signed_at", at)
+        setattr(self, f"{party}_signed_by", by)
+        return {f"{party}_signed_at", f"{party}_signed_by", "version"}
 
     def overlaps(self, other: Agreement) -> bool:
         """Whether the days of both, as far as the other is signed and not ended, have one in common."""
@@ -284,7 +351,7 @@ class Agreement(Identified):
 
     def end(self, organization_id: UUID, *, at: datetime, by: UUID, because: str) -> set[str]:
         """End it, or take the proposal back, for one's own side alone; return the names of what changed."""
-        if self.side_of(organization_id) is None:
+        if self.party_of(organization_id) is None:
             raise NotAPartyError
         self.require_not_over(at)
         self.ended_at, self.ended_by, self.ended_by_org, self.ended_because = at, by, organization_id, because
@@ -309,9 +376,9 @@ class Agreement(Identified):
 
         That both organizations still take part is asked in SQL alone (`active_at`): what shares asks there.
         """
-        if self.agency_signed_at is None or self.community_signed_at is None:
+        if self.first_signed_at is None or self.second_signed_at is None:
             return False
-        signed_at = max(self.agency_signed_at, self.community_signed_at)
+        signed_at = max(self.first_signed_at, self.second_signed_at)
         over_at = self.expires_at if self.ended_at is None else min(self.expires_at, self.ended_at)
         return max(self.begins_at, signed_at) <= at < over_at
 
@@ -349,10 +416,9 @@ class Agreement(Identified):
     ) -> PartnerRule:
         """Return a new rule of one side, or refuse."""
         self.require_not_over(at)
-        side = self.side_of(organization_id)
-        if side is None:
+        if self.party_of(organization_id) is None:
             raise NotAPartyError
-        if kind == "facility_rule" and side != Side.AGENCY:
+        if kind == "facility_rule" and organization_id != self.agency_id:
             raise NotAnAgencyRuleError
         return PartnerRule(
             agreement_id=self.id,
@@ -365,17 +431,31 @@ class Agreement(Identified):
         )
 
 
+def in_order(mine: Organization, theirs: Organization) -> tuple[Organization, Organization]:
+    """Return two organizations as an agreement that the first of them proposes names them: an agency stands first."""
+    return (theirs, mine) if theirs.is_agency else (mine, theirs)
+
+
+def joins(
+    one: InstrumentedAttribute[UUID] | BindParameter[UUID] | UUID,
+    other: InstrumentedAttribute[UUID] | BindParameter[UUID] | UUID,
+) -> ColumnElement[bool]:
+    """Return the condition that an agreement is between these two organizations, in either order."""
+    return or_(
+        and_(Agreement.first_id == one, Agreement.second_id == other),
+        and_(Agreement.first_id == other, Agreement.second_id == one),
+    )
+
+
 def active_at(at: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Say `Agreement.is_active` in SQL, and that both organizations still take part."""
-    left = exists().where(
-        Organization.id.in_([Agreement.agency_id, Agreement.community_id]), Organization.ended_at <= at
-    )
+    left = exists().where(Organization.id.in_([Agreement.first_id, Agreement.second_id]), Organization.ended_at <= at)
     return and_(
         ~left,
         Agreement.begins_at <= at,
         Agreement.expires_at > at,
-        Agreement.agency_signed_at <= at,
-        Agreement.community_signed_at <= at,
+        Agreement.first_signed_at <= at,
+        Agreement.second_signed_at <= at,
         or_(Agreement.ended_at.is_(None), Agreement.ended_at > at),
     )
 

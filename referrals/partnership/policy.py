@@ -17,7 +17,7 @@ def speaks_for_it(actor: Actor, organization: Organization) -> bool:
 
 def speaks_for_a_side(actor: Actor, agreement: Agreement) -> bool:
     """Supervises at one of the two organizations, and so may bind that one."""
-    return agreement.side_of(actor.organization_id) is not None and actor.works_as(Role.SUPERVISOR)
+    return agreement.party_of(actor.organization_id) is not None and actor.works_as(Role.SUPERVISOR)
 
 
 def speaks_for_its_maker(actor: Actor, rule: PartnerRule) -> bool:

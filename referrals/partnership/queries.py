@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cache
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Select, Uuid, and_, bindparam, exists, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Select, Uuid, bindparam, exists, or_, select
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -15,10 +15,19 @@ from referrals.kernel.actor import Actor, Side, asked_by
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.orm import Instant
 from referrals.organization.models import Facility, Organization
-from referrals.partnership.models import PURPOSES, RULE_KINDS, Agreement, PartnerRule, RuleAcknowledgment, active_at
+from referrals.partnership.models import (
+    PURPOSES,
+    RULE_KINDS,
+    Agreement,
+    PartnerRule,
+    RuleAcknowledgment,
+    active_at,
+    in_order,
+    joins,
+)
 from referrals.program.models import Program
 
-__all__ = ["PURPOSES", "RULE_KINDS"]
+__all__ = ["PURPOSES", "RULE_KINDS", "in_order"]
 
 #: How many rows a page of a list holds.
 PAGE = 25
@@ -30,7 +39,7 @@ def visible_to(actor: Actor) -> Select[Agreement]:
 
 
 def _is_party(organization_id: UUID | BindParameter[UUID] | None) -> ColumnElement[bool]:
-    return or_(Agreement.agency_id == organization_id, Agreement.community_id == organization_id)
+    return or_(Agreement.first_id == organization_id, Agreement.second_id == organization_id)
 
 
 def visible_rules(actor: Actor) -> Select[PartnerRule]:
@@ -50,8 +59,8 @@ def agreement(session: Session, actor: Actor, agreement_id: UUID) -> Agreement:
         NotFoundError: there is none with this id, or the actor's organization is no party.
     """
     options = (
-        selectinload(Agreement.agency),
-        selectinload(Agreement.community),
+        selectinload(Agreement.first),
+        selectinload(Agreement.second),
         selectinload(Agreement.rules).selectinload(PartnerRule.acknowledgments),
     )
     statement = visible_to(actor).where(Agreement.id == agreement_id).options(*options)
@@ -80,7 +89,7 @@ def page(
     session: Session, actor: Actor, *, after: UUID | None = None, limit: int = PAGE
 ) -> tuple[list[Agreement], UUID | None]:
     """Return a page of the actor's organization's agreements, newest first, and the id to go on after."""
-    statement = visible_to(actor).options(selectinload(Agreement.agency), selectinload(Agreement.community))
+    statement = visible_to(actor).options(selectinload(Agreement.first), selectinload(Agreement.second))
     if after is not None:
         statement = statement.where(Agreement.id < after)
     rows = list(session.scalars(statement.order_by(Agreement.id.desc()).limit(limit + 1)))
@@ -110,10 +119,7 @@ def _between() -> Select[Agreement]:
     return (
         select(Agreement)
         .where(
-            or_(
-                and_(Agreement.agency_id == one, Agreement.community_id == other),
-                and_(Agreement.agency_id == other, Agreement.community_id == one),
-            ),
+            joins(one, other),
             active_at(bindparam("at", type_=Instant())),
         )
         .order_by(Agreement.begins_at.desc())
@@ -141,7 +147,7 @@ def agreements_among(
         return {}
     either = list(set().union(*wanted))
     rows = session.scalars(_among(), {"either": either, "at": at})
-    found = {frozenset((one.agency_id, one.community_id)): one for one in rows}
+    found = {frozenset((one.first_id, one.second_id)): one for one in rows}
     return {pair: one for pair, one in found.items() if pair in wanted}
 
 
@@ -150,17 +156,17 @@ def _among() -> Select[Agreement]:
     """Select the agreements active at an instant among some organizations: every page asks it."""
     either: BindParameter[list[UUID]] = bindparam("either", expanding=True)
     return select(Agreement).where(
-        Agreement.agency_id.in_(either),
-        Agreement.community_id.in_(either),
+        Agreement.first_id.in_(either),
+        Agreement.second_id.in_(either),
         active_at(bindparam("at", type_=Instant())),
     )
 
 
 def partners(organization_id: UUID, at: datetime) -> Select[UUID]:
     """Select the ids of the organizations that an active agreement joins to this one."""
-    as_agency = select(Agreement.community_id).where(Agreement.agency_id == organization_id, active_at(at))
-    as_community = select(Agreement.agency_id).where(Agreement.community_id == organization_id, active_at(at))
-    return select(Organization.id).where(or_(Organization.id.in_(as_agency), Organization.id.in_(as_community)))
+    as_first = select(Agreement.second_id).where(Agreement.first_id == organization_id, active_at(at))
+    as_second = select(Agreement.first_id).where(Agreement.second_id == organization_id, active_at(at))
+    return select(Organization.id).where(or_(Organization.id.in_(as_first), Organization.id.in_(as_second)))
 
 
 def rules_to_keep(session: Session, actor: Actor, at: datetime) -> Sequence[PartnerRule]:
@@ -188,19 +194,24 @@ def _to_keep() -> Select[PartnerRule]:
 
 
 def possible_partners(organization: Organization) -> Select[Organization]:
-    """Select the organizations of the other side that take part now, by name."""
-    other = Side.COMMUNITY if organization.side == Side.AGENCY else Side.AGENCY
-    statement = select(Organization).where(Organization.side == other, Organization.ended_at.is_(None))
+    """Select the organizations that an agreement may be proposed to and that take part now, by name.
+
+    A community organization may ask any other; an agency asks community organizations.
+    """
+    others = Organization.id != organization.id, Organization.ended_at.is_(None)
+    statement = select(Organization).where(*others)
+    if organization.is_agency:
+        statement = statement.where(Organization.side == Side.COMMUNITY)
     return statement.order_by(Organization.name, Organization.id)
 
 
-def facility_choices(session: Session, agency_id: UUID) -> Sequence[Facility]:
-    """Return the facilities in use of an agency, by name."""
+def facility_choices(session: Session, agency_id: UUID | None) -> Sequence[Facility]:
+    """Return the facilities in use of an agency, by name; none where no agency is party."""
     statement = select(Facility).where(Facility.organization_id == agency_id, Facility.ended_at.is_(None))
     return session.scalars(statement.order_by(Facility.name, Facility.id)).all()
 
 
-def program_choices(session: Session, community_id: UUID) -> Sequence[Program]:
-    """Return the open programs of a community organization, by name."""
-    statement = select(Program).where(Program.organization_id == community_id, Program.closed_at.is_(None))
+def program_choices(session: Session, *community_ids: UUID) -> Sequence[Program]:
+    """Return the open programs of community organizations, by name."""
+    statement = select(Program).where(Program.organization_id.in_(community_ids), Program.closed_at.is_(None))
     return session.scalars(statement.order_by(Program.name_fold, Program.id)).all()

@@ -31,14 +31,19 @@ place("/partnerships", _l("Partnerships"), 50, lambda actor: actor.organization_
 
 
 class AgreementShape(Shape):
-    """What an agency and a community organization agreed on; `terms` is the number to sign."""
+    """What two organizations agreed on; `terms` is the number to sign.
+
+    Between an agency and a community organization, `peer_…` is null; between two of those, `agency_…` is.
+    """
 
     id = fields.UUID()
     version = fields.Integer()
     terms = fields.Integer()
     standing = fields.String()
-    agency_id = fields.UUID()
-    agency_name = fields.String()
+    agency_id = fields.UUID(allow_none=True)
+    agency_name = fields.String(allow_none=True)
+    peer_id = fields.UUID(allow_none=True)
+    peer_name = fields.String(allow_none=True)
     community_id = fields.UUID()
     community_name = fields.String()
     proposed_at = fields.AwareDateTime()
@@ -54,6 +59,8 @@ class AgreementShape(Shape):
     program_ids = fields.List(fields.String())
     agency_signed_at = fields.AwareDateTime()
     agency_signed_by = fields.UUID()
+    peer_signed_at = fields.AwareDateTime(allow_none=True)
+    peer_signed_by = fields.UUID(allow_none=True)
     community_signed_at = fields.AwareDateTime()
     community_signed_by = fields.UUID()
     ended_at = fields.AwareDateTime()
@@ -152,19 +159,18 @@ def agreement(target: UUID) -> Mapping[str, Any]:
     now = clock(session)
     acknowledged = [one.user_id for rule in it.rules for one in rule.acknowledgments]
     people = accounts.names(
-        session, [it.agency_signed_by, it.community_signed_by, it.proposed_by, it.ended_by, *acknowledged]
+        session, [it.first_signed_by, it.second_signed_by, it.proposed_by, it.ended_by, *acknowledged]
     )
     standing = str(it.standing(now))
     is_over = standing in {"ended", "expired"}
-    side = it.side_of(actor.organization_id)
     speaks = may(c.sign_agreement, it) and not is_over
     return {
         "it": it,
         "people": people,
         "standing": standing,
-        "has_left": it.agency.ended_at is not None or it.community.ended_at is not None,
+        "has_left": any(one.ended_at is not None for one in it.parties),
         "zone": it.time_zone,
-        "may_sign": speaks and not it.is_signed_by(side),
+        "may_sign": speaks and not it.is_signed_by(actor.organization_id),
         "may_change": speaks and not it.is_signed,
         "may_end": speaks,
         "may_add_rule": speaks,
@@ -199,13 +205,18 @@ def _own(_ids: Mapping[str, UUID]) -> UUID:
     return current_actor().organization_id or UUID(int=0)
 
 
-def _choices(agency_id: UUID, community_id: UUID) -> dict[str, Any]:
+def _choices(first: Any, second: Any) -> dict[str, Any]:
+    """Return what the terms of an agreement between these two may name."""
     session, _actor = asking()
+    offering = [one for one in (first, second) if not one.is_agency]
+    held = q.facility_choices(session, first.id) if first.is_agency else ()
+    whose = {one.id: f", {one.name}" if len(offering) > 1 else "" for one in offering}
+    offered = q.program_choices(session, *whose)
     return {
         "categories": labels("category", CATEGORIES),
         "purposes": labels("purpose", q.PURPOSES),
-        "facilities": [(str(one.id), one.name) for one in q.facility_choices(session, agency_id)],
-        "programs": [(str(one.id), one.name) for one in q.program_choices(session, community_id)],
+        "facilities": [(str(one.id), one.name) for one in held],
+        "programs": [(str(one.id), f"{one.name}{whose[one.organization_id]}") for one in offered],
     }
 
 
@@ -218,8 +229,8 @@ def _proposal() -> dict[str, Any]:
     partner = next((one for one in partners if str(one.id) == asked), None)
     if partner is None:
         return {"own": own, "partner": None, "partners": [(str(one.id), one.name) for one in partners]}
-    agency, community = (own, partner) if own.is_agency else (partner, own)
-    return {"own": own, "partner": partner, "agency": agency, **_choices(agency.id, community.id)}
+    first, second = q.in_order(own, partner)
+    return {"own": own, "partner": partner, "first": first, **_choices(first, second)}
 
 
 def _terms(target: UUID) -> dict[str, Any]:
@@ -228,10 +239,10 @@ def _terms(target: UUID) -> dict[str, Any]:
     values = said(it, c.change_agreement.takes)
     return {
         "it": whole,
-        "agency": whole.agency,
+        "first": whole.first,
         "values": values,
         "version": it.version,
-        **_choices(it.agency_id, it.community_id),
+        **_choices(whole.first, whole.second),
     }
 
 
@@ -292,9 +303,9 @@ def _new_rule(target: UUID) -> dict[str, Any]:
     session, actor = asking()
     context = _whole(c.add_rule, target)
     it = context["it"]
-    agency = it.side_of(actor.organization_id) == "agency"
+    agency = it.agency_id == actor.organization_id
     kinds = labels("rule_kind", q.RULE_KINDS if agency else q.RULE_KINDS[:1])
-    covered = [one for one in q.facility_choices(session, it.agency_id) if it.covers_facility(one.id)]
+    covered = [one for one in q.facility_choices(session, it.first_id) if it.covers_facility(one.id)] if agency else []
     return context | {"kinds": kinds, "is_agency": agency, "facilities": [(str(one.id), one.name) for one in covered]}
 
 
@@ -346,7 +357,7 @@ say(
         "no_agreement": _l(
             "No active agreement joins the two organizations for this. Ask your supervisors to sign one."
         ),
-        "same_side": _l("An agreement joins an agency and a community organization."),
+        "same_side": _l("Two agencies make no agreement here: one side is always a community organization."),
         "already_signed": _l("This is signed already. To change what both signed, end it and propose anew."),
         "agreement_over": _l("This agreement has ended or run out."),
         "overlapping_agreement": _l(
@@ -358,7 +369,7 @@ say(
         "only_for_facility_rules": _l("Only a facility rule can be for one facility."),
         "ends_before_start": _l("The last day is before the first day."),
         "term_too_long": _l("An agreement runs for at most five years. Choose an earlier last day."),
-        "over_already": _l("This day is already over in the agency's time zone."),
+        "over_already": _l("This day is already over in the time zone in which the days are counted."),
         "standing.proposed": _l("Proposed"),
         "standing.scheduled": _l("Signed, not begun"),
         "standing.active": _l("Active"),

@@ -435,8 +435,12 @@ def end_assignments(
     *,
     because: str = "referral_ended",
     only: Collection[UUID] | None = None,
+    at_org: UUID | None = None,
 ) -> list[Assignment]:
-    """End, as part of an act, the assignments that one referral brought about; `only` those of these users."""
+    """End, as part of an act, the assignments that one referral brought about.
+
+    `only` those of these users; `at_org`: only those of this organization.
+    """
     brought = select(Assignment).where(
         Assignment.participant_id == participant_id,
         Assignment.referral_id == referral_id,
@@ -444,6 +448,8 @@ def end_assignments(
     )
     if only is not None:
         brought = brought.where(Assignment.user_id.in_(only))
+    if at_org is not None:
+        brought = brought.where(Assignment.organization_id == at_org)
     rows = work.session.scalars(brought.with_for_update(of=Assignment)).all()
     for row in rows:
         work.record(row, row.end(at=work.now, by=work.actor.user_id, because=because))

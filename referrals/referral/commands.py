@@ -36,6 +36,7 @@ from referrals.referral import policy as p
 from referrals.referral import queries as q
 from referrals.referral.models import (
     ANSWER_CATEGORY,
+    EVER_TAKEN_ON,
     LONGEST_HOLD,
     PERSONS_WISH,
     SETTLED_HOLDS,
@@ -61,6 +62,7 @@ from referrals.referral.models import (
     QuestionTopic,
     Referral,
     ReferralStep,
+    SharingEndedError,
     State,
     Verb,
     WrongStateError,
@@ -78,6 +80,7 @@ __all__ = [
     "ErrorReason",
     "HoldReason",
     "QuestionTopic",
+    "SharingEndedError",
 ]
 
 #: Whose wish a referral is.
@@ -166,6 +169,12 @@ class DraftReferral(Takes):
 
 class RerouteReferral(Takes):
     """The program asked in place of the one that did not take it on; the same one may be asked again."""
+
+    program_id = uid()
+
+
+class ReferOnward(Takes):
+    """The program of another organization that is asked."""
 
     program_id = uid()
 
@@ -361,7 +370,40 @@ def reroute_referral(work: Work, referral: Referral, *, program_id: UUID) -> Ref
     if q.is_outcome_hidden(work.session, referral, work.actor, work.now):
         raise AnswersNotSharedError
     program = _program_for(work, referral.participant_id, program_id)
-    return _draft(work, referral.participant_id, program, replaces_id=referral.id, **_taken_over(referral, program))
+    stems = {"replaces_id": referral.id, "onward_from_id": referral.onward_from_id}
+    return _draft(work, referral.participant_id, program, **stems, **_taken_over(referral, program))
+
+
+@command(
+    records="referral.onward_drafted",
+    on=Referral,
+    takes=ReferOnward,
+    within=q.visible_to,
+    allow=[[p.works_on_it]],
+    purpose="referral",
+)
+def refer_onward(work: Work, referral: Referral, *, program_id: UUID) -> Referral:
+    """Bring in another organization for a participant whom one has taken on: a new draft of one's own (R23).
+
+    Nothing is copied: what the first source wrote was for one's own organization alone, and so was the participant's
+    yes. The draft is sent under consents and an agreement of its own, as every other.
+
+    Raises:
+        WrongStateError: it was not taken on.
+        ReferralDoneError: it has ended and its loop is closed.
+        SharingEndedError: what it rests on does not hold, so one does not even know any more about whom it is.
+    """
+    facts = _facts(work, referral)
+    seen = settle(referral.recorded, facts, work.now).state
+    if seen not in EVER_TAKEN_ON:
+        with _named(work):
+            raise referral.wrong_state(seen, work.now)
+    if referral.is_done:
+        raise ReferralDoneError
+    if not facts.sharing:
+        raise SharingEndedError
+    program = _program_for(work, referral.participant_id, program_id)
+    return _draft(work, referral.participant_id, program, onward_from_id=referral.id)
 
 
 def _program_for(work: Work, participant_id: UUID, program_id: UUID) -> Program:
@@ -469,8 +511,10 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
         with _named(work):
             raise referral.wrong_state(referral.recorded, work.now)
     # One participant's sendings queue up here: of two to one program, the second sees the first.
-    queue = select(Person.facility_id, persons.died_at(Person.id)).where(Person.id == referral.participant_id)
-    held_at, died_at = session.execute(queue.with_for_update(of=Person), {"at": work.now}).one()
+    queue = select(Person.organization_id, Person.facility_id, persons.died_at(Person.id)).where(
+        Person.id == referral.participant_id
+    )
+    kept_by, held_at, died_at = session.execute(queue.with_for_update(of=Person), {"at": work.now}).one()
     if died_at is not None:
         _refuse_for_the_dead(work, referral)
     recipient = session.get_one(Organization, referral.recipient_id, populate_existing=True)
@@ -485,8 +529,9 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
     program.require_open()
     if recipient.part2_program != "no":
         raise Part2ConsentNeededError
-    _refuse_a_second(work, referral)
     covered = q.coverage(session, referral, work.now, lock=True)
+    referral.known_as = _name_to_share(referral, kept_by, covered)
+    _refuse_a_second(work, referral)
     faults = q.faults_of(referral, program, covered, agreement)
     if program.capacity_code == "no_capacity" and not capacity_because:
         faults["capacity_because"] = ["required"]
@@ -515,11 +560,43 @@ def send_referral(work: Work, referral: Referral, *, capacity_because: str | Non
         reason="referral_sent",
         referral_id=referral.id,
     )
+    _stay_with(work, referral)
     # What was just read under lock: everything a sending needs, so also what the referral will rest on.
     facts = Facts(
         died_at, consent=covered.there.keys() >= set(q.RESTS_ON), agreement=set(agreement.categories) >= set(q.RESTS_ON)
     )
     return _step(work, referral, VERBS["send_referral"], facts=facts)
+
+
+def _name_to_share(referral: Referral, kept_by: UUID, covered: q.Coverage) -> str | None:
+    """Return what a source calls the participant whose record another keeps: the name on the form they signed with it.
+
+    The name on the record is its keeper's to share. None where the source keeps it, and no copy is needed.
+    """
+    if kept_by == referral.source_id:
+        return None
+    identity = covered.there.get("identity")
+    return "" if identity is None else identity.name_as_on_form
+
+
+def _stay_with(work: Work, referral: Referral) -> None:
+    """Let who sends it see it to its end, where the source does not keep the participant's record.
+
+    It knows the participant through another referral then, whose end must not leave this one with nobody who may answer
+    for it.
+    """
+    if referral.known_as is None:
+        return
+    work.record(referral, ["known_as"])
+    assign(
+        work,
+        referral.participant_id,
+        organization_id=referral.source_id,
+        user_id=work.actor.me,
+        tie="navigator" if work.actor.me in referral.team_ids else "supervisor",
+        reason="referral_sent",
+        referral_id=referral.id,
+    )
 
 
 # --- answering --------------------------------------------------------------------------------------------------------
@@ -1339,8 +1416,10 @@ def _let_go(work: Work, referral: Referral) -> None:
     """
     if referral.recorded not in TERMINAL or referral.sent_at is None:
         return
-    if referral.is_done or State.ACCEPTED not in referral.was_ever:
+    if referral.is_done:
         end_assignments(work, referral.participant_id, referral.id)
+    elif State.ACCEPTED not in referral.was_ever:  # whoever sent it has the loop to close
+        end_assignments(work, referral.participant_id, referral.id, at_org=referral.recipient_id)
     if referral.is_done and not _others_rest_on_it(work, referral):
         consents = [UUID(one) for one in referral.consent_ids or ()]
         end_on_event(work, referral.participant_id, "referral_closed", consent_ids=consents)
@@ -1428,7 +1507,7 @@ def _free_reference(session: Session) -> str:
 
 def _refuse_a_second(work: Work, referral: Referral) -> None:
     """Refuse while this participant has an open referral to this program; one whose end is due is ended first (R17)."""
-    asked = {"open_for": f"{referral.participant_id}:{referral.program_id}"}
+    asked = {"open_for": referral.turn}
     old = work.session.scalars(q.open_one(), asked, execution_options={"populate_existing": True}).one_or_none()
     if old is None:
         return

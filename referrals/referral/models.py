@@ -96,6 +96,8 @@ TERMINAL: Final = frozenset(State) - OPEN
 UNDER_WAY: Final = OPEN - {State.DRAFT}
 #: Taken on by the recipient and not ended: somebody there is its caseworker.
 TAKEN_ON: Final = frozenset({State.ACCEPTED, State.WAITLISTED, State.IN_PROGRESS, State.ON_HOLD})
+#: Taken on once: whoever did may refer onward until nobody owes anything any more (R23).
+EVER_TAKEN_ON: Final = TAKEN_ON | {State.COMPLETED, State.NOT_COMPLETED}
 #: Waiting for an answer; the only ones a deadline ends.
 UNANSWERED: Final = frozenset({State.SENT, State.ACKNOWLEDGED, State.INFO_REQUESTED})
 
@@ -1065,6 +1067,7 @@ class Referral(Identified):
     __shows__ = {  # noqa: RUF012  # the house's contract
         "goal_count": "needs",
         "answer": "attendance",
+        "went_onward": "attendance",
         "kept_until": None,
     }
     __table_args__ = (
@@ -1072,6 +1075,12 @@ class Referral(Identified):
         *(_of_side(side, "done_at", "id") for side in ("source_id", "recipient_id")),
         *(_of_side(side, "next_move", "sent_at", "id") for side in ("source_id", "recipient_id")),
         Index(None, "participant_id"),
+        Index(
+            None,
+            "onward_from_id",
+            sqlite_where=sql("onward_from_id IS NOT NULL"),
+            postgresql_where=sql("onward_from_id IS NOT NULL"),
+        ),
         Index(None, "touched_at", sqlite_where=sql("step_count = 0"), postgresql_where=sql("step_count = 0")),
     )
 
@@ -1090,6 +1099,9 @@ class Referral(Identified):
     #: Whose move its last step leaves, a `Move`; None for drafts and what is done. Lists of what is open go by it, and
     #: look for what happened elsewhere since.
     next_move: Mapped[str | None] = public()
+    #: The participant's name as it stands on the form of the consent it was sent under: where the source does not keep
+    #: the participant's record, and so has no name of its own to share (decision 0020).
+    known_as = sealed(text, category="identity", nullable=True)
     asked_by: Mapped[str | None] = personal(category="identity")
     agreed_on: Mapped[date | None] = personal(category="identity")
     agreed_how: Mapped[str | None] = personal(category="identity")
@@ -1117,7 +1129,7 @@ class Referral(Identified):
     capacity_because = sealed(text, category="needs", nullable=True)
     replaces_id: Mapped[UUID | None] = public(ForeignKey("referral.id"))
     onward_from_id: Mapped[UUID | None] = public(ForeignKey("referral.id"))
-    #: Participant and program while it is open: the database lets no second one in (R17).
+    #: Participant and program while it is open, as `turn` has it: the database lets no second one in (R17).
     open_for: Mapped[str | None] = personal(category="identity", unique=True)
     step_count: Mapped[int] = public(default=0)
     version: Mapped[int] = public(default=1)
@@ -1133,6 +1145,8 @@ class Referral(Identified):
     loop_codes: Mapped[frozenset[str] | None] = query_expression()
     #: Who has reported that it should never have been; `visible_to` loads them.
     error_reporters: Mapped[frozenset[UUID] | None] = query_expression()
+    #: The referrals that the recipient made of it and sent, for the page of one referral.
+    onward_ids: Mapped[frozenset[UUID] | None] = query_expression()
     #: Which of its fields were changed after sending; the page's own statement loads them.
     amended_topics: Mapped[frozenset[str] | None] = query_expression()
     #: Those of the source organization who are assigned to the participant now; `visible_to` loads them.
@@ -1180,6 +1194,20 @@ class Referral(Identified):
         """Where the recipient last led it: the recipient's own entry, which comes back only where that is shared."""
         theirs = [step.to_state for step in self.steps if step.side == Party.RECIPIENT]
         return theirs[-1] if theirs else None
+
+    @property
+    def went_onward(self) -> bool:
+        """Whether one who had taken a referral on made this one of it, and sent it: what came of their work."""
+        return self.onward_from_id is not None and self.sent_at is not None
+
+    @property
+    def turn(self) -> str:
+        """What no other open referral may be for. A source that does not keep the participant's record has its own.
+
+        Otherwise its being refused would say that somebody else asks the same program for the participant (C14).
+        """
+        of_whom = f"{self.participant_id}:{self.program_id}"
+        return of_whom if self.known_as is None else f"{of_whom}:{self.source_id}"
 
     @property
     def was_ever(self) -> frozenset[State]:
@@ -1369,7 +1397,7 @@ class Referral(Identified):
         set_committed_value(self, "steps", [*self.steps, step])
         if verb.to is State.SENT:
             self.sent_at = at
-            self.open_for = f"{self.participant_id}:{self.program_id}"
+            self.open_for = self.turn
         elif verb.to in TERMINAL:
             self.open_for = None
             self.done_at = at if self.is_done else None

@@ -68,7 +68,7 @@ from referrals.kernel.record import clock, day_of
 from referrals.organization import queries as organizations
 from referrals.organization.models import Organization
 from referrals.partnership import queries as partnerships
-from referrals.partnership.models import Agreement, active_at
+from referrals.partnership.models import Agreement, active_at, joins
 from referrals.person import queries as persons
 from referrals.person.models import Assignment, DeathRecord, Person
 from referrals.person.policy import WORKING, supervises
@@ -79,6 +79,7 @@ from referrals.referral.models import (
     DEATH_WRITTEN_AFTER,
     DRAFT_KEPT,
     DRAFT_WARNED,
+    EVER_TAKEN_ON,
     OPEN,
     STATES,
     TAKEN_ON,
@@ -118,6 +119,7 @@ VIEWED: Final = declare_look("referral.viewed", "a referral's page")
 STOOD: Final = declare_look("referral.standing_viewed", "how a referral stands, and nothing of its content")
 LISTED: Final = declare_look("referral.listed", "the referrals within sight, by whose move it is")
 COUNTED: Final = declare_look("referral.counted", "how many referrals stand in one list")
+ONWARD_VIEWED: Final = declare_look("referral.onward_viewed", "what was referred onward from a referral")
 DRAFT_VIEWED: Final = declare_look("referral.draft_viewed", "one's own draft of a referral")
 TIMELINE_VIEWED: Final = declare_look("referral.timeline_viewed", "what happened to a referral, step by step")
 AMENDMENTS_VIEWED: Final = declare_look("referral.amendments_viewed", "what was changed after a referral was sent")
@@ -152,8 +154,10 @@ CATEGORY: Final[Mapping[str, str]] = {
 }
 _LINKS: Final = ("reference", "participant_id", "source_id", "recipient_id", "program_id")
 _WHEN: Final = ("drafted_at", "drafted_by", "sent_at", "step_count", "replaces_id", "onward_from_id")
-_PAGE: Final = (*_LINKS, *_WHEN, *CONTENT, "capacity_shown", "capacity_because")
-_ROW: Final = (*_LINKS, *_WHEN, "service", "urgency")
+_PAGE: Final = (*_LINKS, *_WHEN, "known_as", *CONTENT, "capacity_shown", "capacity_because")
+_PLAIN: Final = (*_LINKS, *_WHEN, "service", "urgency")
+_ROW: Final = (*_PLAIN, "known_as")
+_ONWARD: Final = ("reference", "recipient_id", "program_id", "sent_at", "went_onward", "answer")
 _STEP: Final = (
     *("seq", "at", "by", "side", "organization_id", "verb", "category", "became", "why", "because", "details"),
 )
@@ -378,12 +382,9 @@ def agreement_holds() -> ColumnElement[bool]:
 
 
 def _agreed(categories: Iterable[str]) -> ColumnElement[bool]:
-    joins = or_(
-        and_(Agreement.agency_id == Referral.source_id, Agreement.community_id == Referral.recipient_id),
-        and_(Agreement.agency_id == Referral.recipient_id, Agreement.community_id == Referral.source_id),
-    )
+    between = joins(Referral.source_id, Referral.recipient_id)
     allowed = (_lists(Agreement.categories, one) for one in categories)
-    return select(Agreement.id).where(joins, active_at(_AT), _lists(Agreement.purposes, PURPOSE), *allowed).exists()
+    return select(Agreement.id).where(between, active_at(_AT), _lists(Agreement.purposes, PURPOSE), *allowed).exists()
 
 
 @cache
@@ -489,7 +490,7 @@ def _changed_since() -> CompoundSelect[UUID]:
     )
     left = select(Organization.id).where(Organization.ended_at.is_not(None), passed(Organization.ended_at))
     is_over = or_(passed(Agreement.ended_at), passed(Agreement.expires_at))
-    over = select(Agreement.agency_id).where(is_over).union_all(select(Agreement.community_id).where(is_over), left)
+    over = select(Agreement.first_id).where(is_over).union_all(select(Agreement.second_id).where(is_over), left)
     return union_all(
         select(told.id).join_from(Consent, told, given).where(passed(Consent.stops_at)),
         # An index for each of both ends; an organization whose agreement ended has others, which are weighed as well.
@@ -517,7 +518,7 @@ def sharing_ended_on(session: Session, row: Referral, stands: Facts, at: datetim
     if not stands.agreement:
         both = row.source_id, row.recipient_id
         joined = select(Agreement.ended_at, Agreement.expires_at).where(
-            Agreement.agency_id.in_(both), Agreement.community_id.in_(both), Agreement.begins_at <= at
+            Agreement.first_id.in_(both), Agreement.second_id.in_(both), Agreement.begins_at <= at
         )
         over_at = (expires if early is None else min(early, expires) for early, expires in session.execute(joined))
         last_over = max(over_at, default=None)
@@ -599,6 +600,7 @@ def _ticking(these: BindParameter[Any] | Select[UUID] | CompoundSelect[UUID]) ->
             *(Referral.id, Referral.participant_id, Referral.urgency, Organization.time_zone),
             organizations.closed_days(Organization.id).label("closed"),
             _carried(["release"], Referral.source_id, Referral.recipient_id).label("is_told"),
+            Referral.source_id,
         )
         .join(Organization, Organization.id == Referral.recipient_id)
         .where(Referral.id.in_(these), _is_unanswered(), sharing_holds(), died_at().is_(None))
@@ -606,6 +608,8 @@ def _ticking(these: BindParameter[Any] | Select[UUID] | CompoundSelect[UUID]) ->
     )
     said = and_(
         waits.c.is_told,
+        # A source shares what it recorded itself: another's release date is not its to tell.
+        ReleaseDate.organization_id == waits.c.source_id,
         ReleaseDate.participant_id == waits.c.participant_id,
         ReleaseDate.source.in_([written(one) for one in sorted(AUTHORITATIVE)]),
     )
@@ -1131,6 +1135,19 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
+class Onward:
+    """A referral that was made of another, as far as a reader of that one is told of it."""
+
+    #: For the side that made it, and may open it; None for others.
+    id: UUID | None
+    reference: str
+    recipient: str | NotShared
+    program: str | NotShared
+    status: str | NotShared
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How a referral stands for one reader now, and what they may do: nothing of its content."""
 
@@ -1178,6 +1195,8 @@ class View(_Timed, Standing):
     knows_caseworker: bool = True
     #: For the recipient of what is shared no more: since when (R25).
     sharing_ended_on: date | None = None
+    #: What the recipient made of it and sent, as far as this reader is told.
+    onward: Sequence[Onward] = ()
 
     @property
     def flags(self) -> list[Flag]:
@@ -1240,6 +1259,11 @@ class View(_Timed, Standing):
         """Whether it rests because one of the sides said so, and not because sharing ended."""
         steps = [entry for entry in self.timeline if entry.seq is not None]
         return self.status == self.recorded == State.ON_HOLD and bool(steps) and steps[0].side != Party.SYSTEM
+
+    @property
+    def onward_from_id(self) -> UUID | None:
+        """The referral that it was made of: for the side that made it alone, since it tells who else asked for them."""
+        return self.it.onward_from_id if self.side == Party.SOURCE else None
 
     @property
     def participant(self) -> str | NotShared:
@@ -1309,6 +1333,7 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         at=at,
         entries_left_out=left_out or kept_back,
         amendments=amended,
+        onward=_onward(session, actor, row, at) if row.onward_ids and _is_told_onward(sight, side) else (),
         zone=actor.zone,
         death=None if stands.died_at is None else persons.death(session, actor, row.participant_id, purpose=PURPOSE),
         knows_caseworker=side is not Party.SOURCE or sight.shares("answer"),
@@ -1349,6 +1374,41 @@ def _release_moved(session: Session, actor: Actor, row: Referral) -> dict[str, A
     mark_seen(session, actor, [("release_date", move.statement_id)], seen)
     moved = Moved(move.at, move.before, move.now, move.is_release, move.returned_on, not seen)
     return {"returned_at": returned_at, "release_move": moved}
+
+
+def _is_told_onward(sight: Sight[Referral], side: Party) -> bool:
+    """Whether a reader may know of what the recipient made of it: what came of the work, as its answers are (R23).
+
+    Asked of what is read of the page anyway: where it is not told, nothing more is asked of the database either.
+    """
+    return side is not Party.SOURCE or sight.shares("answer")
+
+
+def _onward(session: Session, actor: Actor, row: Referral, at: datetime) -> list[Onward]:
+    """Return what was referred onward from this one, oldest first.
+
+    Whom it went to, and what they answered, are shared each by its own category and owner.
+    """
+    lines = _lines(Referral.id.in_(list(row.onward_ids or ()))).order_by(Referral.sent_at, Referral.id)
+    found = session.execute(lines, moment(at), execution_options=_AS_IT_IS).all()
+    rows = [line[0] for line in found]
+    seen = look_over(session, actor, rows, records=ONWARD_VIEWED, purpose=PURPOSE, fields=_ONWARD)
+    titles = _titles(session, *_ends(rows))
+    return [
+        Onward(
+            id=one.id if one.source_id == actor.organization_id else None,
+            reference=sight.reference,
+            recipient=NOT_SHARED if sight.recipient_id is NOT_SHARED else titles[one.recipient_id],
+            program=NOT_SHARED if sight.program_id is NOT_SHARED else titles[one.program_id],
+            # Its source reads it there, and knows what it has sent; others, only where the answers are theirs to read.
+            status=_told_line(actor, line, sight, at)[2]
+            if sight.shares("answer") or one.source_id == actor.organization_id
+            else NOT_SHARED,
+            sent_at=sight.sent_at,
+        )
+        for one, line, sight in zip(rows, found, seen, strict=True)
+        if sight.shares("went_onward")
+    ]
 
 
 def _before_first_contact(session: Session, actor: Actor, row: Referral) -> dict[str, Any]:
@@ -1457,11 +1517,8 @@ def _stands_on() -> tuple[ColumnElement[Any], ...]:
         unindexed(Assignment.organization_id) == Referral.source_id,
         *(in_force, or_(Assignment.program_id.is_not(None), here)),
     )
-    joins = or_(
-        and_(Agreement.agency_id == Referral.source_id, Agreement.community_id == Referral.recipient_id),
-        and_(Agreement.agency_id == Referral.recipient_id, Agreement.community_id == Referral.source_id),
-    )
-    agreed = select(Agreement.facility_ids).where(joins, active_at(_AT)).order_by(Agreement.begins_at.desc())
+    joined = joins(Referral.source_id, Referral.recipient_id)
+    agreed = select(Agreement.facility_ids).where(joined, active_at(_AT)).order_by(Agreement.begins_at.desc())
     held = select(Person.facility_id).where(Person.id == Referral.participant_id)
     return (
         select(Program.closed_at).where(Program.id == Referral.program_id).scalar_subquery(),
@@ -1511,7 +1568,13 @@ def _one_for(anybody: AnyActor, *, whole: bool) -> Select[*tuple[Any, ...]]:
     one = visible_to(anybody).where(still_readable(anybody), Referral.id == bindparam("referral", type_=Uuid()))
     if whole:
         topics = gathered(Amendment.topic, Amendment.referral_id == Referral.id)
-        one = one.options(selectinload(Referral.loop_answers), with_expression(Referral.amended_topics, topics))
+        made = aliased(Referral)
+        onward = gathered(made.id, made.onward_from_id == Referral.id, made.sent_at.is_not(None))
+        one = one.options(
+            selectinload(Referral.loop_answers),
+            with_expression(Referral.amended_topics, topics),
+            with_expression(Referral.onward_ids, onward),
+        )
     return one.add_columns(consent_holds(), agreement_holds(), died_at(), *(_stands_on() if whole else ()))
 
 
@@ -2133,9 +2196,11 @@ def banner(session: Session, actor: Actor, participant_id: UUID, known: Sight[Pe
 
 
 def known_before(session: Session, actor: Actor, view: View) -> dict[str, Any]:
-    """Return what a new draft need not ask: the participant's language, and who is asking."""
-    person = persons.participant(session, actor, view.it.participant_id, purpose=PURPOSE)
-    return {"language": person.language, "contact_name": accounts.names(session, [actor.user_id]).get(actor.me, "")}
+    """Return what a new draft need not ask: who is asking, and the language, where it is one's own to share."""
+    known = {"contact_name": accounts.names(session, [actor.user_id]).get(actor.me, "")}
+    if actor.side is not Side.AGENCY:  # an agency keeps the record: what it shared with us is not ours to pass on
+        return known
+    return known | {"language": persons.participant(session, actor, view.it.participant_id, purpose=PURPOSE).language}
 
 
 def colleagues(session: Session, actor: Actor) -> list[tuple[UUID, str]]:
@@ -2255,7 +2320,8 @@ def open_question(view: View) -> Entry | None:
 
 #: What a line of a list needs of a referral and of its steps, and no more.
 _LINE: Final = load_only(
-    *(getattr(Referral, name) for name in (*_ROW, "touched_at", "done_at", "version")),
+    *(getattr(Referral, name) for name in (*_PLAIN, "touched_at", "done_at", "version")),
+    column_of(Referral, "known_as"),
     raiseload=True,
 )
 _LAST: Final = aliased(ReferralStep)
@@ -2393,9 +2459,13 @@ def _names(
     def shown(row: Referral, sight: Sight[Referral], name: str) -> str | NotShared:
         return NOT_SHARED if getattr(sight, name) is NOT_SHARED else titles[getattr(row, name)]
 
+    def called(row: Referral, sight: Sight[Referral]) -> str | NotShared:
+        known = people[row.participant_id].called if row.participant_id in people else NOT_SHARED
+        return known if known is not NOT_SHARED else sight.known_as or NOT_SHARED
+
     return {
         row.id: Named(
-            participant=people[row.participant_id].called if row.participant_id in people else NOT_SHARED,
+            participant=called(row, sight),
             source=shown(row, sight, "source_id"),
             recipient=titles[own] if own == row.recipient_id else shown(row, sight, "recipient_id"),
             program=titles[row.program_id] if own == row.recipient_id else shown(row, sight, "program_id"),
@@ -2705,8 +2775,7 @@ def _may(actor: Actor, row: Referral, stands: Facts, at: datetime) -> frozenset[
         verbs.add("waitlist_referral")
     if seen in UNDER_WAY and policy.sends_it(actor, row):
         verbs.add("amend_referral")
-    if seen in TAKEN_ON and (policy.answers_it(actor, row) or policy.works_on_it(actor, row)):
-        verbs |= {"name_caseworker"} | ({_CONFIRMS_PLACE} if seen is State.WAITLISTED else set())
+    verbs |= _may_at_work(actor, row, seen, stands)
     if not row.was_reported_by_another(actor.user_id):
         verbs.discard("confirm_error")
     if (
@@ -2726,6 +2795,17 @@ def _may(actor: Actor, row: Referral, stands: Facts, at: datetime) -> frozenset[
     if row.sent_at is not None and seen in TERMINAL and stands.died_at is None and policy.sends_it(actor, row):
         verbs.add("reroute_referral")
     return frozenset(verbs)
+
+
+def _may_at_work(actor: Actor, row: Referral, seen: State, stands: Facts) -> set[str]:
+    """Return the commands beside the verbs that are for whoever works on it."""
+    verbs = set[str]()
+    works = policy.works_on_it(actor, row)
+    if seen in TAKEN_ON and (policy.answers_it(actor, row) or works):
+        verbs |= {"name_caseworker"} | ({_CONFIRMS_PLACE} if seen is State.WAITLISTED else set())
+    if seen in EVER_TAKEN_ON and works and not row.is_done and stands.sharing and stands.died_at is None:
+        verbs.add("refer_onward")
+    return verbs
 
 
 def _may_untold(actor: Actor, row: Referral) -> frozenset[str]:
@@ -2755,11 +2835,7 @@ def known(session: Session, actor: Actor, referral_id: UUID) -> Referral:
 
 
 def _partner_of(own: UUID | BindParameter[UUID], at: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
-    joins = or_(
-        and_(Agreement.agency_id == own, Agreement.community_id == Program.organization_id),
-        and_(Agreement.community_id == own, Agreement.agency_id == Program.organization_id),
-    )
-    return select(Agreement.id).where(joins, active_at(at)).exists()
+    return select(Agreement.id).where(joins(own, Program.organization_id), active_at(at)).exists()
 
 
 #: How many programs are held against one participant at most: partners' before others.

@@ -125,6 +125,8 @@ class ContentShape(Shape):
     drafted_at = fields.AwareDateTime()
     sent_at = fields.AwareDateTime(allow_none=True)
     replaces_id = fields.UUID(allow_none=True)
+    #: The referral that one's own side made it of; null for everybody else.
+    onward_from_id = fields.UUID(allow_none=True)
     asked_by = fields.String(allow_none=True)
     agreed_on = fields.Date(allow_none=True)
     agreed_how = fields.String(allow_none=True)
@@ -189,6 +191,17 @@ class MovedShape(Shape):
     is_new = fields.Boolean()
 
 
+class OnwardShape(Shape):
+    """A referral that the recipient made of this one and sent, as far as it is shared; `id` for who may open it."""
+
+    id = fields.UUID(allow_none=True)
+    reference = fields.String()
+    recipient = fields.String()
+    program = fields.String()
+    status = fields.String()
+    sent_at = fields.AwareDateTime()
+
+
 class ReferralShape(StandingShape, ContentShape):
     """A referral as one reader may see it now: how it stands, its content, and what was said and done."""
 
@@ -212,6 +225,7 @@ class ReferralShape(StandingShape, ContentShape):
     #: What an amendment has to name.
     version = fields.Integer()
     amendments = fields.List(fields.Nested(AmendmentShape))
+    onward = fields.List(fields.Nested(OnwardShape))
     timeline = fields.List(fields.Nested(EntryShape))
     thread = fields.List(fields.Nested(MessageShape))
 
@@ -375,7 +389,7 @@ def _banner(view: q.View) -> Mapping[str, Any]:
         linked
         | death_in_banner(view.death)
         | {
-            "name": who.name,
+            "name": view.participant if who.name is NOT_SHARED else who.name,
             "number": who.number,
             "release_on": who.release_on,
             "days": who.days,
@@ -392,6 +406,7 @@ def _around(view: q.View) -> dict[str, Any]:
         "view": view,
         "status": _word("status", view.status),
         "status_kind": _KINDS.get(str(view.status), "neutral"),
+        "status_kinds": _KINDS,
         "next_words": _next_words(view),
         "moved": _moved_words(view.release_move),
         "entries": [_told(entry) for entry in view.timeline],
@@ -679,6 +694,35 @@ doors.act(
     c.reroute_referral,
     page="referral/new.html",
     context=_rerouting,
+    then=lambda row: f"/referrals/{row.id}/draft",
+    shape=DraftShape,
+    show=_draft_of,
+)
+
+
+# --- referring onward ------------------------------------------------------------------------------------------------
+
+
+def _going_onward(target: UUID) -> Mapping[str, Any]:
+    view = _view(target)
+    if view.side != "recipient":  # only who took it on brings in others
+        session, actor = asking()
+        code = NotPermittedError.code
+        refuse(session, actor, q.VIEWED, row_type="referral", target=target, purpose=q.PURPOSE, code=code)
+        raise NotPermittedError
+    if view.it.participant_id is NOT_SHARED:
+        raise c.SharingEndedError
+    # What the first source sought helps to find a program. It is not written down: the draft begins empty.
+    service = view.it.service
+    held = _held_against(view.it.participant_id, service if service in q.SERVICES else None)
+    return held | {"view": view, "target": target, "is_onward": True}
+
+
+doors.act(
+    "/referrals/<uuid:target>/onward",
+    c.refer_onward,
+    page="referral/new.html",
+    context=_going_onward,
     then=lambda row: f"/referrals/{row.id}/draft",
     shape=DraftShape,
     show=_draft_of,

@@ -60,6 +60,7 @@ REFERRAL_FOR = {
     "outcome": "ended",
     "dispute": "ended",
     "place": "waiting",
+    "onward": "accepted",
 }
 #: A file with a row that goes in and rows that are refused, so that its report has something in it.
 A_LIST = as_csv(a_row(1, Different_Operator="A company"), a_row(2, Zipcode="?"), a_row(1)).decode()

@@ -269,8 +269,8 @@ def a_world(session: HouseSession, *, part2: str = "no", **program: Any) -> Worl
         | program,
     )
     agreement = Agreement(
-        agency_id=agency.id,
-        community_id=cbo.id,
+        first_id=agency.id,
+        second_id=cbo.id,
         proposed_at=LONG_AGO,
         proposed_by=people["agency_supervisor"].me,
         proposed_by_org=agency.id,
@@ -281,10 +281,10 @@ def a_world(session: HouseSession, *, part2: str = "no", **program: Any) -> Worl
         expires_at=datetime(2199, 12, 31, tzinfo=UTC),
         categories=[*SHARED, "attendance", "supervision"],
         purposes=["referral"],
-        agency_signed_at=LONG_AGO,
-        agency_signed_by=people["agency_supervisor"].me,
-        community_signed_at=LONG_AGO,
-        community_signed_by=people["cbo_supervisor"].me,
+        first_signed_at=LONG_AGO,
+        first_signed_by=people["agency_supervisor"].me,
+        second_signed_at=LONG_AGO,
+        second_signed_by=people["cbo_supervisor"].me,
         version=1,
     )
     person = Person(

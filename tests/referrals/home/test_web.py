@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from referrals.account import commands as accounts
 from referrals.kernel.actor import Role
 from referrals.kernel.command import execute
 from referrals.kernel.session import HouseSession
+from referrals.staff import commands as staff
 from tests.factories.account import a_member, a_user
 from tests.factories.organization import a_community_organization, a_facility, an_agency
 from tests.referrals.organization.conftest import Visits
@@ -51,7 +51,7 @@ def test_an_administrators_home_says_what_waits_for_a_second_one_and_who_never_c
     before = ben.ask("/home").get_json()
     ada = a_member(session, agency.id, Role.ADMINISTRATOR, name="Ada Wells").actor(session)
     casey = a_user(session, agency.id, Role.CASE_MANAGER, name="Casey Morgan")
-    execute(session, accounts.propose_role, actor=ada, target=casey.id, data={"role": "supervisor"})
+    execute(session, staff.propose_role, actor=ada, target=casey.id, data={"role": "supervisor"})
     told = ben.ask("/home").get_json()
     assert (before["proposed_count"], told["proposed_count"]) == (0, 1)
     assert told["invited_count"] == before["invited_count"] + 1

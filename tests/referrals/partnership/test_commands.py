@@ -223,7 +223,7 @@ def test_a_changed_proposal_needs_both_signatures_anew(
     row = execute(session, c.change_agreement, actor=editor, target=proposal.id, data=data, expect=proposal.version)
     assert (row.agency_signed_at, row.agency_signed_by, row.categories) == (None, None, ["identity", "release"])
     event = last_event(session)
-    assert {"agreement.agency_signed_at", "agreement.categories"} <= set(event["fields"])
+    assert {"agreement.first_signed_at", "agreement.categories"} <= set(event["fields"])
 
     for organization in (agency, community):
         with pytest.raises(ChangedMeanwhileError):
@@ -469,3 +469,92 @@ def test_rules_of_an_agreement_that_is_over_need_no_acknowledgment(
         execute(session, c.acknowledge_rule, actor=officer, target=rule.id, data={})
     assert isinstance(AgreementOverError(), RuleBrokenError)
     assert session.scalars(select(PartnerRule)).one().holds
+
+
+# --- between two community organizations (decision 0020) -------------------------------------------------------------
+
+
+@pytest.fixture
+def peer(session: HouseSession) -> Organization:
+    return a_community_organization(session, "Second Start", time_zone="Pacific/Guam")
+
+
+def test_two_community_organizations_agree_and_neither_has_more_to_say(
+    session: HouseSession, agency: Organization, community: Organization, peer: Organization
+) -> None:
+    ours, theirs = a_program(session, community), a_program(session, peer)
+    proposal = a_proposal(session, peer, community, program_ids=[str(ours.id), str(theirs.id)])
+    assert (proposal.agency_id, proposal.peer_id, proposal.community_id) == (None, peer.id, community.id)
+    assert proposal.time_zone == "Pacific/Guam", "the days are those of whoever proposed"
+    assert set(proposal.community_ids) == {community.id, peer.id}
+    now = clock(session)
+    for one, other in ((community, peer), (peer, community)):
+        assert q.agreement_between(session, one.id, other.id, now) is None
+    signed(session, proposal, community)
+    assert q.agreement_between(session, community.id, peer.id, clock(session)) is None, "one signature binds nobody"
+    signed(session, proposal, peer)
+    for one, other in ((community, peer), (peer, community)):
+        held = q.agreement_between(session, one.id, other.id, clock(session))
+        assert held is not None
+        assert held.id == proposal.id
+        assert held.covers_facility(uuid4()), "it is not about facilities"
+        assert session.scalars(q.partners(one.id, clock(session))).all() == [other.id]
+    assert q.agreement_between(session, agency.id, peer.id, clock(session)) is None
+
+
+def test_between_two_community_organizations_there_are_no_facilities_to_name(
+    session: HouseSession, agency: Organization, community: Organization, peer: Organization
+) -> None:
+    facility = a_facility(session, agency)
+    with pytest.raises(InvalidInputError) as refused:
+        a_proposal(session, peer, community, facility_ids=[str(facility.id)])
+    assert refused.value.fields == {"facility_ids": ["not_a_choice"]}
+    third = a_program(session, a_community_organization(session, "Third Street"))
+    with pytest.raises(InvalidInputError) as refused:
+        a_proposal(session, peer, community, program_ids=[str(third.id)])
+    assert refused.value.fields == {"program_ids": ["not_a_choice"]}
+    proposal = a_proposal(session, peer, community)
+    for one in (peer, community):
+        with pytest.raises(NotAnAgencyRuleError):
+            a_rule(session, proposal, one, kind="facility_rule")
+        with pytest.raises(InvalidInputError):
+            a_rule(session, proposal, one, kind="facility_rule", facility_id=str(facility.id))
+        assert a_rule(session, proposal, one).organization_id == one.id
+    with pytest.raises(SameSideError):
+        a_proposal(session, community, community)
+
+
+@pytest.mark.parametrize("by_proposer", [True, False])
+def test_either_of_two_community_organizations_ends_it_alone(
+    session: HouseSession, community: Organization, peer: Organization, *, by_proposer: bool
+) -> None:
+    held = an_agreement(session, peer, community)
+    assert held.is_active(clock(session))
+    actor = someone(peer if by_proposer else community, Role.SUPERVISOR)
+    execute(session, c.end_agreement, actor=actor, target=held.id, data={"because": "The grant ended."})
+    assert q.agreement_between(session, community.id, peer.id, clock(session)) is None
+    assert q.agreement_between(session, peer.id, community.id, clock(session)) is None
+
+
+def test_two_agreements_of_two_community_organizations_never_run_in_the_same_days_whoever_proposed(
+    engine: Engine, open_on: Callable[[Engine], HouseSession]
+) -> None:
+    with open_on(engine) as session:
+        one, other = a_community_organization(session), a_community_organization(session, "Second Start")
+        rows = [
+            (signed(session, a_proposal(session, mine, theirs), mine).id, someone(theirs, Role.SUPERVISOR))
+            for mine, theirs in ((one, other), (other, one))
+        ]
+    together = threading.Barrier(2)
+
+    def sign(row: tuple[UUID, Any]) -> str:
+        with open_on(engine) as mine:
+            together.wait()
+            try:
+                execute(mine, c.sign_agreement, actor=row[1], target=row[0], data={"terms": 1})
+            except RuleBrokenError as refusal:
+                return refusal.code
+            return "done"
+
+    with ThreadPoolExecutor(2) as hands:
+        assert sorted(hands.map(sign, rows)) == ["done", "overlapping_agreement"]

@@ -125,7 +125,7 @@ def test_once_over_it_never_holds_again(
     signed: tuple[datetime, datetime], ended_at: datetime | None, moments: list[datetime]
 ) -> None:
     agreement = a_plain_agreement(date(2020, 1, 1), date(2032, 12, 31))
-    agreement.agency_signed_at, agreement.community_signed_at = signed
+    agreement.first_signed_at, agreement.second_signed_at = signed
     agreement.ended_at = ended_at
     held = [agreement.is_active(moment) for moment in sorted(moments)]
     assert (
@@ -148,7 +148,7 @@ def test_once_over_it_never_holds_again(
     signed=st.tuples(st.none() | INSTANTS, st.none() | INSTANTS),
     ended_at=st.none() | INSTANTS,
     at=INSTANTS,
-    edge=st.sampled_from(["begins_at", "expires_at", "agency_signed_at", "community_signed_at", "ended_at", "at"]),
+    edge=st.sampled_from(["begins_at", "expires_at", "first_signed_at", "second_signed_at", "ended_at", "at"]),
     near=st.integers(-1, 1),
 )
 def test_sql_says_what_python_says(
@@ -165,7 +165,7 @@ def test_sql_says_what_python_says(
 ) -> None:
     session = any_session
     agreement = a_plain_agreement(starts_on, starts_on + timedelta(days=length), zone)
-    agreement.agency_signed_at, agreement.community_signed_at = signed
+    agreement.first_signed_at, agreement.second_signed_at = signed
     agreement.ended_at = ended_at
     moment = (getattr(agreement, edge, None) or at) + timedelta(microseconds=near)
     assert holds_in_sql(session, agreement, moment) == agreement.is_active(moment)
@@ -189,7 +189,7 @@ def organizations(session: Session) -> dict[str, Any]:
     known = session.info.get("parties")
     if known is None:
         agency, community = an_agency(session), a_community_organization(session)
-        known = session.info["parties"] = {"agency_id": agency.id, "community_id": community.id}
+        known = session.info["parties"] = {"first_id": agency.id, "second_id": community.id}
     return dict(known)
 
 
@@ -215,7 +215,7 @@ def test_signing_is_for_the_terms_one_saw_and_once() -> None:
         agreement.sign(agreement.agency_id, terms=1, at=NOON, by=uuid7())
     terms = {"starts_on": date(2026, 1, 1), "ends_on": date(2027, 12, 31)}
     changed = agreement.change(at=NOON, terms=terms)
-    assert {"agency_signed_at", "agency_signed_by", "terms", "expires_at"} <= changed
+    assert {"first_signed_at", "first_signed_by", "terms", "expires_at"} <= changed
     assert (agreement.agency_signed_at, agreement.agency_signed_by, agreement.terms) == (None, None, 2)
     with pytest.raises(ChangedMeanwhileError):
         agreement.sign(agreement.community_id, terms=1, at=NOON, by=uuid7())

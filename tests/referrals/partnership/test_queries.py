@@ -32,7 +32,7 @@ def test_strangers_and_random_ids_find_the_same_nothing(session: HouseSession) -
             q.agreement(session, stranger, target)
     assert q.page(session, stranger) == ([], None)
     found = q.agreement(session, someone(community, Role.NAVIGATOR), agreement.id)
-    assert (found.agency.name, found.community.name) == (agency.name, community.name)
+    assert (found.first.name, found.second.name) == (agency.name, community.name)
 
 
 def test_an_agreement_is_found_for_each_pair_in_either_order(any_session: HouseSession) -> None:
@@ -116,7 +116,7 @@ def test_one_agreement_or_many_take_the_same_number_of_statements(session: House
         session.expunge_all()
         with statements(session) as seen:
             rows, _ = q.page(session, actor)
-            names = [(row.agency.name, row.community.name) for row in rows]
+            names = [(row.first.name, row.second.name) for row in rows]
             assert target is not None
             whole = q.agreement(session, actor, target)
             kept = [len(one.acknowledgments) for one in whole.rules]
@@ -129,7 +129,9 @@ def test_what_a_proposal_may_name_is_what_each_side_has(session: HouseSession) -
     agency, community = an_agency(session), a_community_organization(session)
     facility, program = a_facility(session, agency), a_program(session, community)
     assert [one.id for one in session.scalars(q.possible_partners(agency))] == [community.id]
-    assert [one.id for one in session.scalars(q.possible_partners(community))] == [agency.id]
+    peer = a_community_organization(session, "Zenith House")
+    assert {one.id for one in session.scalars(q.possible_partners(agency))} == {community.id, peer.id}
+    assert {one.id for one in session.scalars(q.possible_partners(community))} == {agency.id, peer.id}
     assert [one.id for one in q.facility_choices(session, agency.id)] == [facility.id]
     assert [one.id for one in q.program_choices(session, community.id)] == [program.id]
 

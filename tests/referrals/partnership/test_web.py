@@ -224,3 +224,34 @@ def test_pages_of_the_list_follow_each_other(visit: Visits, session: HouseSessio
     second = reader.ask(f"/partnerships?after={first['next']}").get_json()
     assert (len(first["items"]), len(second["items"]), second["next"]) == (25, 2, None)
     assert f"/partnerships?after={first['next']}" in reader.get("/partnerships").text
+
+
+def test_two_community_organizations_agree_in_the_browser_and_read_the_same_page(
+    visit: Visits, session: HouseSession, agency: Organization, community: Organization, today: date
+) -> None:
+    peer = a_community_organization(session, "Second Start")
+    ours, theirs = a_program(session, community), a_program(session, peer, name="Night School")
+    a_facility(session, agency, "Pine Ridge")
+    mine, other = visit(peer, Role.SUPERVISOR), visit(community, Role.SUPERVISOR)
+    page = mine.get(f"/partnerships/new?partner_id={community.id}").text
+    assert "Pine Ridge" not in page
+    assert f"{ours.name}, {community.name}" in page
+    assert f"{theirs.name}, {peer.name}" in page
+    said = as_form(terms(today, categories=["identity", "needs"], purposes=["referral"]))
+    made = mine.post("/partnerships/new", partner_id=str(community.id), **said)
+    assert made.status_code == 303, made.text
+    here = made.location
+    for visitor in (other, mine):
+        assert "Facilities" not in visitor.get(f"{here}/signature").text
+        assert visitor.post(f"{here}/signature", terms="1").status_code == 303
+    pages = [_VARIES.sub("", visitor.get(here).text) for visitor in (mine, other)]
+    assert all("Active" in page and peer.name in page and community.name in page for page in pages)
+    assert peer.name in other.get("/partnerships").text
+    assert community.name in mine.get("/partnerships").text
+    row = other.ask(here).get_json()
+    assert (row["agency_id"], row["agency_name"], row["peer_id"]) == (None, None, str(peer.id))
+    assert row["peer_signed_at"] is not None
+    assert row["community_signed_at"] is not None
+    rule = other.get(f"{here}/rules/new").text
+    assert "Facility rule" not in rule
+    assert visit(agency, Role.SUPERVISOR).get(here).status_code == 404

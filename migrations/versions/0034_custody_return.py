@@ -1,6 +1,6 @@
 """The day somebody came back to custody, as part of what is said about a release; its day is never changed either.
 
-Revision ID: 0033
+Revision ID: 0034
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
-revision: Final = "0033"
-down_revision: Final = "0032"
+revision: Final = "0034"
+down_revision: Final = "0033"
 branch_labels: Final = None
 depends_on: Final = None
 

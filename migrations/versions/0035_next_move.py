@@ -1,6 +1,6 @@
 """Whose move the last step of a referral leaves, and up to when a periodic job has seen everything.
 
-Revision ID: 0034
+Revision ID: 0035
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
-revision: Final = "0034"
-down_revision: Final = "0033"
+revision: Final = "0035"
+down_revision: Final = "0034"
 branch_labels: Final = None
 depends_on: Final = None
 
