@@ -735,6 +735,7 @@ def test_nothing_is_begun_for_somebody_who_has_died_and_a_draft_says_why_it_cann
     assert why not in before
     assert 'name="program_id"' in before
     assert "Can no longer be sent." not in lee.page("/drafts")
+    assert f"/referrals/{kept}/discarding" in lee.page("/drafts")
     assert lee.call(f"{at}/death", {"told_by": "family", "is_checked": True}).status_code == 201
     begun = {"program_id": str(world.program_id)}
     refused = lee.call(f"{at}/referrals", begun)
@@ -748,8 +749,11 @@ def test_nothing_is_begun_for_somebody_who_has_died_and_a_draft_says_why_it_cann
         assert 'name="program_id"' not in page
     assert not any(one["may_begin"] for one in lee.call(f"{at}/programs").get_json()["items"])
     for path in (f"/referrals/{kept}/draft", f"/referrals/{kept}/sending"):
-        assert why in lee.page(path)
+        page = lee.page(path)
+        assert why in page
+        assert "/discarding" not in page, "it is put away by itself"
     listed = lee.page("/drafts")
+    assert "/discarding" not in listed
     assert "Can no longer be sent." in listed
     assert "Kept until" not in listed
     assert lee.call("/account/language", {"language": "es"}).status_code == 200
