@@ -106,8 +106,7 @@ LINES: Final[dict[int, Line]] = {
     108: Line("First sign-in and reset by a one-time code of 24 hours; no administrator sees or chooses a password"),
     109: Line(
         "Idle and absolute limits hold on the server; background polls are not activity",
-        missing="The server counts no request marked as background; no page polls yet. No warning two minutes before "
-        "the end (drafts survive it), no shorter limits for a shared kiosk.",
+        missing="No shorter limits for a shared kiosk. Without scripts nobody is warned; drafts survive the end.",
     ),
     110: Line("Sign-out, a new password, factor or role, and disabling end all of that user's sign-ins"),
     111: Line("A new 256-bit token at sign-in and re-authentication; the database holds its hash"),

@@ -201,6 +201,8 @@ class Holder:
     time_zone: str
     used_at: datetime
     ends_at: datetime
+    #: When it would end, were it used now.
+    ends_if_used_at: datetime
     has_factor: bool
     #: Whether something changed on the account before this sign-in that its person has not looked at (S-806).
     has_news: bool
@@ -299,6 +301,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
         time_zone=held.time_zone,
         used_at=held.used_at,
         ends_at=min(held.started_at + bounds.whole, held.used_at + bounds.idle),
+        ends_if_used_at=min(held.started_at + bounds.whole, at + bounds.idle),
         has_factor=held.has_factor,
         has_news=held.has_news,
     )

@@ -91,10 +91,12 @@ def load_sign_in(token: str, source: Source) -> SignedIn | None:
     if held is None or held.actor.sign_in_id is None:
         return None
     at = clock(db.session())
+    g.sign_in_ends_at = held.ends_at
     if at - held.used_at >= c.USE_STEP and _BACKGROUND not in request.headers:
         c.keep_alive(db.session(), held.actor.sign_in_id, at)
+        g.sign_in_ends_at = held.ends_if_used_at
+    g.sign_in_ends_in = (g.sign_in_ends_at - at).total_seconds()
     g.zone = held.time_zone
-    g.sign_in_ends_at = held.ends_at
     g.news = held.has_news and held.step == accounts.FULL
     return SignedIn(
         token,
