@@ -715,7 +715,7 @@ def _everywhere() -> dict[str, Any]:
         "printed_at": datetime.now(UTC),
         "zone": getattr(g, "zone", "UTC"),
         "news": bool(getattr(g, "news", False)),
-        "ends_in": int(g.get("sign_in_ends_in", 0)) if known else None,
+        "ends_in": g.get("sign_in_ends_in") if known else None,
     }
 
 

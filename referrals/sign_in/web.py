@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, cast
 from urllib.parse import quote
 from uuid import UUID
@@ -95,7 +96,9 @@ def load_sign_in(token: str, source: Source) -> SignedIn | None:
     if at - held.used_at >= c.USE_STEP and _BACKGROUND not in request.headers:
         c.keep_alive(db.session(), held.actor.sign_in_id, at)
         g.sign_in_ends_at = held.ends_if_used_at
-    g.sign_in_ends_in = (g.sign_in_ends_at - at).total_seconds()
+    # At least so long, in whole minutes: pages that are alike stay alike to the byte, whenever they are asked (S-203).
+    rest = min(g.sign_in_ends_at - at, q.limits(db.session()).idle - c.USE_STEP)
+    g.sign_in_ends_in = rest // timedelta(minutes=1) * 60
     g.zone = held.time_zone
     g.news = held.has_news and held.step == accounts.FULL
     return SignedIn(

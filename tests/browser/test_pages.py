@@ -350,6 +350,8 @@ def test_swagger_keeps_the_policy_stays_here_and_can_be_read(
 def test_every_page_as_everybody(
     visitor: Callable[..., Any], people: dict[str, Any], paths: list[str], name: str, width: int
 ) -> None:
+    for other in people.values():  # a walk takes minutes, and whoever is left idle is signed out
+        assert _answers(other, "/account")
     one = visitor(width=width).come_back(name)
     found: list[str] = []
     for path in paths:
