@@ -13,7 +13,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, cast
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, missing, pre_load, validate
 
 from referrals.kernel.errors import InvalidInputError
 
@@ -56,6 +56,17 @@ class Takes(Schema):
         """Refuse what we do not know."""
 
         unknown = RAISE
+
+    @pre_load
+    def _null_is_left_out(self, given: Any, **_kwargs: Any) -> Any:
+        """Read null as "left out" where that has a value of its own (no list is an empty one): commands rely on it."""
+        if not isinstance(given, Mapping):
+            return given  # the load itself says what is wrong with it
+        return {name: value for name, value in given.items() if value is not None or not self._stands_in(name)}
+
+    def _stands_in(self, name: Any) -> bool:
+        one = self.fields.get(name) if isinstance(name, str) else None
+        return one is not None and bool(one.allow_none) and one.load_default not in (None, missing)
 
     def understood(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the loaded values, or raise `InvalidInputError` with codes by field path (`goals.2`)."""

@@ -51,6 +51,10 @@ class Everything(Takes):
     goals = many(fields.Nested(Inner), most=2)
 
 
+class Ordered(Takes):
+    order = code(("due", "name"), default="due")
+
+
 GOOD: dict[str, Any] = {"note": "n", "title": "t", "hidden": "h"}
 
 
@@ -145,6 +149,13 @@ def test_what_may_be_left_out_has_one_value_when_it_is() -> None:
         "some": [],
         "goals": [],
     }
+
+
+def test_null_is_as_good_as_left_out_where_words_may_be() -> None:
+    left_out = Everything().understood(GOOD)
+    nulls = {name: None for name in left_out if name not in GOOD and name != "sure"}
+    assert Everything().understood(GOOD | nulls) == left_out
+    assert Ordered().understood({"order": None}) == {"order": "due"}
 
 
 def test_a_form_and_json_give_the_same_words() -> None:

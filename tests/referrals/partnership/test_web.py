@@ -171,6 +171,15 @@ def test_rules_are_brought_acknowledged_by_name_and_retired(
     assert wrong.status_code == 409
 
 
+def test_json_may_say_null_where_an_agreement_covers_every_facility_and_program(
+    visit: Visits, agency: Organization, community: Organization, today: date
+) -> None:
+    everywhere = {"partner_id": str(agency.id), "facility_ids": None, "program_ids": None} | terms(today)
+    made = visit(community, Role.SUPERVISOR).send("/partnerships", everywhere)
+    assert made.status_code == 201, made.text
+    assert (made.get_json()["facility_ids"], made.get_json()["program_ids"]) == (None, None)
+
+
 def test_json_does_what_the_page_does(
     visit: Visits, session: HouseSession, agency: Organization, community: Organization, today: date
 ) -> None:
