@@ -1119,6 +1119,8 @@ class Moved:
     is_release: bool
     returned_on: date | None
     is_new: bool
+    #: Whether it says that what was told before never was so.
+    corrects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -1372,7 +1374,7 @@ def _release_moved(session: Session, actor: Actor, row: Referral) -> dict[str, A
         return {"returned_at": returned_at}
     seen = set(session.scalars(_has_seen(move.statement_id, actor)))
     mark_seen(session, actor, [("release_date", move.statement_id)], seen)
-    moved = Moved(move.at, move.before, move.now, move.is_release, move.returned_on, not seen)
+    moved = Moved(move.at, move.before, move.now, move.is_release, move.returned_on, not seen, move.corrects)
     return {"returned_at": returned_at, "release_move": moved}
 
 

@@ -189,6 +189,7 @@ class MovedShape(Shape):
     is_release = fields.Boolean()
     returned_on = fields.Date(allow_none=True)
     is_new = fields.Boolean()
+    corrects = fields.Boolean()
 
 
 class OnwardShape(Shape):
@@ -459,6 +460,10 @@ def _moved_words(move: q.Moved | None) -> str | None:
         for name, day in (("before", move.before), ("now", move.now), ("back", move.returned_on))
         if day is not None
     }
+    if move.corrects:
+        # One sentence each: a translation orders its own words. What was said before never was so, and is not repeated.
+        kind = "returned" if move.returned_on else "released" if move.is_release else "now" if move.now else "unknown"
+        return sentence(f"moved.corrected_{kind}", days)
     if move.returned_on is not None:
         return sentence("moved.returned", days)
     if move.is_release:
@@ -1149,6 +1154,14 @@ say(
         "moved.before_now": _l("The release date moved from %(before)s to %(now)s."),
         "moved.now": _l("The release is expected on %(now)s. Before, nobody knew the day."),
         "moved.before": _l("Nobody knows the day of release now. Before, it was expected on %(before)s."),
+        "moved.corrected_returned": _l(
+            "What was said of custody before was a mistake. Back in custody since %(back)s."
+        ),
+        "moved.corrected_released": _l("What was said of custody before was a mistake. Released on %(now)s."),
+        "moved.corrected_now": _l("What was said of custody before was a mistake. The release is expected on %(now)s."),
+        "moved.corrected_unknown": _l(
+            "What was said of custody before was a mistake. Nobody knows the day of release."
+        ),
         "moved.released": _l("Released on %(now)s."),
         "moved.returned": _l("Back in custody since %(back)s."),
         "flag.loop_open": _l("Nobody has acknowledged how it ended for more than 5 working days."),

@@ -21,10 +21,11 @@ from referrals.release.models import (
     SOURCES,
     UNKNOWN_BECAUSE,
     AlreadyReleasedError,
+    NothingToCorrectError,
     NotReleasedError,
     ReleaseDate,
 )
-from referrals.release.queries import in_force
+from referrals.release.queries import in_force, released_before
 
 #: Codes that the doors offer as choices.
 __all__ = ["AUTHORITATIVE", "HEARD", "SOURCES", "UNKNOWN_BECAUSE"]
@@ -55,6 +56,23 @@ class RecordReturn(Takes):
     """The day somebody came back to custody, and when they are expected to leave again or why nobody knows."""
 
     returned_on = day()
+    expected_on = day(required=False)
+    unknown_because = code(UNKNOWN_BECAUSE, required=False)
+    facility_id = uid(required=False)
+    source = code(AUTHORITATIVE)
+    said_by = line(200, required=False)
+    as_of = day()
+
+
+class CorrectRelease(Takes):
+    """Which statement was a mistake, and what is so instead: released on a day, expected on one, or unknown and why.
+
+    `returned_on` only where the mistake is about a return that did happen, on another day.
+    """
+
+    mistaken_id = uid()
+    released_on = day(required=False)
+    returned_on = day(required=False)
     expected_on = day(required=False)
     unknown_because = code(UNKNOWN_BECAUSE, required=False)
     facility_id = uid(required=False)
@@ -214,6 +232,79 @@ def record_return(
             expected_on=expected_on,
             unknown_because=unknown_because,
             facility_id=facility_id,
+            source=source,
+            said_by=said_by,
+            as_of=as_of,
+            recorded_at=work.now,
+            recorded_by=work.actor.me,
+        ),
+    )
+
+
+@command(
+    records="release.corrected",
+    on=Person,
+    takes=CorrectRelease,
+    within=people_visible_to,
+    allow=[[p.is_of_its_agency, p.works_with_participants]],
+    makes=ReleaseDate,
+    purpose="administration",
+)
+def correct_release(
+    work: Work,
+    person: Person,
+    *,
+    mistaken_id: UUID,
+    released_on: date | None,
+    returned_on: date | None,
+    expected_on: date | None,
+    unknown_because: str | None,
+    facility_id: UUID | None,
+    source: str,
+    said_by: str | None,
+    as_of: date,
+) -> ReleaseDate:
+    """Keep that a release or a return on record never was, or was on another day, and what is so instead.
+
+    Nobody has to record a return to custody that did not happen to take back a release that did not. Both entries stay.
+    Consents that ended with the release stay ended: whoever gave them is asked again (C7).
+
+    Raises:
+        NothingToCorrectError: this statement says neither, or is not the one in force.
+    """
+    present = in_force(work.session, [person.id]).get(person.id)
+    if present is None or present.id != mistaken_id or not present.is_of_custody:
+        raise NothingToCorrectError
+    said_again = released_on is not None
+    faults = _faults(work, person, facility_id, source, as_of)
+    faults |= {} if said_again else _day_or_reason(expected_on, unknown_because)
+    if said_again and (expected_on is not None or unknown_because is not None or returned_on is not None):
+        faults["released_on"] = ["released_or_held"]
+    for name, on in (("released_on", released_on), ("returned_on", returned_on)):
+        if on is not None and on > _today(work, person):
+            faults[name] = ["in_future"]
+    if returned_on is not None and present.returned_on is None:
+        faults["returned_on"] = ["not_of_this"]
+    left_on = released_before(work.session, present)
+    if returned_on is not None and left_on is not None and returned_on < left_on:
+        faults["returned_on"] = ["before_release"]
+    if returned_on is not None and expected_on is not None and expected_on < returned_on:
+        faults["expected_on"] = ["before_return"]
+    if faults:
+        raise InvalidInputError(faults)
+    return _kept(
+        work,
+        person,
+        ReleaseDate(
+            participant_id=person.id,
+            organization_id=work.actor.organization,
+            corrects_id=present.id,
+            released_on=released_on,
+            returned_on=returned_on,
+            expected_on=expected_on,
+            unknown_because=unknown_because,
+            # Where they are held, if nobody says otherwise: what was wrong is that they left, or came back.
+            facility_id=facility_id or present.facility_id,
             source=source,
             said_by=said_by,
             as_of=as_of,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index
@@ -37,10 +37,17 @@ class NotReleasedError(RuleBrokenError):
     code = "not_released"
 
 
+class NothingToCorrectError(RuleBrokenError):
+    """Only a release or a return that is in force is taken back; another expected day is said by a new statement."""
+
+    code = "nothing_to_correct"
+
+
 class ReleaseDate(Identified):
     """One statement: expected on a day, or unknown and why, or released on a day. Insert-only (database rule).
 
-    One that says that they are back in custody says, as any other, when they are expected to leave again.
+    One that says that they are back in custody says, as any other, when they are expected to leave again. One that
+    corrects another says what is so instead; the mistaken one stays and counts for nothing.
     """
 
     __tablename__ = "release_date"
@@ -49,6 +56,7 @@ class ReleaseDate(Identified):
     __table_args__ = (
         Index("ix_release_date_participant_id_recorded_at", "participant_id", "recorded_at"),
         Index("ix_release_date_recorded_at", "recorded_at"),
+        Index("ux_release_date_corrects_id", "corrects_id", unique=True),
         CheckConstraint(
             "(expected_on IS NOT NULL AND unknown_because IS NULL AND released_on IS NULL)"
             " OR (expected_on IS NULL AND unknown_because IS NOT NULL AND released_on IS NULL)"
@@ -66,6 +74,8 @@ class ReleaseDate(Identified):
     released_on: Mapped[date | None] = personal(category="release")
     #: The day they came back to custody, after a release on record.
     returned_on: Mapped[date | None] = personal(category="release")
+    #: The statement that was a mistake.
+    corrects_id: Mapped[UUID | None] = public()
     #: Where they are, or were, held.
     facility_id: Mapped[UUID | None] = personal(ForeignKey("facility.id"), category="release")
     source: Mapped[str] = personal(category="release")
@@ -80,6 +90,11 @@ class ReleaseDate(Identified):
     def is_heard(self) -> bool:
         """Whether it was only heard, and so never stands in force."""
         return self.source in HEARD
+
+    @property
+    def is_of_custody(self) -> bool:
+        """Whether it says that they left or came back, which nothing but a correction takes back."""
+        return self.released_on is not None or self.returned_on is not None
 
     def days_to(self, today: date) -> int | None:
         """Return whole days from `today` to the release expected or recorded (negative: past); None when unknown."""
@@ -103,6 +118,10 @@ class Stated(Protocol):
     released_on: Any
     returned_on: Any
     recorded_at: Any
+    corrects_id: Any
+
+
+StatedT = TypeVar("StatedT", bound=Stated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +129,7 @@ class Move:
     """That the agency says something else of a release than before; what it only confirms moves nothing.
 
     `before` and `now` are days, None where nobody knows; `is_release`: it says that they left, `returned_on`: that they
-    came back.
+    came back; `corrects`: that what was told before never was so.
     """
 
     statement_id: UUID
@@ -119,9 +138,12 @@ class Move:
     now: date | None
     is_release: bool = False
     returned_on: date | None = None
+    corrects: bool = False
 
     def is_urgent(self, today: date) -> bool:
-        """Whether it cannot wait: released, much sooner than expected, or near (E23)."""
+        """Whether it cannot wait: released, much sooner than expected, near, or not so after all (E23)."""
+        if self.corrects:
+            return True
         if self.now is None:
             return False
         is_sooner = self.before is not None and self.before - self.now >= _SOONER
@@ -136,16 +158,26 @@ class Course:
     returned: Move | None = None
 
 
+def without_mistakes(statements: Iterable[StatedT]) -> list[StatedT]:
+    """Return what was said, in its order, without what a later statement says was a mistake."""
+    said = list(statements)
+    mistaken = {one.corrects_id for one in said if one.corrects_id is not None}
+    return [one for one in said if one.id not in mistaken]
+
+
 def course_of(statements: Iterable[Stated]) -> Course:
-    """Return what the agency's own statements about one release come to, whatever their order."""
+    """Return what the agency's own statements about one release come to, whatever their order.
+
+    What was a mistake counts for nothing; that it was one is news to whoever was told of it.
+    """
     move: Move | None = None
     returned: Move | None = None
     said: tuple[date | None, date | None] = (None, None)
-    for one in sorted(statements, key=lambda one: (one.recorded_at, one.id)):
-        now = one.released_on, one.expected_on
-        if one.returned_on is not None or now != said:
+    for one in sorted(without_mistakes(statements), key=lambda one: (one.recorded_at, one.id)):
+        now, corrects = (one.released_on, one.expected_on), one.corrects_id is not None
+        if one.returned_on is not None or now != said or corrects:
             day, is_release = one.released_on or one.expected_on, one.released_on is not None
-            move = Move(one.id, one.recorded_at, said[0] or said[1], day, is_release, one.returned_on)
+            move = Move(one.id, one.recorded_at, said[0] or said[1], day, is_release, one.returned_on, corrects)
         if one.returned_on is not None:
             returned = move
         elif one.released_on is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime
 from functools import cache
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Date, Integer, Select, Uuid, and_, bindparam, not_, or_, select
@@ -14,7 +14,15 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 from referrals.kernel.actor import Actor, AnyActor, anybody_like, asked_by, asking_once, for_anybody
 from referrals.kernel.look import NOT_SHARED, Sight, crossing, declare_look, instant, look, look_at
 from referrals.person.queries import died_by_own_word, may_know, may_know_of_many
-from referrals.release.models import AUTHORITATIVE, Course, Move, ReleaseDate, course_of
+from referrals.release.models import (
+    AUTHORITATIVE,
+    Course,
+    Move,
+    NothingToCorrectError,
+    ReleaseDate,
+    course_of,
+    without_mistakes,
+)
 
 LISTED: Final = declare_look("release.listed", "the release dates in force beside a list of participants")
 HISTORY_VIEWED: Final = declare_look("release.history_viewed", "all that was said about a participant's release")
@@ -28,10 +36,10 @@ LEAVING_AT_MOST: Final = 1000
 _later = aliased(ReleaseDate)
 FIELDS: Final = (
     *("participant_id", "organization_id", "expected_on", "unknown_because", "released_on", "returned_on"),
-    *("facility_id", "source", "said_by", "as_of", "recorded_at", "recorded_by", "is_heard"),
+    *("facility_id", "source", "said_by", "as_of", "recorded_at", "recorded_by", "is_heard", "corrects_id"),
 )
 #: What a move is read off.
-_COURSE: Final = ("expected_on", "released_on", "returned_on", "recorded_at")
+_COURSE: Final = ("expected_on", "released_on", "returned_on", "recorded_at", "corrects_id")
 #: What planning needs of a statement.
 _WHEN: Final = ("participant_id", "organization_id", "expected_on")
 
@@ -174,6 +182,39 @@ def _expected(anybody: AnyActor) -> Select[ReleaseDate]:
         .limit(bindparam("at_most", type_=Integer()))
         .options(only)
     )
+
+
+def released_before(session: Session, statement: ReleaseDate) -> date | None:
+    """Return the day of the release that came before a statement and was no mistake; None without one. For a rule."""
+    theirs = and_(ReleaseDate.participant_id == statement.participant_id, ReleaseDate.source.in_(AUTHORITATIVE))
+    said = session.scalars(
+        select(ReleaseDate).where(theirs).order_by(ReleaseDate.recorded_at.desc(), ReleaseDate.id.desc())
+    )
+    is_before = (statement.recorded_at, statement.id)
+    return left_on(one for one in said if (one.recorded_at, one.id) < is_before)
+
+
+def left_on(rows: Iterable[Any]) -> date | None:
+    """Return the day of the last release among statements that come latest first, mistakes and what was heard aside."""
+    said = without_mistakes(one for one in rows if not one.is_heard)
+    return next((one.released_on for one in said if one.released_on is not None), None)
+
+
+def mistakable(rows: Iterable[Any]) -> Any:
+    """Return the statement in force, of those that come latest first, if it says that they left or came back."""
+    said = next((one for one in rows if not one.is_heard), None)
+    return said if said is not None and (said.released_on or said.returned_on) else None
+
+
+def require_mistakable(said: Any) -> Any:
+    """Return the statement that may be corrected.
+
+    Raises:
+        NothingToCorrectError: there is none.
+    """
+    if said is None:
+        raise NothingToCorrectError
+    return said
 
 
 # --- what moved (E23, R24) --------------------------------------------------------------------------------------------

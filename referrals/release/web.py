@@ -62,6 +62,7 @@ class ReleaseDateShape(Shape):
     said_by = fields.String(allow_none=True)
     as_of = fields.Date()
     is_heard = fields.Boolean()
+    corrects_id = fields.UUID(allow_none=True)
     recorded_at = fields.AwareDateTime()
     recorded_by = fields.UUID()
 
@@ -70,6 +71,7 @@ def in_words(rows: Iterable[Any]) -> list[dict[str, Any]]:
     """Return statements in words: what, who says so and as of when, where, and who wrote it down."""
     session, _ = asking()
     seen = list(rows)
+    mistaken = {one.corrects_id for one in seen if one.corrects_id is not None}
     users = user_names(session, [one.recorded_by for one in seen])
     organizations = organization_names(session, [one.organization_id for one in seen])
     places = facility_names(session, [one.facility_id for one in seen if one.facility_id])
@@ -84,6 +86,8 @@ def in_words(rows: Iterable[Any]) -> list[dict[str, Any]]:
             "said_by": one.said_by,
             "as_of": one.as_of,
             "is_heard": one.is_heard,
+            "is_mistaken": one.id in mistaken,
+            "corrects": one.corrects_id is not None,
             "at": one.recorded_at,
             "who": users.get(one.recorded_by),
             "organization": organizations.get(one.organization_id),
@@ -129,6 +133,8 @@ def _page(target: UUID) -> tuple[Any, dict[str, Any]]:
         "facilities": [(str(one.id), one.name) for one in session.scalars(facilities(seen.organization_id))],
         "own": own,
         "is_released": own and _is_out(rows),
+        "mistakable": q.mistakable(rows) if own else None,
+        "left_on": q.left_on(rows),
     }
 
 
@@ -171,7 +177,13 @@ def _returning(target: UUID) -> Mapping[str, Any]:
     return _of_own(target, "release_page.returned")
 
 
-def _of_own(target: UUID, here: str) -> Mapping[str, Any]:
+def _correcting(target: UUID) -> Mapping[str, Any]:
+    context = _of_own(target, "release_page.corrected")
+    said = q.require_mistakable(context["mistakable"])
+    return context | {"mistaken": in_words([said])[0], "was_return": said.returned_on is not None}
+
+
+def _of_own(target: UUID, here: str) -> dict[str, Any]:
     """Return a page that only the participant's own agency is shown."""
     seen, context = _page(target)
     if not context["own"]:
@@ -202,6 +214,16 @@ doors.act(
     shape=ReleaseDateShape,
     done="release_done.returned",
 )
+doors.act(
+    "/participants/<uuid:target>/release-date/correction",
+    c.correct_release,
+    page="release/correction.html",
+    context=_correcting,
+    then=lambda row: f"/participants/{row.participant_id}/release-date",
+    show=lambda row: q.statement(*asking(), row.id),
+    shape=ReleaseDateShape,
+    done="release_done.corrected",
+)
 
 
 say(
@@ -209,6 +231,13 @@ say(
         "release_page.date": _l("Release date"),
         "release_page.released": _l("Record the release"),
         "release_page.returned": _l("Record the return to custody"),
+        "release_page.corrected": _l("This was a mistake"),
+        "release_done.corrected": _l("The correction is on record beside the mistake. Both sides are told of it."),
+        "nothing_to_correct": _l(
+            "On record now is neither that they left nor that they came back. Another expected day is a new statement."
+        ),
+        "released_or_held": _l("Give the day of release, or what is expected; not both."),
+        "not_of_this": _l("What is corrected is no return to custody. Leave this empty."),
         "release_done.date": _l("The statement is on record. Earlier ones stay in the history."),
         "release_done.released": _l("The release is on record."),
         "release_done.returned": _l("The return is on record. No referral ends by it: each side says what still fits."),

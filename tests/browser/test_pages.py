@@ -367,6 +367,7 @@ FORMS = {
     "/participants/{participants}/consents/new": "maria",
     "/participants/{participants}/release-date": "maria",
     "/participants/{participants}/return-to-custody": "maria",
+    "/participants/{participants}/release-date/correction": "maria",
     "/participants/{participants}/death": "maria",
     "/deaths/{deaths}/correction": "maria",
     "/participants/{participants}/referrals/new": "maria",

@@ -118,6 +118,24 @@ def test_a_release_that_moved_takes_the_clocks_with_it_and_is_told_to_both_sides
         assert seen["status"] == before[caller.me]["status"] == "sent"
 
 
+def test_a_release_recorded_by_mistake_is_taken_back_and_both_sides_are_told(api: Api, at: str) -> None:
+    maria, dana = api("maria"), api("dana")
+    person = person_of(api, at)
+    moves(maria, person, 200)
+    said = {"source": "agency_record", "as_of": day()}
+    wrong = maria.do(f"{person}/release", said | {"released_on": day(-1)})
+    assert "Released on" in page(dana, at)
+    words = page(maria, f"{person}/release-date")
+    assert "recorded by mistake, or on the wrong day" in words
+    maria.do(f"{person}/release-date/correction", said | {"mistaken_id": wrong["id"], "expected_on": day(200)})
+    for caller in (maria, dana):
+        text = page(caller, at)
+        assert "<strong>New:</strong> What was said of custody before was a mistake. The release is expected on" in text
+        seen = caller.read(at)
+        assert (seen["status"], seen["flags"], seen["release_move"]["corrects"]) == ("accepted", [], True)
+    assert "A mistake" in page(maria, f"{person}/release-date")
+
+
 def test_a_return_to_custody_ends_nothing_and_offers_a_hold_or_a_cancellation(api: Api, at: str) -> None:
     maria, dana = api("maria"), api("dana")
     goes_and_comes_back(maria, person_of(api, at))

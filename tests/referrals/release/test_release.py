@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,15 @@ from referrals.kernel.look import NOT_SHARED
 from referrals.kernel.session import HouseSession
 from referrals.person.models import Person
 from referrals.release import commands, queries
-from referrals.release.models import AlreadyReleasedError, Course, Move, NotReleasedError, ReleaseDate, course_of
+from referrals.release.models import (
+    AlreadyReleasedError,
+    Course,
+    Move,
+    NothingToCorrectError,
+    NotReleasedError,
+    ReleaseDate,
+    course_of,
+)
 from tests.factories.account import a_case_manager, a_navigator, a_supervisor, an_auditor
 from tests.factories.consent import a_consent, withdrawn
 from tests.factories.organization import a_community_organization, a_facility, an_agency
@@ -293,6 +301,7 @@ class Word:
     expected_on: date | None = None
     released_on: date | None = None
     returned_on: date | None = None
+    corrects_id: int | None = None
 
 
 DAYS = st.dates(date(2026, 6, 1), date(2026, 6, 6))
@@ -323,6 +332,118 @@ def test_a_move_is_the_last_word_that_said_something_else_in_whatever_order_it_i
     back = [n for n, one in enumerate(said) if one.returned_on]
     is_back = bool(back) and not any(one.released_on for one in said[back[-1] + 1 :])
     assert (None if found.returned is None else found.returned.statement_id) == (back[-1] if is_back else None)
+
+
+@given(st.lists(WORDS, max_size=6), WORDS, WORDS, st.lists(WORDS, max_size=3))
+def test_what_was_a_mistake_counts_for_nothing_and_that_it_was_one_is_news(
+    before: list[dict[str, date | None]],
+    mistake: dict[str, date | None],
+    instead: dict[str, date | None],
+    after: list[dict[str, date | None]],
+) -> None:
+    words = [*before, mistake, instead, *after]
+    said = [Word(n, NOW + timedelta(hours=n), **one) for n, one in enumerate(words)]
+    wrong, right = said[len(before)], said[len(before) + 1]
+    corrected = [*said[: right.id], replace(right, corrects_id=wrong.id), *said[right.id + 1 :]]
+    without = [one for one in said if one is not wrong]
+    found, plain = course_of(corrected), course_of(without)
+    now_back = None if found.returned is None else found.returned.statement_id
+    assert now_back == (None if plain.returned is None else plain.returned.statement_id)
+    assert found.move is not None
+    if found.move.statement_id == right.id:
+        assert (found.move.corrects, found.move.is_urgent(NOW.date())) == (True, True)
+        assert found.move.now == (right.released_on or right.expected_on)
+    else:
+        assert found.move == plain.move
+
+
+CORRECTION: dict[str, Any] = {"source": "agency_record", "as_of": "2026-06-15"}
+
+
+def corrected(world: World, mistake: ReleaseDate, actor: Actor | None = None, **said: Any) -> ReleaseDate:
+    data = CORRECTION | {"mistaken_id": str(mistake.id)} | said
+    made: ReleaseDate = execute(
+        world.session, commands.correct_release, actor=actor or world.manager, target=world.person.id, data=data
+    )
+    return made
+
+
+@pytest.mark.parametrize(
+    ("said", "faults"),
+    [
+        ({}, {"expected_on": ["day_or_reason"]}),
+        ({"expected_on": "2026-09-01", "unknown_because": "other"}, {"unknown_because": ["day_or_reason"]}),
+        ({"released_on": "2026-06-13", "expected_on": "2026-09-01"}, {"released_on": ["released_or_held"]}),
+        ({"released_on": "2026-06-16"}, {"released_on": ["in_future"]}),
+        ({"returned_on": "2026-06-15", "unknown_because": "other"}, {"returned_on": ["not_of_this"]}),
+        ({"unknown_because": "other", "source": "cbo_heard"}, {"source": ["not_a_choice"]}),
+        ({"unknown_because": "other", "as_of": "2026-06-16"}, {"as_of": ["in_future"]}),
+    ],
+)
+def test_a_correction_says_what_is_so_instead(world: World, said: dict[str, Any], faults: dict[str, list[str]]) -> None:
+    wrong = world.release()
+    with pytest.raises(InvalidInputError) as refused:
+        corrected(world, wrong, **said)
+    assert refused.value.fields == faults
+
+
+def test_a_mistaken_release_is_taken_back_without_a_return_that_never_was(any_world: World) -> None:
+    world = any_world
+    session = world.session
+    facility = a_facility(session, world.agency)
+    first = world.record(expected_on="2026-08-14", facility_id=str(facility.id))
+    for nothing in (first, ReleaseDate(id=UUID(int=7))):
+        with pytest.raises(NothingToCorrectError):
+            corrected(world, nothing, unknown_because="other")
+    wrong = world.release(facility_id=str(facility.id))
+    session.refresh(world.person)
+    assert world.person.facility_id is None
+    with pytest.raises(NotPermittedError):
+        corrected(world, wrong, world.navigator, expected_on="2026-08-14")
+    with pytest.raises(NotFoundError):
+        corrected(world, wrong, a_case_manager(session, world.agency.id), expected_on="2026-08-14")
+    right = corrected(world, wrong, expected_on="2026-08-14")
+    session.refresh(world.person)
+    assert world.person.facility_id == facility.id, "held where they were, nobody having said otherwise"
+    found = world.in_force()
+    assert found is not None
+    assert (found.id, found.corrects_id, found.released_on, found.returned_on) == (right.id, wrong.id, None, None)
+    with pytest.raises(NothingToCorrectError):
+        corrected(world, wrong, expected_on="2026-08-14")
+    with pytest.raises(NotReleasedError):
+        returned(world)
+    assert [one.id for one in world.history(world.manager)] == [right.id, wrong.id, first.id]
+
+
+def test_a_mistaken_return_leaves_them_released_and_a_wrong_day_is_put_right(any_world: World) -> None:
+    world = any_world
+    world.release(released_on="2026-06-10")
+    wrong = returned(world)
+    for day, fault in (("2026-06-09", "before_release"), ("2026-06-16", "in_future")):
+        with pytest.raises(InvalidInputError) as refused:
+            corrected(world, wrong, returned_on=day, unknown_because="other")
+        assert refused.value.fields == {"returned_on": [fault]}
+    other_day = corrected(world, wrong, returned_on="2026-06-12", unknown_because="other")
+    assert other_day.returned_on == date(2026, 6, 12)
+    out = corrected(world, other_day, released_on="2026-06-10")
+    found = world.in_force()
+    assert found is not None
+    assert (found.id, found.released_on) == (out.id, date(2026, 6, 10))
+    with look.looking(world.session):
+        course = queries.course(world.session, world.manager, world.person.id)
+    assert (course.returned, course.move and course.move.is_release) == (None, True)
+
+
+def test_what_a_statement_corrects_is_never_rewritten_even_in_raw_sql(any_world: World) -> None:
+    corrected(any_world, any_world.release(), unknown_because="other")
+    session = any_world.session
+    for statement in (
+        "UPDATE release_date SET corrects_id = NULL WHERE corrects_id IS NOT NULL",
+        "UPDATE release_date SET corrects_id = id WHERE corrects_id IS NULL",
+    ):
+        with pytest.raises(DBAPIError, match="never changed"):
+            session.connection().execute(text(statement))
+        session.rollback()
 
 
 @pytest.mark.parametrize(
