@@ -69,7 +69,7 @@ class SecondColleagueThereError(RuleBrokenError):
 
 
 class OperatorTwiceError(RuleBrokenError):
-    """The operator began it, and cannot be the second as well."""
+    """Whoever began it cannot be the second as well: that is the operator, since grants refuse everybody else."""
 
     code = "operator_twice"
 
@@ -141,11 +141,11 @@ class FactorRecovery(Identified):
 
         Raises:
             RecoveryOverError: it waits for nobody (any more).
-            OperatorTwiceError: the operator would be both.
+            OperatorTwiceError: one would be both, or speak for themselves.
         """
         if self.state(at) != WAITING:
             raise RecoveryOverError
-        if by is None and self.first_by is None:
+        if by in {self.first_by, self.user_id}:  # nobody in particular is the operator
             raise OperatorTwiceError
         half, hashed = _new_half()
         self.second_by, self.second_how, self.second_at, self.second_half_hash = by, how, at, hashed

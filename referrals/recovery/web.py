@@ -127,10 +127,7 @@ def _confirming(target: UUID) -> Mapping[str, Any]:
 @doors.pages.get(f"{LISTED}/<uuid:target>/confirmation", endpoint="confirm_recovery_form")
 def confirm_recovery_form(target: UUID) -> ResponseReturnValue:
     """Ask how one made sure, by oneself, who is asking."""
-    around = _confirming(target)
-    if not around["it"].may_confirm:
-        return redirect(f"{LISTED}/{target}", 303)
-    return ask("recovery/confirm_recovery.html", **around)
+    return ask("recovery/confirm_recovery.html", **_confirming(target))
 
 
 @doors.pages.post(f"{LISTED}/<uuid:target>/confirmation", endpoint="confirm_recovery")
