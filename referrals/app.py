@@ -32,6 +32,7 @@ from referrals.oversight import web as oversight
 from referrals.partnership import web as partnership
 from referrals.person import web as person
 from referrals.program import web as program
+from referrals.recovery import web as recovery
 from referrals.referral import web as referral
 from referrals.release import web as release
 from referrals.settings import Settings
@@ -41,8 +42,8 @@ from referrals.view import web as view
 
 #: Every room, from the ground floor up: a room's tables come after those it refers to.
 ROOMS: Final = (
-    *("organization", "account", "sign_in", "mail", "view", "integration", "staff", "program", "partnership", "person"),
-    *("consent", "release", "referral", "handoff", "exchange", "oversight", "home"),
+    *("organization", "account", "sign_in", "mail", "view", "integration", "recovery", "staff", "program"),
+    *("partnership", "person", "consent", "release", "referral", "handoff", "exchange", "oversight", "home"),
 )
 
 #: The rooms' doors.
@@ -53,6 +54,7 @@ DOORS: Final[tuple[Doors, ...]] = (
     mail.doors,
     view.doors,
     integration.doors,
+    recovery.doors,
     staff.doors,
     program.doors,
     partnership.doors,

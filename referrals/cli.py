@@ -35,6 +35,8 @@ from referrals.kernel.providers import FileProvider, KeyProblemError, provider_f
 from referrals.kernel.record import commit, start_writing
 from referrals.kernel.session import HouseSession
 from referrals.mail import queries as mail_queries
+from referrals.recovery import commands as recoveries
+from referrals.recovery import queries as recovery_queries
 from referrals.settings import Settings, SettingsError
 from referrals.staff import commands as staff
 from referrals.staff import queries as staff_queries
@@ -212,6 +214,42 @@ def review_access(sign_in_name: str, decision: str) -> None:
         target, words = person.organization_id, {"accounts": [seen]}
         execute(session, staff.sign_access_review, actor=system("cli"), target=target, data=words)
     click.echo(f"The review of {sign_in_name} is signed: {decision}.")
+
+
+@main.command("begin-recovery")
+@click.argument("sign_in_name")
+@click.argument("how", type=click.Choice(recovery_queries.PROOFINGS))
+def begin_recovery(sign_in_name: str, how: str) -> None:
+    """Say, as the first of two, that an organization's only administrator lost their second factor.
+
+    HOW says how you made sure who is asking. A colleague of theirs confirms it in the service, never you.
+    """
+    with opened() as (_, _engine, session):
+        person = account_queries.by_name(session, sign_in_name)
+        if person is None:
+            raise click.ClickException(f"There is no account named {sign_in_name}.")
+        made = execute(session, recoveries.start_recovery, actor=system("cli"), target=person.id, data={"how": how})
+        half = made.shown_half
+    click.echo(f"First half of the code for {sign_in_name} (24 hours, shown once): {half}")
+    click.echo("A colleague of theirs makes sure too, at /organization/people/recoveries, and gets the other half.")
+
+
+@main.command("confirm-recovery")
+@click.argument("sign_in_name")
+@click.argument("how", type=click.Choice(recovery_queries.PROOFINGS))
+def confirm_recovery(sign_in_name: str, how: str) -> None:
+    """Say, as the second of two, that somebody lost their second factor, where their organization has nobody else.
+
+    HOW says how you made sure, by yourself, who is asking.
+    """
+    with opened() as (_, _engine, session):
+        person = account_queries.by_name(session, sign_in_name)
+        found = recovery_queries.newest(session, person.id) if person is not None else None
+        if found is None:
+            raise click.ClickException(f"No recovery waits for {sign_in_name}.")
+        made = execute(session, recoveries.confirm_recovery, actor=system("cli"), target=found.id, data={"how": how})
+        half = made.shown_half
+    click.echo(f"Second half of the code for {sign_in_name} (shown once): {half}")
 
 
 @main.command("mail")

@@ -96,11 +96,7 @@ LINES: Final[dict[int, Line]] = {
         "single sign-on are not built.",
     ),
     104: Line("Codes work once, one step early or late at most; codes are hashed, seeds sealed"),
-    105: Line(
-        "A reset never removes the second factor; losing it needs identity proofing by two colleagues",
-        missing="Proofing by two colleagues is not built: without authenticator and recovery codes nobody comes back "
-        "into an account.",
-    ),
+    105: Line("A reset never removes the second factor; losing it needs identity proofing by two colleagues"),
     106: Line("Passwords of 15 to 128 characters, as typed; no rule of composition; blocklist and context words"),
     107: Line("argon2id, 64 MiB, 3 passes; re-hashed when settings rise; at most two at once in a process"),
     108: Line("First sign-in and reset by a one-time code of 24 hours; no administrator sees or chooses a password"),

@@ -596,7 +596,8 @@ class AccountChange(Identified):
 
     user_id: Mapped[UUID] = public(ForeignKey("user.id"))
     #: `password_changed`, `password_reset`, `factor_added`, `factor_replaced`, `codes_made`, `locked`, `unlocked`,
-    #: `role_given`, `role_ended`, `disabled`, `enabled`, `last_day_set`, `last_day_removed`.
+    #: `role_given`, `role_ended`, `disabled`, `enabled`, `last_day_set`, `last_day_removed`, `recovery_started`,
+    #: `recovery_ended`, `recovery_used`, `factor_lost`.
     what: Mapped[str] = public(String(20))
     role: Mapped[str | None] = public(String(30))
     ends_on: Mapped[date | None] = public()

@@ -254,6 +254,10 @@ CHANGES: dict[str, Words] = {
     "enabled": _l("Account can be used again"),
     "last_day_set": _l("Last day set"),
     "last_day_removed": _l("Last day removed"),
+    "recovery_started": _l("A colleague says that you lost your second factor; a second one has to agree"),
+    "recovery_ended": _l("The recovery of your second factor was stopped"),
+    "factor_lost": _l("Two colleagues agreed that your second factor is lost; it no longer works"),
+    "recovery_used": _l("A new authenticator app is being set up, by the code of two colleagues"),
 }
 
 say(

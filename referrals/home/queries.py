@@ -43,6 +43,8 @@ from referrals.person import queries as persons
 from referrals.person.models import Assignment, Person, folded_words
 from referrals.program import queries as programs
 from referrals.program.models import STALE_AFTER, IntakeMember, Program
+from referrals.recovery import queries as recoveries
+from referrals.recovery.queries import ShownRecovery
 from referrals.referral import queries as referrals
 from referrals.referral.models import TAKEN_ON, Referral, references_meant
 from referrals.referral.queries import COUNTED_AT_MOST
@@ -102,6 +104,8 @@ class Day:
     invited_count: int = 0
     #: Whether the yearly review of the organization's accounts is overdue (S-805).
     review_overdue: bool = False
+    #: Recoveries of a lost second factor that wait for this person as the second colleague (S-105).
+    recoveries: Sequence[ShownRecovery] = ()
     #: How many people who left have work that a colleague should take over (S-807).
     left_count: int = 0
 
@@ -109,7 +113,7 @@ class Day:
     def is_quiet(self) -> bool:
         """Whether nothing waits on this person."""
         waits = self.needs, self.errors, self.witness, self.rules, self.stale, self.locked, self.proposed
-        return not (any(waits) or self.left_count or self.review_overdue)
+        return not (any(waits) or self.recoveries or self.left_count or self.review_overdue)
 
 
 def today(session: Session, actor: Actor) -> Day:
@@ -139,6 +143,8 @@ def today(session: Session, actor: Actor) -> Day:
             if actor.user_id not in {one.user_id, one.proposed_by}
         ]
         day.review_overdue = staff.review_state(session, actor.organization, clock(session), zone=actor.zone).is_overdue
+    if recoveries.leads(actor):
+        day.recoveries = recoveries.waiting_for(session, actor)
     if p.leads_an_organization(actor):
         day.left_count = len(_to_hand_over(open_work(session, actor)))
     return day

@@ -53,6 +53,7 @@ class DayShape(Shape):
     left_count = fields.Integer()
     review_overdue = fields.Boolean()
     proposed_count = fields.Integer()
+    recoveries_count = fields.Integer()
     invited_count = fields.Integer()
     leaving_within = fields.Dict(keys=fields.String(), values=fields.Integer())
 
@@ -154,6 +155,7 @@ def home() -> Mapping[str, Any]:
         "left_count": day.left_count,
         "review_overdue": day.review_overdue,
         "proposed_count": len(day.proposed),
+        "recoveries_count": len(day.recoveries),
         "invited_count": day.invited_count,
         "leaving_within": {str(days): count for days, count in day.windows.items()},
     }

@@ -158,7 +158,7 @@ def _take_code(work: Work, user: User, typed: str) -> bool:
         work.record(factor, ["last_step"])
         return True
     parts = m.recovery_parts(typed)
-    if factor is None or parts is None:
+    if factor is None or factor.lost_at is not None or parts is None:
         return False
     number, plain = parts
     for row in q.recovery_codes(work.session, user.id):
@@ -197,6 +197,36 @@ def _owner_of(work: Work, thing: SignIn) -> User:
 
 def _themselves(work: Work, user: User) -> User:
     return user_in(work, user.id)
+
+
+# --- a second factor that is lost, for the room upstairs where two colleagues say so (S-105) --------------------------
+
+#: What a wrong code of a recovery leaves behind: it counts as any wrong sign-in does (S-101).
+wrong_recovery = _failed(CodeRefusedError, "recovery", _owner_of)
+
+
+def lose_factor(work: Work, user_id: UUID) -> None:
+    """Take a user's authenticator and recovery codes for lost: none of them works any more, and all sign-ins end."""
+    factor = q.factor_of(work.session, user_id)
+    if factor is not None and factor.lost_at is None:
+        factor.lost_at = work.now
+        work.record(factor, ["lost_at"])
+    for code in q.recovery_codes(work.session, user_id):
+        code.ended_at = work.now
+        work.record(code, ["ended_at"])
+    end_sign_ins(work, user_id, "factor_changed")
+
+
+def let_enroll(work: Work, user: User, sign_in: SignIn) -> None:
+    """Let a sign-in set up another authenticator for the lost one, and nothing else before. Others end, it is renewed.
+
+    It counts as given, and is not fresh: only a code of the new authenticator makes it so (S-113).
+    """
+    sign_in.second_factor_at = work.now
+    work.record(sign_in, ["second_factor_at"])
+    _start_factor(work, user)
+    end_sign_ins(work, user.id, "factor_changed", but=sign_in.id)
+    _renew(work, sign_in)
 
 
 # --- coming in -------------------------------------------------------------------------------------------------------

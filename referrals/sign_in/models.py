@@ -101,13 +101,13 @@ def token_hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def step_of(*, is_given: bool, must_change: bool, has_factor: bool, knows_rules: bool) -> str:
+def step_of(*, is_given: bool, must_change: bool, has_factor: bool, knows_rules: bool, is_lost: bool = False) -> str:
     """Return what a sign-in still lacks, as `SignIn.step`, from what was read of its rows."""
     if has_factor and not is_given:
         return SECOND_FACTOR
     if must_change:
         return NEW_PASSWORD
-    if not has_factor:
+    if is_lost or not has_factor:
         return ENROLL
     return FULL if knows_rules else RULES
 
@@ -157,6 +157,9 @@ class SecondFactor(Identified):
     confirmed_at: Mapped[datetime | None] = public()
     last_step: Mapped[int | None] = public(BigInteger)
     ended_at: Mapped[datetime | None] = public()
+    #: Since when two colleagues take it for lost: no code of it counts, and it stands until another takes its place, so
+    #: that a password alone opens no more than before (S-105).
+    lost_at: Mapped[datetime | None] = public()
 
     user: Mapped[User] = related("User")
 
@@ -168,7 +171,7 @@ class SecondFactor(Identified):
     def matching_step(self, typed: str, at: datetime) -> int | None:
         """Return the step whose code this is: the present one or a neighbor, and later than any used before."""
         code = "".join(typed.split())
-        if not re.fullmatch(r"[0-9]{6}", code):
+        if self.lost_at is not None or not re.fullmatch(r"[0-9]{6}", code):
             return None
         present = int(at.timestamp()) // 30
         found = None
@@ -284,7 +287,7 @@ class SignIn(Identified):
         """Keep that the second factor was given now."""
         self.second_factor_at = self.fresh_at = at
 
-    def step(self, user: User, *, has_factor: bool, acknowledged_at: datetime | None) -> str:
+    def step(self, user: User, *, has_factor: bool, acknowledged_at: datetime | None, is_lost: bool = False) -> str:
         """Return what this sign-in still lacks: a code, a password of one's own, a second factor, the rules, nothing.
 
         `acknowledged_at` is when the person last acknowledged the rules in force.
@@ -294,6 +297,7 @@ class SignIn(Identified):
             must_change=user.must_change_password,
             has_factor=has_factor,
             knows_rules=rules_count(acknowledged_at, self.started_at),
+            is_lost=is_lost,
         )
 
     def is_over(self, at: datetime, used_at: datetime, limits: Limits) -> bool:

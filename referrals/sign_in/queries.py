@@ -165,9 +165,16 @@ class Setup:
 
 
 def setup(session: Session, actor: Actor) -> Setup | None:
-    """Return how to set up the actor's pending second factor; None when none waits."""
+    """Return how to set up the actor's pending second factor; None when none waits.
+
+    Where a second factor is in force, only to a sign-in that gave it, or was let in by a recovery: whoever knows the
+    password alone must not read the key that its person is about to set up.
+    """
     factor = pending_factor(session, actor.me)
     if factor is None:
+        return None
+    acting = session.get(SignIn, actor.sign_in_id) if actor.sign_in_id is not None else None
+    if (acting is None or acting.second_factor_at is None) and factor_of(session, actor.me) is not None:
         return None
     seed = factor.seed
     groups = " ".join(seed[start : start + 4] for start in range(0, len(seed), 4))
@@ -237,6 +244,13 @@ _HOLDING: Final = (
             SecondFactor.ended_at.is_(None),
         )
         .label("has_factor"),
+        exists()
+        .where(
+            SecondFactor.user_id == SignIn.user_id,
+            SecondFactor.lost_at.is_not(None),
+            SecondFactor.ended_at.is_(None),
+        )
+        .label("is_lost"),
         select(func.max(RulesAcknowledgment.at))
         .where(RulesAcknowledgment.user_id == SignIn.user_id, RulesAcknowledgment.wording == bindparam("wording"))
         .scalar_subquery()
@@ -281,6 +295,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
         must_change=held.one_time_until is not None,
         has_factor=held.has_factor,
         knows_rules=rules_count(held.acknowledged_at, held.started_at),
+        is_lost=held.is_lost,
     )
     return Holder(
         actor=Actor(

@@ -153,6 +153,22 @@ def _renewed(made: Any) -> str:
     return _step_of(token)
 
 
+def go_on(made: Any = None) -> ResponseReturnValue:
+    """Lead to what is still missing; `made` is a sign-in that took a new token. For rooms upstairs."""
+    return _onward(cast("SignedIn", current_user).step if made is None else _renewed(made))
+
+
+def told_on(made: Any) -> ResponseReturnValue:
+    """Answer with what is still missing of a sign-in that took a new token. For rooms upstairs."""
+    _renewed(made)
+    return as_json(_standing(made.token))
+
+
+def is_at_second_step() -> bool:
+    """Whether the second factor is what is missing."""
+    return cast("SignedIn", current_user).step == accounts.SECOND_FACTOR
+
+
 @doors.pages.get("/sign-in", endpoint="sign_in_form")
 def sign_in_form() -> ResponseReturnValue:
     """Show the system-use notice and ask for name and password."""

@@ -34,6 +34,7 @@ from referrals.kernel.schema import Takes, uid
 from referrals.kernel.web import API, Words, current_actor, db, place, say
 from referrals.mail import queries as mails
 from referrals.mail.web import MAIL_CHOICES, hour_in_words
+from referrals.recovery import queries as recoveries
 from referrals.sign_in import queries as sign_ins
 from referrals.sign_in.commands import FreshSignInNeededError
 from referrals.sign_in.web import ask_again
@@ -87,7 +88,11 @@ def account() -> Mapping[str, Any]:
         "it": accounts.user(database, actor.me),
         "works_as": works_as,
         "rules": sign_ins.last_acknowledgment(database, actor.me),
-        "around": lambda: {"newest": accounts.changes(database, actor)[:3], "told": told_change},
+        "around": lambda: {
+            "newest": accounts.changes(database, actor)[:3],
+            "told": told_change,
+            "recoveries": recoveries.open_ones(database, actor, actor.me),
+        },
         "codes_left": len(sign_ins.recovery_codes(database, actor.me)),
         "ends_at": g.get("sign_in_ends_at"),
         "mailed": MAIL_CHOICES,
@@ -135,6 +140,7 @@ def person(target: UUID) -> Mapping[str, Any]:
             "unreached": _unreached(it),
             "work": q.open_work(database, actor, it),
             "hands_over": p.hands_work_over(actor),
+            "recoveries": recoveries.open_ones(database, actor, it.id),
         }
 
     return shown | {"around": around}

@@ -38,6 +38,7 @@ NO_PAGES = {
     "/sign-in/new-password": "looked at while coming in, below",
     "/sign-in/enroll": "looked at while coming in, below",
     "/sign-in/rules": "looked at while coming in, below",
+    "/sign-in/recovery": "looked at while coming in, below",
     "/account/authenticator/new": "leads on unless an authenticator is being replaced",
     "/evidence/<uuid:target>": "hands out a file",
 }
@@ -181,6 +182,7 @@ def things(people: dict[str, Any]) -> dict[str, str]:
         )["id"],
         "left": walsh.every("/organization/people-who-left")[0]["id"],
         "integrations": people["kai"].every("/organization/integrations")[0]["id"],
+        "recoveries": people["lee"].do(f"/organization/people/{maria.me}/recovery", {"how": "known_in_person"})["id"],
         "role-proposals": people["lee"].every("/organization/people/role-proposals")[0]["id"],
         "oversight": people["noor"].every("/oversight/events?action=referral.sent")[0]["id"],
     }
@@ -228,8 +230,8 @@ def _filled(things: dict[str, str]) -> Callable[[str], str]:
         kind = before.strip("/").split("/")[0]
         if before == "/organization/imports":
             kind = "imports"
-        if before == "/organization/people/role-proposals":
-            kind = "role-proposals"
+        if before in {"/organization/people/role-proposals", "/organization/people/recoveries"}:
+            kind = before.rpartition("/")[2]
         if before == "/organization/integrations":
             kind = "integrations"
         if before == "/account/views":
@@ -501,4 +503,9 @@ def test_a_newcomer_comes_in(visitor: Callable[..., Any], service: Any, people: 
     one.page.get_by_label("Password").fill(demo.PASSWORD)
     hand.press("Sign in")
     found += faults_of(one, "/sign-in/second-step")
+    hand.follow("No app and no recovery codes left?")
+    found += faults_of(one, "/sign-in/recovery")
+    hand.press("Continue")
+    assert one.page.title().startswith("Error: ")
+    found += faults_of(one, "/sign-in/recovery, sent empty")
     assert "\n".join(found) == ""

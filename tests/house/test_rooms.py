@@ -72,7 +72,7 @@ LAST_WORDS: Final = frozenset(
     queried read recorded reencrypted refused released removed renewed reported requested reset resumed retired returned
     renamed rerouted reviewed revoked saved searched seen sent set settled shown signed started struck suggested
     superseded
-    unlocked verified viewed voided waited waitlisted widened withdrawn witnessed written
+    unlocked used verified viewed voided waited waitlisted widened withdrawn witnessed written
     """.split()  # noqa: SIM905  # a list of words reads as words
 )
 #: Words that several commands, or a door and a command, take alike.

@@ -243,3 +243,11 @@ def test_an_operator_lets_the_last_administrator_back_in(installed: Run, place: 
     assert told.exit_code == 0
     assert re.search(r"shown once\): (\S+)", told.output) is not None
     assert installed("enable", "ann").exit_code != 0
+
+
+def test_s105_an_operator_begins_a_recovery_for_a_lone_administrator_and_is_never_both(installed: Run) -> None:
+    assert installed("setup", "--agency", "Test County", "--name", "Ann Admin", "--sign-in-name", "ann").exit_code == 0
+    assert "There is no account named nobody." in installed("begin-recovery", "nobody", "photo_id_in_person").output
+    assert installed("begin-recovery", "ann", "by mail").exit_code != 0
+    assert "nothing_lost" in installed("begin-recovery", "ann", "photo_id_in_person").output
+    assert "No recovery waits for ann." in installed("confirm-recovery", "ann", "photo_id_in_person").output
