@@ -66,6 +66,7 @@ UNAUDITED: Final = {
 LAST_WORDS: Final = frozenset(
     """
     accepted acknowledged added amended answered asked assigned audited cancelled changed closed completed confirmed
+    corrected
     counted declined deleted disabled discarded disclosed disputed drafted enabled ended enrolled exported given granted
     held
     identified imported installed joined listed locked made moved named noted opened posted previewed proposed

@@ -1,6 +1,6 @@
 """What two colleagues say about somebody who lost the second factor, and since when it is lost.
 
-Revision ID: 0036
+Revision ID: 0037
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
-revision: Final = "0036"
-down_revision: Final = "0035"
+revision: Final = "0037"
+down_revision: Final = "0036"
 branch_labels: Final = None
 depends_on: Final = None
 
