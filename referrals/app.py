@@ -30,6 +30,7 @@ from referrals.mail import web as mail
 from referrals.organization import web as organization
 from referrals.oversight import web as oversight
 from referrals.partnership import web as partnership
+from referrals.passkey import web as passkey
 from referrals.person import web as person
 from referrals.program import web as program
 from referrals.referral import web as referral
@@ -41,14 +42,15 @@ from referrals.view import web as view
 
 #: Every room, from the ground floor up: a room's tables come after those it refers to.
 ROOMS: Final = (
-    *("organization", "account", "sign_in", "mail", "view", "integration", "staff", "program", "partnership", "person"),
-    *("consent", "release", "referral", "handoff", "exchange", "oversight", "home"),
+    *("organization", "account", "passkey", "sign_in", "mail", "view", "integration", "staff", "program"),
+    *("partnership", "person", "consent", "release", "referral", "handoff", "exchange", "oversight", "home"),
 )
 
 #: The rooms' doors.
 DOORS: Final[tuple[Doors, ...]] = (
     organization.doors,
     account.doors,
+    passkey.doors,
     sign_in.doors,
     mail.doors,
     view.doors,

@@ -77,6 +77,18 @@ _OWN_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _ADDRESS: Final = re.compile(r"[!-?A-~]+@[!-?A-~]+")
 
 
+#: An IP address, version 4 or 6.
+_DIGITS: Final = re.compile(r"[0-9.]+|[0-9a-f]*:[0-9a-f:.]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The address that passkeys belong to: its host, and the origins that browsers name it by."""
+
+    host: str
+    origins: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How this installation is set up.
@@ -113,6 +125,19 @@ class Settings:
         """The host names the service answers to; any other is 400 (S-306)."""
         host = urlsplit(self.public_url).hostname or "localhost"
         return [host, "127.0.0.1", "localhost"] if self.is_development else [host]
+
+    @property
+    def site(self) -> Site | None:
+        """Where passkeys belong; None: production at an address of digits, for which browsers keep none.
+
+        In development `localhost` is taken for such an address.
+        """
+        parts = urlsplit(self.public_url)
+        host = parts.hostname or "localhost"
+        if not _DIGITS.fullmatch(host):
+            return Site(host, (f"{parts.scheme}://{parts.netloc}",))
+        port = f":{parts.port}" if parts.port else ""
+        return Site("localhost", (f"{parts.scheme}://localhost{port}",)) if self.is_development else None
 
     def shown(self) -> dict[str, str]:
         """Return every setting for `throughgate check`: secrets as "set"."""

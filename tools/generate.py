@@ -312,6 +312,11 @@ DECLARED: Final[dict[str, tuple[str, str, str]]] = {
         "Argon2id; HMAC-SHA-1 (TOTP, RFC 6238); SHA-256 over 256 random bits; comparison in constant time",
         "salts; 160 bits, sealed; none",
     ),
+    "referrals/passkey/models.py": (
+        "challenges of passkeys",
+        "operating system's generator; SHA-256 over 256 random bits; comparison in constant time",
+        "none",
+    ),
     "referrals/kernel/crypto.py": ("sealed cells", "AES-256-GCM, 96-bit random nonce", "256 bits, data key, wrapped"),
     "referrals/kernel/door.py": ("ETag of a resource", "SHA-256", "none"),
     "referrals/kernel/keys.py": (

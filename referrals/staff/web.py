@@ -34,6 +34,7 @@ from referrals.kernel.schema import Takes, uid
 from referrals.kernel.web import API, Words, current_actor, db, place, say
 from referrals.mail import queries as mails
 from referrals.mail.web import MAIL_CHOICES, hour_in_words
+from referrals.passkey import queries as passkeys
 from referrals.sign_in import queries as sign_ins
 from referrals.sign_in.commands import FreshSignInNeededError
 from referrals.sign_in.web import ask_again
@@ -89,6 +90,8 @@ def account() -> Mapping[str, Any]:
         "rules": sign_ins.last_acknowledgment(database, actor.me),
         "around": lambda: {"newest": accounts.changes(database, actor)[:3], "told": told_change},
         "codes_left": len(sign_ins.recovery_codes(database, actor.me)),
+        "has_app": sign_ins.factor_of(database, actor.me) is not None,
+        "keys": len(passkeys.of_user(database, actor.me)),
         "ends_at": g.get("sign_in_ends_at"),
         "mailed": MAIL_CHOICES,
         "hour": hour_in_words,
