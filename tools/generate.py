@@ -65,7 +65,8 @@ database but no keys.
 """
 BESIDE: Final = """
 Beside these: the session cookie and form tokens are signed by itsdangerous (HMAC-SHA-1 under `SECRET_KEY`, as Flask
-does it); the cookie holds the sign-in's random token and the form token's secret, nothing else. TLS is the proxy's.
+does it); the cookie holds the sign-in's random token and the form token's secret, nothing else. Answers of passkeys are
+verified by py_webauthn, by the public keys in `passkey` (ECDSA, EdDSA or RSA with SHA-256). TLS is the proxy's.
 """
 HEADER: Final = "<!-- Made by tools/generate.py. Do not edit: change the code, then run it. -->\n\n"
 
