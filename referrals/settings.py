@@ -134,10 +134,12 @@ class Settings:
         """
         parts = urlsplit(self.public_url)
         host = parts.hostname or "localhost"
-        if not _DIGITS.fullmatch(host):
-            return Site(host, (f"{parts.scheme}://{parts.netloc}",))
-        port = f":{parts.port}" if parts.port else ""
-        return Site("localhost", (f"{parts.scheme}://localhost{port}",)) if self.is_development else None
+        port = f":{parts.port}" if parts.port not in {None, {"https": 443, "http": 80}.get(parts.scheme)} else ""
+        if _DIGITS.fullmatch(host):
+            if not self.is_development:
+                return None
+            host = "localhost"
+        return Site(host, (f"{parts.scheme}://{host}{port}",))
 
     def shown(self) -> dict[str, str]:
         """Return every setting for `throughgate check`: secrets as "set"."""
