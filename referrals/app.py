@@ -30,6 +30,7 @@ from referrals.mail import web as mail
 from referrals.organization import web as organization
 from referrals.oversight import web as oversight
 from referrals.partnership import web as partnership
+from referrals.passkey import web as passkey
 from referrals.person import web as person
 from referrals.program import web as program
 from referrals.recovery import web as recovery
@@ -42,7 +43,7 @@ from referrals.view import web as view
 
 #: Every room, from the ground floor up: a room's tables come after those it refers to.
 ROOMS: Final = (
-    *("organization", "account", "sign_in", "mail", "view", "integration", "recovery", "staff", "program"),
+    *("organization", "account", "passkey", "sign_in", "mail", "view", "integration", "recovery", "staff", "program"),
     *("partnership", "person", "consent", "release", "referral", "handoff", "exchange", "oversight", "home"),
 )
 
@@ -50,6 +51,7 @@ ROOMS: Final = (
 DOORS: Final[tuple[Doors, ...]] = (
     organization.doors,
     account.doors,
+    passkey.doors,
     sign_in.doors,
     mail.doors,
     view.doors,

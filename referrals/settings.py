@@ -77,6 +77,18 @@ _OWN_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _ADDRESS: Final = re.compile(r"[!-?A-~]+@[!-?A-~]+")
 
 
+#: An IP address, version 4 or 6.
+_DIGITS: Final = re.compile(r"[0-9.]+|[0-9a-f]*:[0-9a-f:.]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The address that passkeys belong to: its host, and the origins that browsers name it by."""
+
+    host: str
+    origins: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How this installation is set up.
@@ -113,6 +125,21 @@ class Settings:
         """The host names the service answers to; any other is 400 (S-306)."""
         host = urlsplit(self.public_url).hostname or "localhost"
         return [host, "127.0.0.1", "localhost"] if self.is_development else [host]
+
+    @property
+    def site(self) -> Site | None:
+        """Where passkeys belong; None: production at an address of digits, for which browsers keep none.
+
+        In development `localhost` is taken for such an address.
+        """
+        parts = urlsplit(self.public_url)
+        host = parts.hostname or "localhost"
+        port = f":{parts.port}" if parts.port not in {None, {"https": 443, "http": 80}.get(parts.scheme)} else ""
+        if _DIGITS.fullmatch(host):
+            if not self.is_development:
+                return None
+            host = "localhost"
+        return Site(host, (f"{parts.scheme}://{host}{port}",))
 
     def shown(self) -> dict[str, str]:
         """Return every setting for `throughgate check`: secrets as "set"."""

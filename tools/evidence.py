@@ -92,8 +92,8 @@ LINES: Final[dict[int, Line]] = {
     ),
     103: Line(
         "Two factors for every staff account, on every path",
-        missing="An authenticator and recovery codes are the factors there are. Passkeys, printed code sheets and "
-        "single sign-on are not built.",
+        missing="An authenticator, passkeys and security keys, and recovery codes are the factors there are. Printed "
+        "code sheets and single sign-on are not built.",
     ),
     104: Line("Codes work once, one step early or late at most; codes are hashed, seeds sealed"),
     105: Line("A reset never removes the second factor; losing it needs identity proofing by two colleagues"),

@@ -65,7 +65,8 @@ database but no keys.
 """
 BESIDE: Final = """
 Beside these: the session cookie and form tokens are signed by itsdangerous (HMAC-SHA-1 under `SECRET_KEY`, as Flask
-does it); the cookie holds the sign-in's random token and the form token's secret, nothing else. TLS is the proxy's.
+does it); the cookie holds the sign-in's random token and the form token's secret, nothing else. Answers of passkeys are
+verified by py_webauthn, by the public keys in `passkey` (ECDSA, EdDSA or RSA with SHA-256). TLS is the proxy's.
 """
 HEADER: Final = "<!-- Made by tools/generate.py. Do not edit: change the code, then run it. -->\n\n"
 
@@ -311,6 +312,11 @@ DECLARED: Final[dict[str, tuple[str, str, str]]] = {
         "recovery codes, second factors, tokens of sign-ins",
         "Argon2id; HMAC-SHA-1 (TOTP, RFC 6238); SHA-256 over 256 random bits; comparison in constant time",
         "salts; 160 bits, sealed; none",
+    ),
+    "referrals/passkey/models.py": (
+        "challenges of passkeys",
+        "operating system's generator; SHA-256 over 256 random bits; comparison in constant time",
+        "none",
     ),
     "referrals/kernel/crypto.py": ("sealed cells", "AES-256-GCM, 96-bit random nonce", "256 bits, data key, wrapped"),
     "referrals/kernel/door.py": ("ETag of a resource", "SHA-256", "none"),

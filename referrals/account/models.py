@@ -595,9 +595,9 @@ class AccountChange(Identified):
     __table_args__ = (Index("ix_account_change_user_id_at", "user_id", "at"),)
 
     user_id: Mapped[UUID] = public(ForeignKey("user.id"))
-    #: `password_changed`, `password_reset`, `factor_added`, `factor_replaced`, `codes_made`, `locked`, `unlocked`,
-    #: `role_given`, `role_ended`, `disabled`, `enabled`, `last_day_set`, `last_day_removed`, `recovery_started`,
-    #: `recovery_ended`, `recovery_used`, `factor_lost`.
+    #: `password_changed`, `password_reset`, `factor_added`, `factor_replaced`, `codes_made`, `passkey_added`,
+    #: `passkey_removed`, `passkey_copied`, `locked`, `unlocked`, `role_given`, `role_ended`, `disabled`, `enabled`,
+    #: `last_day_set`, `last_day_removed`, `recovery_started`, `recovery_ended`, `recovery_used`, `factor_lost`.
     what: Mapped[str] = public(String(20))
     role: Mapped[str | None] = public(String(30))
     ends_on: Mapped[date | None] = public()

@@ -302,6 +302,7 @@ def furnish(session: Session, installed: Installed) -> None:
     """Hand a session its key ring and gates."""
     session.info["ring"] = installed.ring
     session.info["gates"] = installed.gates
+    session.info["site"] = installed.settings.site
     session.info["post"] = post_from(installed.settings, language.catalog_of)
     if installed.clock is not None:
         session.info["clock"] = installed.clock
@@ -694,6 +695,7 @@ def _install_templates(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals["sentence"] = sentence  # macros see it too
     installed = cast("Installed", app.extensions["throughgate"])
+    app.jinja_env.globals["passkey_site"] = installed.settings.site
     app.jinja_env.globals["sends_mail"] = installed.settings.smtp is not None
     app.context_processor(_everywhere)
 

@@ -25,6 +25,10 @@ from referrals.kernel.schema import Nothing, Takes, line, secret, text, yes_no
 from referrals.organization.models import Installation
 from referrals.organization.queries import installation as the_one
 from referrals.organization.queries import the_installation
+from referrals.passkey import commands as passkeys
+from referrals.passkey import queries as own_passkeys
+from referrals.passkey.models import Passkey, PasskeyCopiedError, PasskeyKnownError, PasskeyRefusedError
+from referrals.passkey.policy import holds_it
 from referrals.sign_in import models as m
 from referrals.sign_in import policy as p
 from referrals.sign_in import queries as q
@@ -34,6 +38,7 @@ from referrals.sign_in.models import (
     FactorNotPendingError,
     FailedAttempt,
     FreshSignInNeededError,
+    LastFactorError,
     PasswordRefusedError,
     RecoveryCode,
     RulesAcknowledgment,
@@ -50,6 +55,9 @@ __all__ = [
     "CodeRefusedError",
     "FactorNotPendingError",
     "FreshSignInNeededError",
+    "LastFactorError",
+    "PasskeyKnownError",
+    "PasskeyRefusedError",
     "PasswordRefusedError",
     "RulesKnownError",
     "SignInRefusedError",
@@ -149,6 +157,23 @@ def require_fresh(work: Work) -> None:
         raise FreshSignInNeededError
 
 
+def _take_factor(work: Work, user: User, code: str | None, passkey: str | None) -> None:
+    """Take a code or the answer of a passkey, whichever was given.
+
+    Raises:
+        InvalidInputError: neither was.
+        CodeRefusedError, PasskeyRefusedError: it is not right; it counts as a failed sign-in.
+    """
+    if passkey is not None:
+        if user.is_locked:
+            raise PasskeyRefusedError
+        passkeys.take_answer(work, user.id, passkey)
+    elif code is None:
+        raise InvalidInputError({"code": ["required"]})
+    elif user.is_locked or not _take_code(work, user, code):
+        raise CodeRefusedError
+
+
 def _take_code(work: Work, user: User, typed: str) -> bool:
     """Take a code of the authenticator, or a recovery code; each works once (S-104). False when it is neither."""
     factor = q.factor_of(work.session, user.id)
@@ -158,7 +183,7 @@ def _take_code(work: Work, user: User, typed: str) -> bool:
         work.record(factor, ["last_step"])
         return True
     parts = m.recovery_parts(typed)
-    if factor is None or factor.lost_at is not None or parts is None:
+    if parts is None or not q.has_factor(work.session, user.id):
         return False
     number, plain = parts
     for row in q.recovery_codes(work.session, user.id):
@@ -182,10 +207,15 @@ def _make_recovery_codes(work: Work, user_id: UUID) -> list[str]:
 def _failed(
     refused_as: type[RefusedError], factor: str, of: Callable[[Work, Any], User]
 ) -> Callable[[Work, Any, RefusedError, Mapping[str, Any]], None]:
-    """Return what outlasts the refusal of a factor: the attempt, counted."""
+    """Return what outlasts the refusal of a factor: the attempt, counted, and of a passkey its challenge, spent."""
 
     def keep(work: Work, thing: Any, refusal: RefusedError, _words: Mapping[str, Any]) -> None:
-        if isinstance(refusal, refused_as):
+        if isinstance(refusal, PasskeyRefusedError):
+            passkeys.spend_challenge(work)
+            if isinstance(refusal, PasskeyCopiedError):
+                tell_change(work, of(work, thing).id, "passkey_copied", automatic=True)
+            _count_failure(work, of(work, thing), "passkey")
+        elif isinstance(refusal, refused_as):
             _count_failure(work, of(work, thing), factor)
 
     return keep
@@ -279,7 +309,7 @@ def sign_in(work: Work, _installation: Installation, *, name: str, password: str
     elif account.passwords.is_outdated(hashed):
         user.password_hash = account.passwords.hash(password)
         work.record(user, ["password_hash"])
-    if q.factor_of(work.session, user.id) is None:
+    if not q.has_factor(work.session, user.id):
         _start_factor(work, user)
     address = work.session.info.pop("address", None)
     if address is not None:  # the door knows it; only whoever may open the log's detail learns it
@@ -288,46 +318,52 @@ def sign_in(work: Work, _installation: Installation, *, name: str, password: str
     return made
 
 
-def _start_factor(work: Work, user: User) -> SecondFactor:
-    """Make a pending factor in place of any other pending one."""
+def _end_pending(work: Work, user: User) -> None:
     pending = select(SecondFactor).where(
         SecondFactor.user_id == user.id, SecondFactor.confirmed_at.is_(None), SecondFactor.ended_at.is_(None)
     )
     for old in work.session.scalars(pending):
         old.ended_at = work.now
         work.record(old, ["ended_at"])
+
+
+def _start_factor(work: Work, user: User) -> SecondFactor:
+    """Make a pending factor in place of any other pending one."""
+    _end_pending(work, user)
     factor = SecondFactor.start(user.id, work.now)
     work.add(factor)
     return factor
 
 
-class CodeWords(Takes):
-    """A code of the authenticator, or a recovery code."""
+class FactorWords(Takes):
+    """A code of the authenticator or a recovery code; or the answer of a passkey to its challenge, as JSON."""
 
-    code = line(40)
+    code = line(40, required=False)
+    passkey = text(8000, required=False)
 
 
 @command(
     records="account.second_factor_given",
     on=SignIn,
     makes=SignIn,
-    takes=CodeWords,
+    takes=FactorWords,
     within=q.this_sign_in,
     allow=[[p.holds_it]],
     purpose="administration",
     outlasts=_failed(CodeRefusedError, "code", _owner_of),
 )
-def confirm_second_factor(work: Work, sign_in: SignIn, *, code: str) -> SignIn:
+def confirm_second_factor(work: Work, sign_in: SignIn, *, code: str | None, passkey: str | None) -> SignIn:
     """Give the second factor: completes a sign-in, and makes a complete one fresh again. The token is renewed (S-111).
 
     Raises:
+        InvalidInputError: neither a code nor a passkey's answer was given.
         CodeRefusedError: wrong, used before, three steps old; or the account was locked meanwhile.
+        PasskeyRefusedError: the answer is wrong, late, another sign-in's or of no passkey of theirs.
     """
     user = user_in(work, sign_in.user_id)
-    if user.is_locked or user.disabled_at is not None or sign_in.ended_at is not None:
-        raise CodeRefusedError
-    if not _take_code(work, user, code):
-        raise CodeRefusedError
+    if user.disabled_at is not None or sign_in.ended_at is not None:
+        raise CodeRefusedError if passkey is None else PasskeyRefusedError
+    _take_factor(work, user, code, passkey)
     sign_in.prove(work.now)
     _renew(work, sign_in)
     work.record(sign_in, ["second_factor_at", "fresh_at"])
@@ -362,7 +398,7 @@ def change_password(work: Work, user: User, *, present_password: str | None, new
         PasswordRefusedError: the present password is wrong; it counts as a failed sign-in.
     """
     acting = _acting_sign_in(work)
-    has_factor = q.factor_of(work.session, user.id) is not None
+    has_factor = q.has_factor(work.session, user.id)
     if has_factor and acting.second_factor_at is None:
         raise CodeRefusedError  # a reset leaves the second factor in force (S-105)
     if not user.must_change_password:
@@ -392,21 +428,26 @@ def change_password(work: Work, user: User, *, present_password: str | None, new
     records="account.factor_started",
     on=User,
     makes=SecondFactor,
-    takes=CodeWords,
+    takes=FactorWords,
     within=accounts.oneself,
     allow=[[is_oneself]],
     purpose="administration",
     outlasts=_failed(CodeRefusedError, "code", _themselves),
 )
-def start_factor(work: Work, user: User, *, code: str) -> SecondFactor:
-    """Begin to replace one's authenticator: by a code of the present one, or a recovery code.
+def start_factor(work: Work, user: User, *, code: str | None, passkey: str | None) -> SecondFactor:
+    """Begin to replace one's authenticator, or to set one up: by any second factor of the present ones.
 
     Raises:
-        CodeRefusedError: the code is wrong or was used before; it counts as a failed sign-in.
+        CodeRefusedError, PasskeyRefusedError: it is wrong or was used before; it counts as a failed sign-in.
     """
-    if user.is_locked or not _take_code(work, user, code):
-        raise CodeRefusedError
+    _take_factor(work, user, code, passkey)
     return _start_factor(work, user)
+
+
+class CodeWords(Takes):
+    """The first code of an authenticator."""
+
+    code = line(40)
 
 
 @command(
@@ -434,16 +475,22 @@ def enroll_factor(work: Work, factor: SecondFactor, *, code: str) -> SignIn:
     step = factor.matching_step(code, work.now)
     if step is None:
         raise InvalidInputError({"code": ["code_wrong"]})
+    if acting.second_factor_at is None and q.has_factor(work.session, user.id):
+        raise FactorNotPendingError
     earlier = q.factor_of(work.session, user.id)
     if earlier is not None:
-        if acting.second_factor_at is None:
-            raise FactorNotPendingError
         earlier.ended_at = work.now
         work.record(earlier, ["ended_at"])
     factor.confirm(step, work.now)
     work.record(factor, ["confirmed_at", "last_step"])
     acting.shown_codes = _make_recovery_codes(work, user.id)
     tell_change(work, user.id, "factor_added" if earlier is None else "factor_replaced")
+    _enrolled(work, user, acting)
+    return acting
+
+
+def _enrolled(work: Work, user: User, acting: SignIn) -> None:
+    """Let this sign-in be proven by the factor just taken into use; the others end."""
     if user.last_signed_in_at is None:  # the first day: nobody needs to be told what they are just doing
         user.changes_seen_at = work.now
         work.record(user, ["changes_seen_at"])
@@ -453,6 +500,84 @@ def enroll_factor(work: Work, factor: SecondFactor, *, code: str) -> SignIn:
     acting.prove(work.now)
     work.record(acting, ["second_factor_at", "fresh_at"])
     _renew(work, acting)
+
+
+class AddPasskey(Takes):
+    """What its owner calls it, and its answer to the challenge, as JSON."""
+
+    name = line(60)
+    passkey = text(8000)
+
+
+def _keep_failed_adding(work: Work, _user: User, refusal: RefusedError, _words: Mapping[str, Any]) -> None:
+    if isinstance(refusal, PasskeyRefusedError | PasskeyKnownError):
+        passkeys.spend_challenge(work)
+
+
+@command(
+    records="account.passkey_added",
+    on=User,
+    makes=SignIn,
+    takes=AddPasskey,
+    within=accounts.oneself,
+    allow=[[is_oneself]],
+    purpose="administration",
+    outlasts=_keep_failed_adding,
+)
+def add_passkey(work: Work, user: User, *, name: str, passkey: str) -> SignIn:
+    """Add a passkey or security key; as the first factor it completes the sign-in, with ten recovery codes.
+
+    Other sign-ins end (S-110).
+
+    Raises:
+        FreshSignInNeededError: there is a factor, and it was given more than ten minutes ago, or not at all.
+        FactorNotPendingError: a password of one's own comes first.
+        PasskeyRefusedError: the answer is not to this sign-in's challenge, or too late.
+        PasskeyKnownError: this very passkey was added before.
+    """
+    acting = _acting_sign_in(work)
+    if user.must_change_password or acting.ended_at is not None:
+        raise FactorNotPendingError
+    is_first = not q.has_factor(work.session, user.id)
+    if not is_first:
+        require_fresh(work)  # whoever gave the password alone has given no factor
+    passkeys.take_new(work, user.id, passkey, name)
+    tell_change(work, user.id, "passkey_added")
+    if is_first:
+        _end_pending(work, user)
+        acting.shown_codes = _make_recovery_codes(work, user.id)
+    _enrolled(work, user, acting)
+    return acting
+
+
+@command(
+    records="account.passkey_removed",
+    on=Passkey,
+    makes=SignIn,
+    takes=Nothing,
+    within=own_passkeys.own,
+    allow=[[holds_it]],
+    purpose="administration",
+)
+def remove_passkey(work: Work, passkey: Passkey) -> SignIn:
+    """Remove one of one's passkeys, but never the last second factor. Other sign-ins end (S-110).
+
+    Raises:
+        FreshSignInNeededError: the second factor was given more than ten minutes ago.
+        PasskeyEndedError: it was removed before.
+        LastFactorError: the account has no other second factor.
+    """
+    require_fresh(work)
+    user_in(work, passkey.user_id)  # under lock: two removed at once would leave none
+    fields = passkey.end(at=work.now, by=work.actor.user_id, because="removed")
+    others = [one for one in own_passkeys.of_user(work.session, passkey.user_id) if one.id != passkey.id]
+    if not others and q.factor_of(work.session, passkey.user_id) is None:
+        raise LastFactorError
+    work.record(passkey, fields)
+    acting = _acting_sign_in(work)
+    tell_change(work, passkey.user_id, "passkey_removed")
+    end_sign_ins(work, passkey.user_id, "factor_changed", but=acting.id)
+    _renew(work, acting)
     return acting
 
 
@@ -460,21 +585,20 @@ def enroll_factor(work: Work, factor: SecondFactor, *, code: str) -> SignIn:
     records="account.recovery_codes_made",
     on=User,
     makes=SignIn,
-    takes=CodeWords,
+    takes=FactorWords,
     within=accounts.oneself,
     allow=[[is_oneself]],
     purpose="administration",
     outlasts=_failed(CodeRefusedError, "code", _themselves),
 )
-def renew_recovery_codes(work: Work, user: User, *, code: str) -> SignIn:
-    """Make ten new recovery codes, by a code of the authenticator; the old ones work no more. Other sign-ins end.
+def renew_recovery_codes(work: Work, user: User, *, code: str | None, passkey: str | None) -> SignIn:
+    """Make ten new recovery codes, by a second factor; the old ones work no more. Other sign-ins end.
 
     Raises:
-        CodeRefusedError: the code is wrong or was used before; it counts as a failed sign-in.
+        CodeRefusedError, PasskeyRefusedError: it is wrong or was used before; it counts as a failed sign-in.
     """
     acting = _acting_sign_in(work)
-    if user.is_locked or not _take_code(work, user, code):
-        raise CodeRefusedError
+    _take_factor(work, user, code, passkey)
     acting.shown_codes = _make_recovery_codes(work, user.id)
     tell_change(work, user.id, "codes_made")
     end_sign_ins(work, user.id, "factor_changed", but=acting.id)

@@ -84,6 +84,12 @@ class FactorNotPendingError(RuleBrokenError):
     code = "factor_not_pending"
 
 
+class LastFactorError(RuleBrokenError):
+    """It is the account's only second factor: another one comes first (S-103)."""
+
+    code = "last_factor"
+
+
 class RulesKnownError(RuleBrokenError):
     """The rules of behavior in force were acknowledged, and that still counts."""
 

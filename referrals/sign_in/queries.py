@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, cast
 from uuid import UUID
 
-from sqlalchemy import Select, and_, bindparam, exists, func, select
+from sqlalchemy import Select, and_, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from referrals.account.models import FULL, AccountChange, RoleGrant, User, is_emergency_over, is_past_last_day
@@ -17,6 +17,7 @@ from referrals.kernel.errors import NotFoundError
 from referrals.kernel.orm import uuid7
 from referrals.kernel.record import clock
 from referrals.organization.models import Organization
+from referrals.passkey import queries as passkeys
 from referrals.sign_in.models import (
     ATTEMPTS_WITHIN,
     RECOVERY_CODES,
@@ -69,6 +70,11 @@ def factor_of(session: Session, user_id: UUID) -> SecondFactor | None:
         SecondFactor.user_id == user_id, SecondFactor.confirmed_at.is_not(None), SecondFactor.ended_at.is_(None)
     )
     return session.scalars(statement).one_or_none()
+
+
+def has_factor(session: Session, user_id: UUID) -> bool:
+    """Whether somebody has a second factor in force: an authenticator, or a passkey."""
+    return factor_of(session, user_id) is not None or bool(passkeys.of_user(session, user_id))
 
 
 def pending_factor(session: Session, user_id: UUID) -> SecondFactor | None:
@@ -237,13 +243,14 @@ _HOLDING: Final = (
         Organization.time_zone,
         Organization.ended_at.label("left_at"),
         RoleGrant.role,
-        exists()
-        .where(
-            SecondFactor.user_id == SignIn.user_id,
-            SecondFactor.confirmed_at.is_not(None),
-            SecondFactor.ended_at.is_(None),
-        )
-        .label("has_factor"),
+        or_(
+            exists().where(
+                SecondFactor.user_id == SignIn.user_id,
+                SecondFactor.confirmed_at.is_not(None),
+                SecondFactor.ended_at.is_(None),
+            ),
+            passkeys.exists_for(SignIn.user_id),
+        ).label("has_factor"),
         exists()
         .where(
             SecondFactor.user_id == SignIn.user_id,

@@ -39,11 +39,13 @@ from referrals.kernel.web import (
     source,
 )
 from referrals.organization.queries import installation
+from referrals.passkey import queries as passkeys
 from referrals.sign_in import commands as c
 from referrals.sign_in import queries as q
 from referrals.sign_in.commands import (
     CodeRefusedError,
     FreshSignInNeededError,
+    PasskeyRefusedError,
     PasswordRefusedError,
     SignInRefusedError,
 )
@@ -62,6 +64,9 @@ HALFWAY |= {
     "sign_in.new_password": "a one-time code only opens this",
     "sign_in.enroll_form": "without a second factor there is nothing else to do",
     "sign_in.enroll": "without a second factor there is nothing else to do",
+    "sign_in.add_passkey_form": "a first passkey is a second factor as good as any",
+    "sign_in.add_passkey": "a first passkey is a second factor as good as any",
+    "sign_in_api.add_passkey": "a first passkey is a second factor as good as any",
     "sign_in.rules_form": "the rules of behavior come before everything else",
     "sign_in.acknowledge_rules": "the rules of behavior come before everything else",
     "sign_in.sign_out": "whoever came half the way may leave",
@@ -81,6 +86,8 @@ _PAGES = {
     accounts.ENROLL: "/sign-in/enroll",
     accounts.RULES: "/sign-in/rules",
 }
+#: What may be wrong with a code or a passkey's answer.
+_NOT_TAKEN = (InvalidInputError, CodeRefusedError, PasskeyRefusedError)
 #: What a program sets on a request that nobody asked for, so that polling does not keep a sign-in alive (S-109).
 _BACKGROUND = "X-Background"
 
@@ -202,7 +209,7 @@ def second_step_form() -> ResponseReturnValue:
     step = cast("SignedIn", current_user).step
     if step not in {accounts.SECOND_FACTOR, accounts.FULL}:
         return _onward(step)
-    return ask("sign_in/second_step.html", again=step == accounts.FULL)
+    return ask("sign_in/second_step.html", again=step == accounts.FULL, has_passkey=_has_passkey())
 
 
 @doors.pages.post("/sign-in/second-step", endpoint="second_step")
@@ -212,10 +219,20 @@ def take_second_step() -> ResponseReturnValue:
     again = cast("SignedIn", current_user).step == accounts.FULL
     try:
         made = run(c.confirm_second_factor, _this_sign_in(), words_of(c.confirm_second_factor))
-    except (InvalidInputError, CodeRefusedError) as fault:
-        faults = fault.fields if isinstance(fault, InvalidInputError) else {"code": [fault.code]}
-        return ask("sign_in/second_step.html", form=as_typed(faults, "code"), status=fault.status, again=again)
+    except _NOT_TAKEN as fault:
+        form, has_passkey = _not_taken(fault), _has_passkey()
+        return ask("sign_in/second_step.html", form=form, status=fault.status, again=again, has_passkey=has_passkey)
     return _onward(_renewed(made))
+
+
+def _has_passkey() -> bool:
+    """Whether whoever gave the password may use a passkey: the page offers none to others."""
+    return bool(passkeys.of_user(db.session(), current_actor().me))
+
+
+def _not_taken(fault: RefusedError) -> Form:
+    faults = fault.fields if isinstance(fault, InvalidInputError) else {"code": [fault.code]}
+    return as_typed(faults, "code", "passkey")
 
 
 @doors.pages.get("/sign-in/new-password", endpoint="new_password_form")
@@ -439,7 +456,7 @@ def take_change_password() -> ResponseReturnValue:
 @doors.pages.get("/account/recovery-codes", endpoint="renew_recovery_codes_form")
 def renew_recovery_codes_form() -> ResponseReturnValue:
     """Ask for a code before making new recovery codes."""
-    return ask("sign_in/give_code.html", purpose="recovery_codes")
+    return ask("sign_in/give_code.html", purpose="recovery_codes", has_passkey=_has_passkey())
 
 
 @doors.pages.post("/account/recovery-codes", endpoint="renew_recovery_codes")
@@ -448,7 +465,7 @@ def take_renew_recovery_codes() -> ResponseReturnValue:
     """Make new recovery codes, and show them once."""
     try:
         made = run(c.renew_recovery_codes, current_actor().me, words_of(c.renew_recovery_codes))
-    except (InvalidInputError, CodeRefusedError) as fault:
+    except _NOT_TAKEN as fault:
         return _code_again(fault, "recovery_codes")
     codes = made.shown_codes
     _renewed(made)
@@ -458,7 +475,7 @@ def take_renew_recovery_codes() -> ResponseReturnValue:
 @doors.pages.get("/account/authenticator", endpoint="start_factor_form")
 def start_factor_form() -> ResponseReturnValue:
     """Ask for a code of the present authenticator before replacing it."""
-    return ask("sign_in/give_code.html", purpose="authenticator")
+    return ask("sign_in/give_code.html", purpose="authenticator", has_passkey=_has_passkey())
 
 
 @doors.pages.post("/account/authenticator", endpoint="start_factor")
@@ -467,7 +484,7 @@ def take_start_factor() -> ResponseReturnValue:
     """Begin to replace the authenticator."""
     try:
         run(c.start_factor, current_actor().me, words_of(c.start_factor))
-    except (InvalidInputError, CodeRefusedError) as fault:
+    except _NOT_TAKEN as fault:
         return _code_again(fault, "authenticator")
     return redirect("/account/authenticator/new", 303)
 
@@ -488,8 +505,84 @@ def take_enroll_again() -> ResponseReturnValue:
 
 
 def _code_again(fault: RefusedError, purpose: str) -> ResponseReturnValue:
-    faults = fault.fields if isinstance(fault, InvalidInputError) else {"code": [fault.code]}
-    return ask("sign_in/give_code.html", form=as_typed(faults, "code"), status=fault.status, purpose=purpose)
+    form, has_passkey = _not_taken(fault), _has_passkey()
+    return ask("sign_in/give_code.html", form=form, status=fault.status, purpose=purpose, has_passkey=has_passkey)
+
+
+# --- one's own passkeys ----------------------------------------------------------------------------------------------
+
+
+def _may_add() -> str:
+    """Return the step at which a passkey may be added: as the first factor, or beside others.
+
+    Raises:
+        SignInNeededError: something else comes first.
+        FreshSignInNeededError: there are others, and none was given within the last ten minutes (S-113).
+    """
+    step = cast("SignedIn", current_user).step
+    if step not in {accounts.ENROLL, accounts.FULL}:
+        raise SignInNeededError(step=step)
+    if step == accounts.FULL:
+        _require_fresh()
+    return step
+
+
+def _require_fresh() -> None:
+    if not q.is_fresh(db.session(), current_actor(), clock(db.session())):
+        raise FreshSignInNeededError
+
+
+@doors.pages.errorhandler(FreshSignInNeededError)
+def _code_first(_refusal: FreshSignInNeededError) -> ResponseReturnValue:
+    """Lead to the second step, and back to the page that was asked for: each has one of its own."""
+    flash("fresh_sign_in_needed", "warning")
+    return redirect(f"/sign-in/second-step?next={quote(request.path)}", 303)
+
+
+@doors.pages.get("/account/passkeys/new", endpoint="add_passkey_form")
+def add_passkey_form() -> ResponseReturnValue:
+    """Ask for a name, and let the browser ask for the key."""
+    return ask("passkey/add.html", first=_may_add() == accounts.ENROLL)
+
+
+@doors.pages.post("/account/passkeys/new", endpoint="add_passkey")
+@limiter.limit(RATE)
+def take_add_passkey() -> ResponseReturnValue:
+    """Take a passkey; with the first one, show the recovery codes once."""
+    first = _may_add() == accounts.ENROLL
+    try:
+        made = run(c.add_passkey, current_actor().me, words_of(c.add_passkey))
+    except (InvalidInputError, PasskeyRefusedError, c.PasskeyKnownError) as fault:
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
+        return ask("passkey/add.html", form=as_typed(faults, "passkey"), status=fault.status, first=first)
+    codes = made.shown_codes
+    _renewed(made)
+    if codes:
+        return ask("sign_in/recovery_codes.html", codes=codes)
+    flash("passkey_added", "success")
+    return redirect("/account/passkeys", 303)
+
+
+@doors.pages.get("/account/passkeys/<uuid:target>/removal", endpoint="remove_passkey_form")
+def remove_passkey_form(target: UUID) -> ResponseReturnValue:
+    """Ask whether a passkey is to be removed."""
+    one = passkeys.one_of(db.session(), current_actor(), target)
+    _require_fresh()
+    return ask("passkey/remove.html", it=one)
+
+
+@doors.pages.post("/account/passkeys/<uuid:target>/removal", endpoint="remove_passkey")
+@limiter.limit(RATE)
+def take_remove_passkey(target: UUID) -> ResponseReturnValue:
+    """Remove it."""
+    try:
+        made = run(c.remove_passkey, target, words_of(c.remove_passkey))
+    except c.LastFactorError as fault:
+        one = passkeys.one_of(db.session(), current_actor(), target)
+        return ask("passkey/remove.html", form=as_typed({"": [fault.code]}), status=fault.status, it=one)
+    _renewed(made)
+    flash("passkey_removed", "success")
+    return redirect("/account/passkeys", 303)
 
 
 @doors.pages.post("/sign-out", endpoint="sign_out")
@@ -628,6 +721,26 @@ def json_renew_recovery_codes() -> ResponseReturnValue:
     return as_json(_standing(made.token, codes))
 
 
+@doors.api.post("/account/passkeys", endpoint="add_passkey")
+@limiter.limit(RATE)
+def json_add_passkey() -> ResponseReturnValue:
+    """Add a passkey; the answer tells the recovery codes, once, where it is the first factor."""
+    _may_add()
+    made = run(c.add_passkey, current_actor().me, json_words())
+    codes = made.shown_codes
+    _renewed(made)
+    return as_json(_standing(made.token, codes), 201)
+
+
+@doors.api.post("/account/passkeys/<uuid:target>/removal", endpoint="remove_passkey")
+@limiter.limit(RATE)
+def json_remove_passkey(target: UUID) -> ResponseReturnValue:
+    """Remove one of one's passkeys."""
+    made = run(c.remove_passkey, target, json_words())
+    _renewed(made)
+    return as_json(_standing(made.token))
+
+
 list_operation(
     doors, "/sign-ins", "sign_in", "Sign in with name and password.", what=c.sign_in, shape=StandingShape, creates=True
 )
@@ -701,6 +814,18 @@ list_operation(
     shape=StandingShape,
 )
 
+list_operation(
+    doors, "/account/passkeys", "add_passkey", "Add a passkey.", what=c.add_passkey, shape=StandingShape, creates=True
+)
+list_operation(
+    doors,
+    "/account/passkeys/<uuid:target>/removal",
+    "remove_passkey",
+    "Remove a passkey.",
+    what=c.remove_passkey,
+    shape=StandingShape,
+)
+
 
 def ask_again(_refusal: FreshSignInNeededError) -> ResponseReturnValue:
     """Lead to the second step, and back to the page the act was asked from (S-113)."""
@@ -758,6 +883,11 @@ say(
         ),
         "present_password_refused": _l("This is not your present password."),
         "fresh_sign_in_needed": _l("Enter a code once more before you go on. This protects what you are about to do."),
+        "last_factor": _l(
+            "This is the only second step of your account. Set up an authenticator app or add another key first."
+        ),
+        "passkey_added": _l("The passkey was added. You are signed out everywhere else."),
+        "passkey_removed": _l("The passkey was removed. You are signed out everywhere else."),
         "sign_in_over": _l("This sign-in has already ended."),
         "factor_not_pending": _l("There is no authenticator waiting to be set up. Start again from your account page."),
         "password_too_short": _l("Use at least 15 characters. A few words that do not belong together work well."),

@@ -35,6 +35,7 @@ from referrals.kernel.web import API, Words, current_actor, db, place, say
 from referrals.mail import queries as mails
 from referrals.mail.web import MAIL_CHOICES, hour_in_words
 from referrals.recovery import queries as recoveries
+from referrals.passkey import queries as passkeys
 from referrals.sign_in import queries as sign_ins
 from referrals.sign_in.commands import FreshSignInNeededError
 from referrals.sign_in.web import ask_again
@@ -94,6 +95,8 @@ def account() -> Mapping[str, Any]:
             "recoveries": recoveries.open_ones(database, actor, actor.me),
         },
         "codes_left": len(sign_ins.recovery_codes(database, actor.me)),
+        "has_app": sign_ins.factor_of(database, actor.me) is not None,
+        "keys": len(passkeys.of_user(database, actor.me)),
         "ends_at": g.get("sign_in_ends_at"),
         "mailed": MAIL_CHOICES,
         "hour": hour_in_words,

@@ -275,12 +275,18 @@ def visitor(chromium: Browser, service: Service) -> Iterator[Callable[..., Visit
     opened: list[Visitor] = []
     before = len(service.complaints())
 
-    def open_one(*, width: int = DESK, scripts: bool = True, **options: Any) -> Visitor:
+    def open_one(*, width: int = DESK, scripts: bool = True, host: str = "127.0.0.1", **options: Any) -> Visitor:
+        # By another name of its host, the service knows none of the cookies that were kept.
+        here = (
+            service
+            if host in service.url
+            else replace(service, url=service.url.replace("127.0.0.1", host), signed_in={})
+        )
         context = chromium.new_context(
             viewport={"width": width, "height": 900}, java_script_enabled=scripts, locale="en-US", **options
         )
         context.set_default_timeout(15_000)
-        one = Visitor(service, context, context.new_page())
+        one = Visitor(here, context, context.new_page())
 
         def heard(message: ConsoleMessage) -> None:
             # A page that answers 4xx on purpose (a form with faults) is told to the console by Chromium itself.
@@ -288,7 +294,7 @@ def visitor(chromium: Browser, service: Service) -> Iterator[Callable[..., Visit
                 one.faults.append(f"console: {message.text}")
 
         def asked(request: Request) -> None:
-            if not request.url.startswith((service.url, "data:", "about:")):
+            if not request.url.startswith((here.url, "data:", "about:")):
                 one.faults.append(f"request to another host: {request.url}")
             if request.url.endswith("/csp-reports"):
                 one.faults.append("a Content-Security-Policy report")

@@ -39,6 +39,9 @@ NO_PAGES = {
     "/sign-in/enroll": "looked at while coming in, below",
     "/sign-in/rules": "looked at while coming in, below",
     "/sign-in/recovery": "looked at while coming in, below",
+    "/account/passkeys/new": "asks for a fresh sign-in; test_passkeys.py looks at it",
+    "/account/passkeys/<uuid:target>/name": "test_passkeys.py looks at it",
+    "/account/passkeys/<uuid:target>/removal": "test_passkeys.py looks at it",
     "/account/authenticator/new": "leads on unless an authenticator is being replaced",
     "/evidence/<uuid:target>": "hands out a file",
 }

@@ -38,6 +38,7 @@ CEILING: Final[dict[str, dict[Role, str]]] = {
     for room, cells in {
         "organization": "r,r,r,r,w,r,w",
         "account": "o,o,o,o,o,o,o",
+        "passkey": "o,o,o,o,o,o,o",
         "sign_in": "o,o,o,o,o,o,o",
         "mail": "o,o,o,o,o,o,o",
         "view": "o,o,o,oa,oa,o,o",
@@ -67,7 +68,9 @@ SERVICE_ONLY: Final = {
 }
 
 #: Doors a command leaves shut, and why.
-NO_PAGE: Final[dict[str, str]] = {}
+NO_PAGE: Final[dict[str, str]] = {
+    "challenge_passkey": "a page's script asks for it; there is nothing to show",
+}
 NO_API: Final[dict[str, str]] = {}
 #: Commands whose address has another name than they, because it belongs to signing in.
 UNDER_ANOTHER_NAME: Final = {
@@ -230,6 +233,10 @@ HALFWAY_EXACTLY: Final = frozenset(
         "sign_in_api.rules",
         "sign_in_api.acknowledge_rules",
         "sign_in_api.sign_out",
+        "sign_in.add_passkey_form",
+        "sign_in.add_passkey",
+        "sign_in_api.add_passkey",
+        "passkey_api.challenge_passkey",
     }
 )
 
@@ -245,6 +252,7 @@ def test_what_is_open_and_halfway_open_is_exactly_that_and_says_why(whole_app: F
 #: Rooms, and acts of a room, that no API token opens whatever its scopes, and why (S-808).
 NOT_FOR_TOKENS: Final = {
     "account": "somebody's account is their own",
+    "passkey": "a program has no passkey",
     "sign_in": "a program shows its token and never signs in",
     "mail": "when somebody is mailed is their own choice",
     "integration": "tokens are looked after by people who signed in",

@@ -32,6 +32,7 @@ BESIDE: Final = {
     "account/common_passwords.txt": "the offline blocklist of S-106",
     "exchange/csv.py": "a foreign format",
     "exchange/hsds.py": "a foreign format (Open Referral HSDS 3.0)",
+    "passkey/webauthn.py": "a foreign format (W3C WebAuthn)",
     "exchange/facilities.py": "a foreign format: the columns of public facility lists",
 }
 #: Who may ask for a commit, and why. Everybody else acts by a command, a look or a job.
@@ -79,7 +80,8 @@ LAST_WORDS: Final = frozenset(
 #: Words that several commands, or a door and a command, take alike.
 SHARED_WORDS: Final = {
     "SignInWords": "checked ahead of the command too, where the costly hash is made",
-    "CodeWords": "every command that asks for a code",
+    "CodeWords": "the first code of an authenticator",
+    "FactorWords": "every command that asks for a second factor",
 }
 #: Columns of a participant's row that are about somebody else, who is staff.
 ABOUT_STAFF: Final = frozenset(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from referrals.settings import SettingsError, load, sqlite_path
+from referrals.settings import SettingsError, Site, load, sqlite_path
 
 DEVELOPMENT = {
     "THROUGHGATE_ENV": "development",
@@ -48,6 +48,28 @@ def test_s901_what_is_wrong_is_refused_by_name_with_its_remedy(change: dict[str,
 
 def test_s906_test_aids_are_for_development() -> None:
     assert load(DEVELOPMENT | {"THROUGHGATE_FAST_PASSWORDS": "1"}).fast_passwords
+
+
+@pytest.mark.parametrize("address", ["https://192.0.2.7", "https://[2001:db8::7]:8443"])
+def test_s103_production_at_an_address_of_digits_has_no_passkeys(address: str) -> None:
+    assert load(PRODUCTION | {"THROUGHGATE_PUBLIC_URL": address}).site is None
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "origin"),
+    [
+        (PRODUCTION, "throughgate.example.org", "https://throughgate.example.org"),
+        (PRODUCTION | {"THROUGHGATE_PUBLIC_URL": "https://t.example:443"}, "t.example", "https://t.example"),
+        (
+            PRODUCTION | {"THROUGHGATE_PUBLIC_URL": "https://cafe.example:8443"},
+            "cafe.example",
+            "https://cafe.example:8443",
+        ),
+        (DEVELOPMENT, "localhost", "http://localhost:8000"),
+    ],
+)
+def test_s103_passkeys_belong_to_the_public_address(given: dict[str, str], host: str, origin: str) -> None:
+    assert load(given).site == Site(host, (origin,))
 
 
 def test_production_without_an_environment_named_is_the_default() -> None:

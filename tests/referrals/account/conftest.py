@@ -28,12 +28,15 @@ from referrals.kernel.providers import FileProvider
 from referrals.kernel.session import HouseSession
 from referrals.organization import commands
 from referrals.organization.queries import installation
-from referrals.settings import Settings
+from referrals.settings import Settings, Site
 from referrals.sign_in import commands as sign_ins
 from referrals.sign_in import models as sign_in_models
 from referrals.sign_in import queries as sign_in_queries
 from referrals.staff import commands as staff
 from tests.factories import account as people
+
+#: Where the passkeys of `app` belong, whose address is one of digits.
+SITE = Site("localhost", ("https://localhost",))
 
 
 class Moment:
@@ -69,6 +72,7 @@ def house(request: pytest.FixtureRequest, now: Moment) -> Iterator[HouseSession]
     name = "any_session" if "engine" in request.fixturenames else "session"
     opened: HouseSession = request.getfixturevalue(name)
     opened.info["clock"] = now
+    opened.info["site"] = SITE
     yield opened
     opened.rollback()
 
