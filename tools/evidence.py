@@ -92,7 +92,7 @@ LINES: Final[dict[int, Line]] = {
     ),
     103: Line(
         "Two factors for every staff account, on every path",
-        missing="An authenticator and recovery codes are the factors there are. Passkeys, printed code sheets and "
+        missing="An authenticator, printed code sheets and recovery codes are the factors there are. Passkeys and "
         "single sign-on are not built.",
     ),
     104: Line("Codes work once, one step early or late at most; codes are hashed, seeds sealed"),
@@ -106,7 +106,8 @@ LINES: Final[dict[int, Line]] = {
     108: Line("First sign-in and reset by a one-time code of 24 hours; no administrator sees or chooses a password"),
     109: Line(
         "Idle and absolute limits hold on the server; background polls are not activity",
-        missing="No shorter limits for a shared kiosk. Without scripts nobody is warned; drafts survive the end.",
+        missing="A sign-in counts as one on a shared computer when its person says so: no facility sets it for its "
+        "machines. Without scripts nobody is warned, and the last page stays on the screen; drafts survive the end.",
     ),
     110: Line("Sign-out, a new password, factor or role, and disabling end all of that user's sign-ins"),
     111: Line("A new 256-bit token at sign-in and re-authentication; the database holds its hash"),
@@ -124,7 +125,7 @@ LINES: Final[dict[int, Line]] = {
     116: Line("Single sign-on", missing="Not built."),
     117: Line(
         "Coarse rates on sign-in, reset, search and export",
-        missing="Facility networks have no rate of their own; the anonymous report is not built.",
+        missing="The anonymous report is not built.",
     ),
     801: Line("One person, one account; names are never used again; none by default"),
     802: Line("By invitation; supervisor, administrator and auditor need a second person"),

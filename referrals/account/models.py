@@ -595,7 +595,8 @@ class AccountChange(Identified):
     __table_args__ = (Index("ix_account_change_user_id_at", "user_id", "at"),)
 
     user_id: Mapped[UUID] = public(ForeignKey("user.id"))
-    #: `password_changed`, `password_reset`, `factor_added`, `factor_replaced`, `codes_made`, `locked`, `unlocked`,
+    #: `password_changed`, `password_reset`, `factor_added`, `factor_replaced`, `codes_made`, `sheet_added`,
+    #: `sheet_replaced`, `sheet_lost`, `locked`, `unlocked`,
     #: `role_given`, `role_ended`, `disabled`, `enabled`, `last_day_set`, `last_day_removed`.
     what: Mapped[str] = public(String(20))
     role: Mapped[str | None] = public(String(30))

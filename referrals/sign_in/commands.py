@@ -16,7 +16,7 @@ from referrals.account import models as account
 from referrals.account import queries as accounts
 from referrals.account.commands import locked_user, tell_change, user_in
 from referrals.account.models import LONGEST, NEW_PASSWORD, SECOND_FACTOR, SHORTEST, User, password_faults
-from referrals.account.policy import is_oneself
+from referrals.account.policy import administers_them, is_oneself, operates
 from referrals.kernel.actor import Actor, Source, nobody
 from referrals.kernel.command import Work, command, execute
 from referrals.kernel.errors import InvalidInputError, RefusedError
@@ -31,15 +31,18 @@ from referrals.sign_in import queries as q
 from referrals.sign_in.models import (
     USE_STEP,
     CodeRefusedError,
+    CodeSheet,
     FactorNotPendingError,
     FailedAttempt,
     FreshSignInNeededError,
+    NoSheetError,
     PasswordRefusedError,
     RecoveryCode,
     RulesAcknowledgment,
     RulesChangedError,
     RulesKnownError,
     SecondFactor,
+    SheetNotPendingError,
     SignIn,
     SignInRefusedError,
     SignInUse,
@@ -52,6 +55,7 @@ __all__ = [
     "FreshSignInNeededError",
     "PasswordRefusedError",
     "RulesKnownError",
+    "SheetNotPendingError",
     "SignInRefusedError",
 ]
 
@@ -86,6 +90,12 @@ def hash_ahead(session: Session, password: str) -> None:
     session.rollback()
     if SHORTEST <= len(password) <= LONGEST:
         session.info["hashed_ahead"] = (password, account.passwords.hash(password))
+
+
+def draw_sheet_ahead(session: Session) -> None:
+    """Draw and hash the codes of a sheet before the command's transaction opens: sixty hashes take half a second."""
+    session.rollback()
+    session.info["drawn_ahead"] = m.drawn_sheet()
 
 
 def _verified(session: Session, hashed: str, typed: str) -> bool:
@@ -150,15 +160,22 @@ def require_fresh(work: Work) -> None:
 
 
 def _take_code(work: Work, user: User, typed: str) -> bool:
-    """Take a code of the authenticator, or a recovery code; each works once (S-104). False when it is neither."""
+    """Take a code of the authenticator, the asked one of the sheet, or a recovery code; each works once (S-104).
+
+    False when it is none of them.
+    """
     factor = q.factor_of(work.session, user.id)
     step = factor.matching_step(typed, work.now) if factor is not None else None
     if factor is not None and step is not None:
         factor.last_step = step
         work.record(factor, ["last_step"])
         return True
+    sheet = q.sheet_of(work.session, user.id)
+    if sheet is not None and sheet.opens and sheet.take(typed):
+        work.record(sheet, ["hashes", "asked"])
+        return True
     parts = m.recovery_parts(typed)
-    if factor is None or parts is None:
+    if parts is None or (factor is None and sheet is None):
         return False
     number, plain = parts
     for row in q.recovery_codes(work.session, user.id):
@@ -208,6 +225,8 @@ class SignInWords(Takes):
     name = line(64)
     password = secret()
     acknowledged = yes_no(required=True)
+    #: A computer that several people use: the sign-in lasts half an hour at most (S-109).
+    shared = yes_no()
 
 
 def _keep_failed_sign_in(work: Work, _on: Installation, refusal: RefusedError, words: Mapping[str, Any]) -> None:
@@ -225,7 +244,9 @@ def _keep_failed_sign_in(work: Work, _on: Installation, refusal: RefusedError, w
     purpose="administration",
     outlasts=_keep_failed_sign_in,
 )
-def sign_in(work: Work, _installation: Installation, *, name: str, password: str, acknowledged: bool) -> SignIn:
+def sign_in(
+    work: Work, _installation: Installation, *, name: str, password: str, acknowledged: bool, shared: bool
+) -> SignIn:
     """Sign in with name and password; the second factor follows.
 
     Raises:
@@ -240,7 +261,7 @@ def sign_in(work: Work, _installation: Installation, *, name: str, password: str
     right = _verified(work.session, hashed, typed)
     if user is None or not right or not user.may_sign_in(work.now):
         raise SignInRefusedError
-    made = SignIn.start(user.id, channel=work.actor.source.channel, at=work.now)
+    made = SignIn.start(user.id, channel=work.actor.source.channel, at=work.now, shared=shared)
     work.add(made)
     work.keep(SignInUse(sign_in_id=made.id, used_at=work.now))
     if user.must_change_password:
@@ -249,7 +270,7 @@ def sign_in(work: Work, _installation: Installation, *, name: str, password: str
     elif account.passwords.is_outdated(hashed):
         user.password_hash = account.passwords.hash(password)
         work.record(user, ["password_hash"])
-    if q.factor_of(work.session, user.id) is None:
+    if not q.has_factor(work.session, user.id):
         _start_factor(work, user)
     address = work.session.info.pop("address", None)
     if address is not None:  # the door knows it; only whoever may open the log's detail learns it
@@ -260,19 +281,23 @@ def sign_in(work: Work, _installation: Installation, *, name: str, password: str
 
 def _start_factor(work: Work, user: User) -> SecondFactor:
     """Make a pending factor in place of any other pending one."""
-    pending = select(SecondFactor).where(
-        SecondFactor.user_id == user.id, SecondFactor.confirmed_at.is_(None), SecondFactor.ended_at.is_(None)
-    )
-    for old in work.session.scalars(pending):
-        old.ended_at = work.now
-        work.record(old, ["ended_at"])
+    _end_pending_factors(work, user.id)
     factor = SecondFactor.start(user.id, work.now)
     work.add(factor)
     return factor
 
 
+def _end_pending_factors(work: Work, user_id: UUID) -> None:
+    pending = select(SecondFactor).where(
+        SecondFactor.user_id == user_id, SecondFactor.confirmed_at.is_(None), SecondFactor.ended_at.is_(None)
+    )
+    for old in work.session.scalars(pending):
+        old.ended_at = work.now
+        work.record(old, ["ended_at"])
+
+
 class CodeWords(Takes):
-    """A code of the authenticator, or a recovery code."""
+    """A code of the authenticator, the code of the sheet that is asked for, or a recovery code."""
 
     code = line(40)
 
@@ -332,7 +357,7 @@ def change_password(work: Work, user: User, *, present_password: str | None, new
         PasswordRefusedError: the present password is wrong; it counts as a failed sign-in.
     """
     acting = _acting_sign_in(work)
-    has_factor = q.factor_of(work.session, user.id) is not None
+    has_factor = q.has_factor(work.session, user.id)
     if has_factor and acting.second_factor_at is None:
         raise CodeRefusedError  # a reset leaves the second factor in force (S-105)
     if not user.must_change_password:
@@ -404,16 +429,23 @@ def enroll_factor(work: Work, factor: SecondFactor, *, code: str) -> SignIn:
     step = factor.matching_step(code, work.now)
     if step is None:
         raise InvalidInputError({"code": ["code_wrong"]})
+    had_one = q.has_factor(work.session, user.id)
+    if had_one and acting.second_factor_at is None:
+        raise FactorNotPendingError
     earlier = q.factor_of(work.session, user.id)
     if earlier is not None:
-        if acting.second_factor_at is None:
-            raise FactorNotPendingError
         earlier.ended_at = work.now
         work.record(earlier, ["ended_at"])
     factor.confirm(step, work.now)
     work.record(factor, ["confirmed_at", "last_step"])
     acting.shown_codes = _make_recovery_codes(work, user.id)
     tell_change(work, user.id, "factor_added" if earlier is None else "factor_replaced")
+    _come_in_by_new(work, user, acting)
+    return acting
+
+
+def _come_in_by_new(work: Work, user: User, acting: SignIn) -> None:
+    """Complete a sign-in by a factor just set up; all others of the user end (S-110)."""
     if user.last_signed_in_at is None:  # the first day: nobody needs to be told what they are just doing
         user.changes_seen_at = work.now
         work.record(user, ["changes_seen_at"])
@@ -423,7 +455,124 @@ def enroll_factor(work: Work, factor: SecondFactor, *, code: str) -> SignIn:
     acting.prove(work.now)
     work.record(acting, ["second_factor_at", "fresh_at"])
     _renew(work, acting)
+
+
+# --- code sheets: a second factor on paper (decision 0025) ------------------------------------------------------------
+
+
+class SheetWords(Takes):
+    """A code of a factor in force; none on the first day, when there is no factor yet."""
+
+    code = line(40, required=False)
+
+
+@command(
+    records="account.code_sheet_made",
+    on=User,
+    makes=CodeSheet,
+    takes=SheetWords,
+    within=accounts.oneself,
+    allow=[[is_oneself]],
+    purpose="administration",
+    outlasts=_failed(CodeRefusedError, "code", _themselves),
+)
+def make_code_sheet(work: Work, user: User, *, code: str | None) -> CodeSheet:
+    """Draw a sheet of codes, told once in `shown_codes`. The one before holds until the new one's first code.
+
+    Raises:
+        CodeRefusedError: the code is missing, wrong or was used before; it counts as a failed sign-in.
+        SheetNotPendingError: on the first day, before a password of one's own was chosen.
+    """
+    acting = _acting_sign_in(work)
+    if user.must_change_password:
+        raise SheetNotPendingError
+    if q.has_factor(work.session, user.id):
+        given = acting.second_factor_at is not None and not user.is_locked
+        if not given or not _take_code(work, user, code or ""):
+            raise CodeRefusedError
+    _end_pending_sheets(work, user.id)
+    drawn = work.session.info.pop("drawn_ahead", None) or m.drawn_sheet()
+    before = q.sheet_of(work.session, user.id)
+    made = CodeSheet.print(user.id, drawn, work.now, unlike=before.name if before is not None else "")
+    work.add(made)
+    return made
+
+
+def _end_pending_sheets(work: Work, user_id: UUID) -> None:
+    pending = select(CodeSheet).where(
+        CodeSheet.user_id == user_id, CodeSheet.confirmed_at.is_(None), CodeSheet.ended_at.is_(None)
+    )
+    for old in work.session.scalars(pending):
+        old.ended_at = work.now
+        work.record(old, ["ended_at"])
+
+
+@command(
+    records="account.code_sheet_enrolled",
+    on=CodeSheet,
+    makes=SignIn,
+    takes=CodeWords,
+    within=q.own_sheets,
+    allow=[[p.holds_it]],
+    purpose="administration",
+)
+def enroll_code_sheet(work: Work, sheet: CodeSheet, *, code: str) -> SignIn:
+    """Take a sheet into use by the code of it that is asked for. The sheet before ends, and so do other sign-ins.
+
+    On the first day ten recovery codes come with it, told once in `shown_codes`.
+
+    Raises:
+        InvalidInputError: it is not the code that is asked for.
+        SheetNotPendingError: it was taken into use before, or replaced meanwhile.
+    """
+    user = user_in(work, sheet.user_id)
+    acting = _acting_sign_in(work)
+    had_one = q.has_factor(work.session, user.id)
+    if user.must_change_password or (had_one and acting.second_factor_at is None):
+        raise SheetNotPendingError
+    if sheet.confirmed_at is not None or sheet.ended_at is not None:
+        raise SheetNotPendingError
+    if not sheet.take(code):
+        raise InvalidInputError({"code": ["sheet_code_wrong"]})
+    earlier = q.sheet_of(work.session, user.id)
+    if earlier is not None:
+        earlier.ended_at = work.now
+        work.record(earlier, ["ended_at"])
+    sheet.confirm(work.now)
+    work.record(sheet, ["confirmed_at", "hashes", "asked"])
+    if not had_one:
+        _end_pending_factors(work, user.id)
+        acting.shown_codes = _make_recovery_codes(work, user.id)
+    tell_change(work, user.id, "sheet_added" if earlier is None else "sheet_replaced")
+    _come_in_by_new(work, user, acting)
     return acting
+
+
+@command(
+    records="account.code_sheet_lost",
+    on=User,
+    makes=CodeSheet,
+    takes=Nothing,
+    within=accounts.visible_to,
+    allow=[[is_oneself], [administers_them], [operates]],
+    purpose="administration",
+)
+def lose_code_sheet(work: Work, user: User) -> CodeSheet:
+    """Say that a sheet is lost: none of its codes opens anything any more, and other sign-ins end.
+
+    It stays its account's factor until another takes its place, so that a password alone opens nothing (S-103).
+
+    Raises:
+        NoSheetError: there is none in use, or it was said before.
+    """
+    sheet = q.sheet_of(work.session, user.id)
+    if sheet is None:
+        raise NoSheetError
+    sheet.lose(work.now)
+    work.record(sheet, ["lost_at", "hashes", "asked"])
+    tell_change(work, user.id, "sheet_lost")
+    end_sign_ins(work, user.id, "factor_changed", but=work.actor.sign_in_id)
+    return sheet
 
 
 @command(
