@@ -16,7 +16,7 @@ from referrals.account import models as account
 from referrals.account import queries as accounts
 from referrals.account.commands import locked_user, tell_change, user_in
 from referrals.account.models import LONGEST, NEW_PASSWORD, SECOND_FACTOR, SHORTEST, User, password_faults
-from referrals.account.policy import administers_them, is_oneself, operates
+from referrals.account.policy import is_oneself
 from referrals.kernel.actor import Actor, Source, nobody
 from referrals.kernel.command import Work, command, execute
 from referrals.kernel.errors import InvalidInputError, RefusedError
@@ -460,7 +460,7 @@ def _come_in_by_new(work: Work, user: User, acting: SignIn) -> None:
 # --- code sheets: a second factor on paper (decision 0025) ------------------------------------------------------------
 
 
-class SheetWords(Takes):
+class MakeCodeSheet(Takes):
     """A code of a factor in force; none on the first day, when there is no factor yet."""
 
     code = line(40, required=False)
@@ -470,7 +470,7 @@ class SheetWords(Takes):
     records="account.code_sheet_made",
     on=User,
     makes=CodeSheet,
-    takes=SheetWords,
+    takes=MakeCodeSheet,
     within=accounts.oneself,
     allow=[[is_oneself]],
     purpose="administration",
@@ -549,12 +549,12 @@ def enroll_code_sheet(work: Work, sheet: CodeSheet, *, code: str) -> SignIn:
 
 
 @command(
-    records="account.code_sheet_lost",
+    records="account.code_sheet_reported",
     on=User,
     makes=CodeSheet,
     takes=Nothing,
-    within=accounts.visible_to,
-    allow=[[is_oneself], [administers_them], [operates]],
+    within=accounts.oneself,
+    allow=[[is_oneself]],
     purpose="administration",
 )
 def lose_code_sheet(work: Work, user: User) -> CodeSheet:
@@ -565,6 +565,11 @@ def lose_code_sheet(work: Work, user: User) -> CodeSheet:
     Raises:
         NoSheetError: there is none in use, or it was said before.
     """
+    return lost_sheet(work, user)
+
+
+def lost_sheet(work: Work, user: User) -> CodeSheet:
+    """End a user's sheet in use, tell them, and end their other sign-ins; for its owner or an administrator."""
     sheet = q.sheet_of(work.session, user.id)
     if sheet is None:
         raise NoSheetError

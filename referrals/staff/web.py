@@ -35,7 +35,7 @@ from referrals.kernel.web import API, Words, current_actor, db, place, say
 from referrals.mail import queries as mails
 from referrals.mail.web import MAIL_CHOICES, hour_in_words
 from referrals.sign_in import queries as sign_ins
-from referrals.sign_in.commands import FreshSignInNeededError, lose_code_sheet
+from referrals.sign_in.commands import FreshSignInNeededError
 from referrals.sign_in.web import SheetShape, ask_again
 from referrals.staff import commands as c
 from referrals.staff import policy as p
@@ -391,7 +391,7 @@ doors.act(
 
 doors.act(
     "/organization/people/<uuid:target>/code-sheet-loss",
-    lose_code_sheet,
+    c.end_code_sheet,
     page=None,
     then=lambda sheet: _page_of(sheet.user_id),
     shape=SheetShape,

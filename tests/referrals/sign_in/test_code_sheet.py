@@ -19,6 +19,7 @@ from referrals.kernel.orm import uuid7
 from referrals.sign_in import commands as sign_ins
 from referrals.sign_in import models as m
 from referrals.sign_in import queries as q
+from referrals.staff import commands as staff
 from tests.factories import account as people
 from tests.referrals.account.conftest import Browser, Moment, events, opens, refuse_sign_in, run
 
@@ -127,7 +128,7 @@ def test_s104_somebody_elses_sheet_opens_nothing_and_is_taken_into_use_by_nobody
     with pytest.raises(NotFoundError):
         run(house, sign_ins.enroll_code_sheet, other.actor(house, token), pending.id, code="x")
     with pytest.raises(NotPermittedError):
-        run(house, sign_ins.lose_code_sheet, other.actor(house, token), casey.user_id)
+        run(house, staff.end_code_sheet, other.actor(house, token), casey.user_id)
 
 
 @pytest.mark.usefixtures("engine")
@@ -214,10 +215,10 @@ def test_s103_a_lost_sheet_opens_nothing_and_a_password_alone_sets_up_no_other(h
     with pytest.raises(m.NoSheetError):
         run(house, sign_ins.lose_code_sheet, ada.actor(house), ada.user_id)
     next_one = codes[asked(house, casey) - 1]
-    run(house, sign_ins.lose_code_sheet, ada.actor(house), casey.user_id)
+    run(house, staff.end_code_sheet, ada.actor(house), casey.user_id)
     assert not opens(house, casey.token)
     with pytest.raises(m.NoSheetError):
-        run(house, sign_ins.lose_code_sheet, ada.actor(house), casey.user_id)
+        run(house, staff.end_code_sheet, ada.actor(house), casey.user_id)
     began = people.try_sign_in(house, casey.sign_in_name)
     held = q.holder(house, cast("str", began.token), Source("page"))
     assert held is not None
@@ -237,7 +238,7 @@ def test_s806_printing_replacing_and_losing_a_sheet_are_told_and_on_record(house
     told = [one.what for one in queries.changes(house, casey.actor(house, token))]
     assert told[:3] == ["sheet_lost", "sheet_replaced", "sheet_added"]
     acts = [one["action"] for one in events(house)]
-    for act in ("account.code_sheet_made", "account.code_sheet_enrolled", "account.code_sheet_lost"):
+    for act in ("account.code_sheet_made", "account.code_sheet_enrolled", "account.code_sheet_reported"):
         assert act in acts
 
 
