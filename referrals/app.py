@@ -89,7 +89,7 @@ def create_app(
     apart = settings.secret_key is not None and settings.keys != "env"
     app.config["SECRET_KEY"] = cast("str", settings.secret_key).encode() if apart else provider.secret_key()
     app.config["HOUSE_ENGINE_OPTIONS"] = engine_options or {}
-    installed = web.Installed(settings, KeyRing(provider), gates(), clock)
+    installed = web.Installed(settings, KeyRing(provider), gates(), clock, settings.networks)
     web.install(app, installed, sign_in.load_sign_in, integration.load_token)
     if settings.fast_passwords:
         use_fast_hashing()

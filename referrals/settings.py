@@ -6,6 +6,7 @@ hold.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -71,6 +72,35 @@ def smtp_server(url: str) -> SmtpServer:
     )
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+#: The widest network of a facility: nobody's site is larger, and two halves of the internet are refused, too.
+_WIDEST: Final = {4: 16, 6: 32}
+
+
+def facility_networks(text: str) -> dict[str, tuple[Network, ...]]:
+    """Read `NAME=NETWORK[,NETWORK]…; NAME=…`: names of facilities, each with the addresses its people come from.
+
+    Raises:
+        ValueError: a part cannot be read, is named twice, is too wide, or overlaps another; the message says which.
+    """
+    found: dict[str, tuple[Network, ...]] = {}
+    for part in filter(None, (one.strip() for one in text.split(";"))):
+        name, _, listed = (one.strip() for one in part.partition("="))
+        if not name or not listed or name in found:
+            raise ValueError(f"{part!r} is not NAME=NETWORK, or names a facility twice")
+        networks = tuple(ipaddress.ip_network(one.strip()) for one in listed.split(","))
+        for network in networks:
+            if network.prefixlen < _WIDEST[network.version]:
+                raise ValueError(f"{network} is too wide: at most /{_WIDEST[network.version]}")
+        found[name] = networks
+    known = [one for networks in found.values() for one in networks]
+    for number, one in enumerate(known):
+        for other in known[number + 1 :]:
+            if one.version == other.version and one.overlaps(other):
+                raise ValueError(f"{one} and {other} overlap")
+    return found
+
+
 #: Mail for these leaves the machine only by the mail server that listens there.
 _OWN_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 #: Enough to tell an address from a slip of the pen; the server knows the rest.
@@ -109,6 +139,7 @@ class Settings:
     fast_passwords: bool
     demo_folder: str | None
     without_rates: bool = False
+    facility_networks: str = ""
 
     @property
     def is_development(self) -> bool:
@@ -119,6 +150,11 @@ class Settings:
     def smtp(self) -> SmtpServer | None:
         """Where mail is handed over; None: this installation sends none, and its pages do not speak of mail."""
         return smtp_server(self.smtp_url) if self.smtp_url else None
+
+    @property
+    def networks(self) -> Mapping[str, tuple[Network, ...]]:
+        """The networks of facilities, by name, which are held to a rate of their own (S-117)."""
+        return facility_networks(self.facility_networks)
 
     @property
     def hosts(self) -> list[str]:
@@ -181,6 +217,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             fast_passwords=reader.bool("FAST_PASSWORDS", False),  # environs' own signature
             demo_folder=reader.str("DEMO_FOLDER", None),
             without_rates=reader.bool("WITHOUT_RATES", False),
+            facility_networks=reader.str("FACILITY_NETWORKS", ""),
         )
     except EnvError as fault:
         raise SettingsError(str(fault)) from fault
@@ -206,6 +243,7 @@ def _check(settings: Settings, given: set[str]) -> None:
         raise SettingsError(
             f"{PREFIX}SMTP_URL cannot be read. Write it like smtp://NAME:PASSWORD@mail.example.org:587?from=a@example.org"
         ) from None
+    _check_networks(settings)
     if settings.is_development:
         return
     if smtp is not None and smtp.tls == "offered" and smtp.host not in _OWN_MACHINE:
@@ -222,6 +260,21 @@ def _check(settings: Settings, given: set[str]) -> None:
     if settings.rate_url == "memory://":
         raise SettingsError(
             f"{PREFIX}RATE_URL is missing. Set it to redis://HOST:6379: counting per process does not limit."
+        )
+
+
+def _check_networks(settings: Settings) -> None:
+    try:
+        named = settings.networks
+    except ValueError as fault:
+        raise SettingsError(
+            f"{PREFIX}FACILITY_NETWORKS: {fault}. Write it like Alder Prison=198.51.100.0/28,2001:db8:7::/48; Birch=…"
+        ) from None
+    if settings.is_development:
+        return
+    if any(one.is_loopback for networks in named.values() for one in networks):
+        raise SettingsError(
+            f"{PREFIX}FACILITY_NETWORKS names this machine itself. Behind a proxy set {PREFIX}TRUSTED_PROXIES instead."
         )
 
 

@@ -92,8 +92,8 @@ LINES: Final[dict[int, Line]] = {
     ),
     103: Line(
         "Two factors for every staff account, on every path",
-        missing="An authenticator, passkeys and security keys, and recovery codes are the factors there are. Printed "
-        "code sheets and single sign-on are not built.",
+        missing="An authenticator, passkeys and security keys, printed code sheets and recovery codes are the factors "
+        "there are. Single sign-on is not built.",
     ),
     104: Line("Codes work once, one step early or late at most; codes are hashed, seeds sealed"),
     105: Line("A reset never removes the second factor; losing it needs identity proofing by two colleagues"),
@@ -102,7 +102,8 @@ LINES: Final[dict[int, Line]] = {
     108: Line("First sign-in and reset by a one-time code of 24 hours; no administrator sees or chooses a password"),
     109: Line(
         "Idle and absolute limits hold on the server; background polls are not activity",
-        missing="No shorter limits for a shared kiosk. Without scripts nobody is warned; drafts survive the end.",
+        missing="A sign-in counts as one on a shared computer when its person says so: no facility sets it for its "
+        "machines. Without scripts nobody is warned, and the last page stays on the screen; drafts survive the end.",
     ),
     110: Line("Sign-out, a new password, factor or role, and disabling end all of that user's sign-ins"),
     111: Line("A new 256-bit token at sign-in and re-authentication; the database holds its hash"),
@@ -120,7 +121,7 @@ LINES: Final[dict[int, Line]] = {
     116: Line("Single sign-on", missing="Not built."),
     117: Line(
         "Coarse rates on sign-in, reset, search and export",
-        missing="Facility networks have no rate of their own; the anonymous report is not built.",
+        missing="The anonymous report is not built.",
     ),
     801: Line("One person, one account; names are never used again; none by default"),
     802: Line("By invitation; supervisor, administrator and auditor need a second person"),

@@ -24,7 +24,7 @@ _TWO: Final = sa.and_(
 
 
 def upgrade() -> None:
-    op.add_column("second_factor", sa.Column("lost_at", sa.DateTime(timezone=True)))
+    op.add_column("user", sa.Column("factor_lost_at", sa.DateTime(timezone=True)))
     op.create_table(
         "factor_recovery",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -54,4 +54,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("factor_recovery")
-    op.drop_column("second_factor", "lost_at")
+    op.drop_column("user", "factor_lost_at")

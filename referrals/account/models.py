@@ -341,6 +341,8 @@ class User(Identified):
     disabled_because: Mapped[str | None] = personal(String(400))
     #: When an administrator last let a disabled account be used again.
     enabled_at: Mapped[datetime | None] = public()
+    #: When two colleagues said that all second factors of this account are lost; None once another is set up (S-105).
+    factor_lost_at: Mapped[datetime | None] = public()
     #: When and at which hour this person is mailed; None: as long as they have not chosen (`DAILY`, `MAIL_HOUR`).
     mail_choice: Mapped[str | None] = public(String(10))
     mail_hour: Mapped[int | None] = public()
@@ -596,8 +598,9 @@ class AccountChange(Identified):
 
     user_id: Mapped[UUID] = public(ForeignKey("user.id"))
     #: `password_changed`, `password_reset`, `factor_added`, `factor_replaced`, `codes_made`, `passkey_added`,
-    #: `passkey_removed`, `passkey_copied`, `locked`, `unlocked`, `role_given`, `role_ended`, `disabled`, `enabled`,
-    #: `last_day_set`, `last_day_removed`, `recovery_started`, `recovery_ended`, `recovery_used`, `factor_lost`.
+    #: `passkey_removed`, `passkey_copied`, `sheet_added`, `sheet_replaced`, `sheet_lost`, `locked`, `unlocked`,
+    #: `role_given`, `role_ended`, `disabled`, `enabled`, `last_day_set`, `last_day_removed`, `recovery_started`,
+    #: `recovery_ended`, `recovery_used`, `factor_lost`.
     what: Mapped[str] = public(String(20))
     role: Mapped[str | None] = public(String(30))
     ends_on: Mapped[date | None] = public()

@@ -35,6 +35,7 @@ from referrals.kernel.web import (
     OPEN,
     SignedIn,
     Words,
+    by_address,
     current_actor,
     db,
     keep_language,
@@ -60,8 +61,9 @@ OPEN |= {
     "account.choose_language": "whoever cannot read a page may change its language",
 }
 
-#: Coarse, per address (S-117): a whole office may stand behind one; the account's own lock does the rest.
-RATE = "120 per minute"
+#: Coarse, per address (S-117): a whole office may stand behind one; the account's own lock does the rest. A facility
+#: that the operator named is counted as a whole: 200 people at a change of shift, each with two slips, fit a minute.
+RATE = by_address("120 per minute", "600 per minute")
 
 
 # --- what pages ask and answer, here and upstairs --------------------------------------------------------------------
@@ -249,6 +251,9 @@ CHANGES: dict[str, Words] = {
     "passkey_removed": _l("Passkey or security key removed"),
     "passkey_copied": _l("A passkey was refused, because a copy of it seems to exist. Remove it, and add a new one"),
     "codes_made": _l("New recovery codes made"),
+    "sheet_added": _l("Code sheet printed and taken into use"),
+    "sheet_replaced": _l("Code sheet replaced by a new one"),
+    "sheet_lost": _l("Code sheet reported lost"),
     "locked": _l("Account locked after five wrong sign-ins"),
     "unlocked": _l("Account unlocked"),
     "role_given": _l("Role given"),

@@ -11,9 +11,10 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -53,7 +54,7 @@ from referrals.kernel.keys import KeyRing
 from referrals.kernel.mail import post_from
 from referrals.kernel.orm import Base, make_engine, uuid7
 from referrals.kernel.session import HouseSession
-from referrals.settings import Settings
+from referrals.settings import Network, Settings
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 API: Final = "/api/v1"
@@ -108,7 +109,32 @@ class HouseSQLAlchemy(SQLAlchemy):
 
 db = HouseSQLAlchemy(metadata=Base.metadata, session_options={"class_": WebSession}, disable_autonaming=True)
 csrf = CSRFProtect()
-limiter = Limiter(key_func=get_remote_address, default_limits=[], headers_enabled=False)
+
+
+def whence() -> str:
+    """Return whom a coarse rate counts a request for: a facility's network as a whole, else its address (S-117)."""
+    address = get_remote_address()
+    return facility_of(address) or address
+
+
+def facility_of(address: str) -> str | None:
+    """Return the operator's name of the facility that an address belongs to, as a key that is no address."""
+    installed = cast("Installed", login_app().extensions["throughgate"])
+    try:
+        read = ip_address(address)
+    except ValueError:
+        return None
+    read = getattr(read, "ipv4_mapped", None) or read
+    names = (name for name, networks in installed.networks.items() if any(read in one for one in networks))
+    return next((f"facility {name}" for name in names), None)
+
+
+def by_address(rate: str, facility_rate: str) -> Callable[[], str]:
+    """Return which of two rates holds for a request: an address's, or a facility network's as a whole (S-117)."""
+    return lambda: rate if facility_of(get_remote_address()) is None else facility_rate
+
+
+limiter = Limiter(key_func=whence, default_limits=[], headers_enabled=False)
 babel = Babel()
 login = LoginManager()
 
@@ -121,6 +147,8 @@ class Installed:
     ring: KeyRing
     gates: Sequence[look.Gate]
     clock: Callable[[], datetime] | None = None
+    #: The networks of facilities by name, read once.
+    networks: Mapping[str, Sequence[Network]] = field(default_factory=dict)
 
 
 class SignedIn(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
@@ -718,6 +746,7 @@ def _everywhere() -> dict[str, Any]:
         "zone": getattr(g, "zone", "UTC"),
         "news": bool(getattr(g, "news", False)),
         "ends_in": g.get("sign_in_ends_in") if known else None,
+        "is_shared": bool(g.get("sign_in_shared")),
     }
 
 

@@ -60,7 +60,7 @@ def start_recovery(work: Work, user: User, *, how: str) -> FactorRecovery:
     user.require_enabled()
     if work.actor.kind != "user" and accounts.administrators(work.session, user.organization_id, work.now) - {user.id}:
         raise m.AdministratorThereError
-    if sign_ins.factor_of(work.session, user.id) is None:
+    if not sign_ins.has_factor(work.session, user.id):
         raise m.NothingLostError
     before = q.newest(work.session, user.id)
     is_open = before is not None and before.state(work.now) in {m.WAITING, m.CONFIRMED}

@@ -35,16 +35,19 @@ from referrals.sign_in import queries as q
 from referrals.sign_in.models import (
     USE_STEP,
     CodeRefusedError,
+    CodeSheet,
     FactorNotPendingError,
     FailedAttempt,
     FreshSignInNeededError,
     LastFactorError,
+    NoSheetError,
     PasswordRefusedError,
     RecoveryCode,
     RulesAcknowledgment,
     RulesChangedError,
     RulesKnownError,
     SecondFactor,
+    SheetNotPendingError,
     SignIn,
     SignInRefusedError,
     SignInUse,
@@ -60,6 +63,7 @@ __all__ = [
     "PasskeyRefusedError",
     "PasswordRefusedError",
     "RulesKnownError",
+    "SheetNotPendingError",
     "SignInRefusedError",
 ]
 
@@ -94,6 +98,12 @@ def hash_ahead(session: Session, password: str) -> None:
     session.rollback()
     if SHORTEST <= len(password) <= LONGEST:
         session.info["hashed_ahead"] = (password, account.passwords.hash(password))
+
+
+def draw_sheet_ahead(session: Session) -> None:
+    """Draw and hash the codes of a sheet before the command's transaction opens: sixty hashes take half a second."""
+    session.rollback()
+    session.info["drawn_ahead"] = m.drawn_sheet()
 
 
 def _verified(session: Session, hashed: str, typed: str) -> bool:
@@ -175,12 +185,19 @@ def _take_factor(work: Work, user: User, code: str | None, passkey: str | None) 
 
 
 def _take_code(work: Work, user: User, typed: str) -> bool:
-    """Take a code of the authenticator, or a recovery code; each works once (S-104). False when it is neither."""
+    """Take a code of the authenticator, the asked one of the sheet, or a recovery code; each works once (S-104).
+
+    False when it is none of them.
+    """
     factor = q.factor_of(work.session, user.id)
     step = factor.matching_step(typed, work.now) if factor is not None else None
     if factor is not None and step is not None:
         factor.last_step = step
         work.record(factor, ["last_step"])
+        return True
+    sheet = q.sheet_of(work.session, user.id)
+    if sheet is not None and sheet.opens and sheet.take(typed):
+        work.record(sheet, ["hashes", "asked"])
         return True
     parts = m.recovery_parts(typed)
     if parts is None or not q.has_factor(work.session, user.id):
@@ -221,6 +238,16 @@ def _failed(
     return keep
 
 
+def _is_first(work: Work, user: User, acting: SignIn) -> bool:
+    """Whether a factor set up now is the account's only one: on the first day, or come back by two colleagues (S-105).
+
+    Whoever gave the password alone sets up none where one was ever set up.
+    """
+    if user.factor_lost_at is not None:
+        return acting.second_factor_at is not None
+    return not q.has_factor(work.session, user.id)
+
+
 def _owner_of(work: Work, thing: SignIn) -> User:
     return user_in(work, thing.user_id)
 
@@ -236,11 +263,27 @@ wrong_recovery = _failed(CodeRefusedError, "recovery", _owner_of)
 
 
 def lose_factor(work: Work, user_id: UUID) -> None:
-    """Take a user's authenticator and recovery codes for lost: none of them works any more, and all sign-ins end."""
+    """Take all second factors of a user for lost: none of them works any more, and all sign-ins end.
+
+    That there was one stays on the account until another is set up: a password alone never sets one up (S-105).
+    """
+    user = user_in(work, user_id)
+    user.factor_lost_at = work.now
+    work.record(user, ["factor_lost_at"])
     factor = q.factor_of(work.session, user_id)
-    if factor is not None and factor.lost_at is None:
-        factor.lost_at = work.now
-        work.record(factor, ["lost_at"])
+    if factor is not None:
+        factor.ended_at = work.now
+        work.record(factor, ["ended_at"])
+    _end_pending_factors(work, user_id)
+    for key in own_passkeys.of_user(work.session, user_id):
+        work.record(key, key.end(at=work.now, by=work.actor.user_id, because="lost"))
+    sheet = q.sheet_of(work.session, user_id)
+    if sheet is not None:
+        if sheet.lost_at is None:
+            sheet.lose(work.now)
+        sheet.ended_at = work.now
+        work.record(sheet, ["lost_at", "hashes", "asked", "ended_at"])
+    _end_pending_sheets(work, user_id)
     for code in q.recovery_codes(work.session, user_id):
         code.ended_at = work.now
         work.record(code, ["ended_at"])
@@ -248,7 +291,7 @@ def lose_factor(work: Work, user_id: UUID) -> None:
 
 
 def let_enroll(work: Work, user: User, sign_in: SignIn) -> None:
-    """Let a sign-in set up another authenticator for the lost one, and nothing else before. Others end, it is renewed.
+    """Let a sign-in set up another factor for the lost ones, and nothing else before. Others end, it is renewed.
 
     It counts as given, and is not fresh: only a code of the new authenticator makes it so (S-113).
     """
@@ -268,6 +311,8 @@ class SignInWords(Takes):
     name = line(64)
     password = secret()
     acknowledged = yes_no(required=True)
+    #: A computer that several people use: the sign-in lasts half an hour at most (S-109).
+    shared = yes_no()
 
 
 def _keep_failed_sign_in(work: Work, _on: Installation, refusal: RefusedError, words: Mapping[str, Any]) -> None:
@@ -285,7 +330,9 @@ def _keep_failed_sign_in(work: Work, _on: Installation, refusal: RefusedError, w
     purpose="administration",
     outlasts=_keep_failed_sign_in,
 )
-def sign_in(work: Work, _installation: Installation, *, name: str, password: str, acknowledged: bool) -> SignIn:
+def sign_in(
+    work: Work, _installation: Installation, *, name: str, password: str, acknowledged: bool, shared: bool
+) -> SignIn:
     """Sign in with name and password; the second factor follows.
 
     Raises:
@@ -300,7 +347,7 @@ def sign_in(work: Work, _installation: Installation, *, name: str, password: str
     right = _verified(work.session, hashed, typed)
     if user is None or not right or not user.may_sign_in(work.now):
         raise SignInRefusedError
-    made = SignIn.start(user.id, channel=work.actor.source.channel, at=work.now)
+    made = SignIn.start(user.id, channel=work.actor.source.channel, at=work.now, shared=shared)
     work.add(made)
     work.keep(SignInUse(sign_in_id=made.id, used_at=work.now))
     if user.must_change_password:
@@ -318,9 +365,9 @@ def sign_in(work: Work, _installation: Installation, *, name: str, password: str
     return made
 
 
-def _end_pending(work: Work, user: User) -> None:
+def _end_pending_factors(work: Work, user_id: UUID) -> None:
     pending = select(SecondFactor).where(
-        SecondFactor.user_id == user.id, SecondFactor.confirmed_at.is_(None), SecondFactor.ended_at.is_(None)
+        SecondFactor.user_id == user_id, SecondFactor.confirmed_at.is_(None), SecondFactor.ended_at.is_(None)
     )
     for old in work.session.scalars(pending):
         old.ended_at = work.now
@@ -329,14 +376,14 @@ def _end_pending(work: Work, user: User) -> None:
 
 def _start_factor(work: Work, user: User) -> SecondFactor:
     """Make a pending factor in place of any other pending one."""
-    _end_pending(work, user)
+    _end_pending_factors(work, user.id)
     factor = SecondFactor.start(user.id, work.now)
     work.add(factor)
     return factor
 
 
 class FactorWords(Takes):
-    """A code of the authenticator or a recovery code; or the answer of a passkey to its challenge, as JSON."""
+    """A code of the authenticator, the asked one of the sheet, a recovery code; or a passkey's answer, as JSON."""
 
     code = line(40, required=False)
     passkey = text(8000, required=False)
@@ -485,12 +532,15 @@ def enroll_factor(work: Work, factor: SecondFactor, *, code: str) -> SignIn:
     work.record(factor, ["confirmed_at", "last_step"])
     acting.shown_codes = _make_recovery_codes(work, user.id)
     tell_change(work, user.id, "factor_added" if earlier is None else "factor_replaced")
-    _enrolled(work, user, acting)
+    _come_in_by_new(work, user, acting)
     return acting
 
 
-def _enrolled(work: Work, user: User, acting: SignIn) -> None:
-    """Let this sign-in be proven by the factor just taken into use; the others end."""
+def _come_in_by_new(work: Work, user: User, acting: SignIn) -> None:
+    """Complete a sign-in by a factor just set up; all others of the user end (S-110)."""
+    if user.factor_lost_at is not None:
+        user.factor_lost_at = None
+        work.record(user, ["factor_lost_at"])
     if user.last_signed_in_at is None:  # the first day: nobody needs to be told what they are just doing
         user.changes_seen_at = work.now
         work.record(user, ["changes_seen_at"])
@@ -538,15 +588,15 @@ def add_passkey(work: Work, user: User, *, name: str, passkey: str) -> SignIn:
     acting = _acting_sign_in(work)
     if user.must_change_password or acting.ended_at is not None:
         raise FactorNotPendingError
-    is_first = not q.has_factor(work.session, user.id)
+    is_first = _is_first(work, user, acting)
     if not is_first:
         require_fresh(work)  # whoever gave the password alone has given no factor
     passkeys.take_new(work, user.id, passkey, name)
     tell_change(work, user.id, "passkey_added")
     if is_first:
-        _end_pending(work, user)
+        _end_pending_factors(work, user.id)
         acting.shown_codes = _make_recovery_codes(work, user.id)
-    _enrolled(work, user, acting)
+    _come_in_by_new(work, user, acting)
     return acting
 
 
@@ -571,7 +621,9 @@ def remove_passkey(work: Work, passkey: Passkey) -> SignIn:
     user_in(work, passkey.user_id)  # under lock: two removed at once would leave none
     fields = passkey.end(at=work.now, by=work.actor.user_id, because="removed")
     others = [one for one in own_passkeys.of_user(work.session, passkey.user_id) if one.id != passkey.id]
-    if not others and q.factor_of(work.session, passkey.user_id) is None:
+    sheet = q.sheet_of(work.session, passkey.user_id)
+    has_sheet = sheet is not None and sheet.opens
+    if not others and not has_sheet and q.factor_of(work.session, passkey.user_id) is None:
         raise LastFactorError
     work.record(passkey, fields)
     acting = _acting_sign_in(work)
@@ -579,6 +631,131 @@ def remove_passkey(work: Work, passkey: Passkey) -> SignIn:
     end_sign_ins(work, passkey.user_id, "factor_changed", but=acting.id)
     _renew(work, acting)
     return acting
+
+
+# --- code sheets: a second factor on paper (decision 0025) ------------------------------------------------------------
+
+
+class MakeCodeSheet(Takes):
+    """A code, or the answer of a passkey, of a factor in force; neither on the first day, when there is none yet."""
+
+    code = line(40, required=False)
+    passkey = text(8000, required=False)
+
+
+@command(
+    records="account.code_sheet_made",
+    on=User,
+    makes=CodeSheet,
+    takes=MakeCodeSheet,
+    within=accounts.oneself,
+    allow=[[is_oneself]],
+    purpose="administration",
+    outlasts=_failed(CodeRefusedError, "code", _themselves),
+)
+def make_code_sheet(work: Work, user: User, *, code: str | None, passkey: str | None) -> CodeSheet:
+    """Draw a sheet of codes, told once in `shown_codes`. The one before holds until the new one's first code.
+
+    Raises:
+        InvalidInputError: neither a code nor a passkey's answer was given.
+        CodeRefusedError, PasskeyRefusedError: it is wrong or was used before; it counts as a failed sign-in.
+        SheetNotPendingError: on the first day, before a password of one's own was chosen.
+    """
+    acting = _acting_sign_in(work)
+    if user.must_change_password:
+        raise SheetNotPendingError
+    if not _is_first(work, user, acting):
+        if acting.second_factor_at is None:
+            raise CodeRefusedError
+        _take_factor(work, user, code, passkey)
+    _end_pending_sheets(work, user.id)
+    drawn = work.session.info.pop("drawn_ahead", None) or m.drawn_sheet()
+    before = q.sheet_of(work.session, user.id)
+    made = CodeSheet.print(user.id, drawn, work.now, unlike=before.name if before is not None else "")
+    work.add(made)
+    return made
+
+
+def _end_pending_sheets(work: Work, user_id: UUID) -> None:
+    pending = select(CodeSheet).where(
+        CodeSheet.user_id == user_id, CodeSheet.confirmed_at.is_(None), CodeSheet.ended_at.is_(None)
+    )
+    for old in work.session.scalars(pending):
+        old.ended_at = work.now
+        work.record(old, ["ended_at"])
+
+
+@command(
+    records="account.code_sheet_enrolled",
+    on=CodeSheet,
+    makes=SignIn,
+    takes=CodeWords,
+    within=q.own_sheets,
+    allow=[[p.holds_it]],
+    purpose="administration",
+)
+def enroll_code_sheet(work: Work, sheet: CodeSheet, *, code: str) -> SignIn:
+    """Take a sheet into use by the code of it that is asked for. The sheet before ends, and so do other sign-ins.
+
+    On the first day ten recovery codes come with it, told once in `shown_codes`.
+
+    Raises:
+        InvalidInputError: it is not the code that is asked for.
+        SheetNotPendingError: it was taken into use before, or replaced meanwhile.
+    """
+    user = user_in(work, sheet.user_id)
+    acting = _acting_sign_in(work)
+    is_first = _is_first(work, user, acting)
+    if user.must_change_password or (not is_first and acting.second_factor_at is None):
+        raise SheetNotPendingError
+    if sheet.confirmed_at is not None or sheet.ended_at is not None:
+        raise SheetNotPendingError
+    if not sheet.take(code):
+        raise InvalidInputError({"code": ["sheet_code_wrong"]})
+    earlier = q.sheet_of(work.session, user.id)
+    if earlier is not None:
+        earlier.ended_at = work.now
+        work.record(earlier, ["ended_at"])
+    sheet.confirm(work.now)
+    work.record(sheet, ["confirmed_at", "hashes", "asked"])
+    if is_first:
+        _end_pending_factors(work, user.id)
+        acting.shown_codes = _make_recovery_codes(work, user.id)
+    tell_change(work, user.id, "sheet_added" if earlier is None else "sheet_replaced")
+    _come_in_by_new(work, user, acting)
+    return acting
+
+
+@command(
+    records="account.code_sheet_reported",
+    on=User,
+    makes=CodeSheet,
+    takes=Nothing,
+    within=accounts.oneself,
+    allow=[[is_oneself]],
+    purpose="administration",
+)
+def lose_code_sheet(work: Work, user: User) -> CodeSheet:
+    """Say that a sheet is lost: none of its codes opens anything any more, and other sign-ins end.
+
+    It stays its account's factor until another takes its place, so that a password alone opens nothing (S-103).
+
+    Raises:
+        NoSheetError: there is none in use, or it was said before.
+    """
+    return lost_sheet(work, user)
+
+
+def lost_sheet(work: Work, user: User) -> CodeSheet:
+    """End a user's sheet in use, tell them, and end their other sign-ins; for its owner or an administrator."""
+    sheet = q.sheet_of(work.session, user.id)
+    if sheet is None:
+        raise NoSheetError
+    sheet.lose(work.now)
+    work.record(sheet, ["lost_at", "hashes", "asked"])
+    tell_change(work, user.id, "sheet_lost")
+    end_sign_ins(work, user.id, "factor_changed", but=work.actor.sign_in_id)
+    return sheet
 
 
 @command(

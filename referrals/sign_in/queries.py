@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, cast
 from uuid import UUID
 
-from sqlalchemy import Select, and_, bindparam, exists, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from referrals.account.models import FULL, AccountChange, RoleGrant, User, is_emergency_over, is_past_last_day
 from referrals.account.queries import by_name, user
@@ -21,7 +21,9 @@ from referrals.passkey import queries as passkeys
 from referrals.sign_in.models import (
     ATTEMPTS_WITHIN,
     RECOVERY_CODES,
+    SHEET_FEW,
     WORDING,
+    CodeSheet,
     FailedAttempt,
     Limits,
     RecoveryCode,
@@ -37,6 +39,7 @@ from referrals.sign_in.models import (
 
 __all__ = [
     "RECOVERY_CODES",
+    "SHEET_FEW",
     "WORDING",
 ]
 
@@ -61,6 +64,11 @@ def own_factors(actor: Actor) -> Select[SecondFactor]:
     return select(SecondFactor).where(SecondFactor.user_id == actor.user_id)
 
 
+def own_sheets(actor: Actor) -> Select[CodeSheet]:
+    """Select the actor's own code sheets."""
+    return select(CodeSheet).where(CodeSheet.user_id == actor.user_id)
+
+
 # --- what a sign-in has and stands for -------------------------------------------------------------------------------
 
 
@@ -72,17 +80,51 @@ def factor_of(session: Session, user_id: UUID) -> SecondFactor | None:
     return session.scalars(statement).one_or_none()
 
 
-def has_factor(session: Session, user_id: UUID) -> bool:
-    """Whether somebody has a second factor in force: an authenticator, or a passkey."""
-    return factor_of(session, user_id) is not None or bool(passkeys.of_user(session, user_id))
-
-
 def pending_factor(session: Session, user_id: UUID) -> SecondFactor | None:
     """Return the second factor that waits for its first code."""
     statement = select(SecondFactor).where(
         SecondFactor.user_id == user_id, SecondFactor.confirmed_at.is_(None), SecondFactor.ended_at.is_(None)
     )
     return session.scalars(statement.order_by(SecondFactor.id.desc()).limit(1)).one_or_none()
+
+
+def sheet_of(session: Session, user_id: UUID) -> CodeSheet | None:
+    """Return the code sheet that was taken into use last and not replaced; it may be lost or used up."""
+    statement = select(CodeSheet).where(
+        CodeSheet.user_id == user_id, CodeSheet.confirmed_at.is_not(None), CodeSheet.ended_at.is_(None)
+    )
+    return session.scalars(statement).one_or_none()
+
+
+def pending_sheet(session: Session, user_id: UUID) -> CodeSheet | None:
+    """Return the code sheet that waits for its first code."""
+    statement = select(CodeSheet).where(
+        CodeSheet.user_id == user_id, CodeSheet.confirmed_at.is_(None), CodeSheet.ended_at.is_(None)
+    )
+    return session.scalars(statement.order_by(CodeSheet.id.desc()).limit(1)).one_or_none()
+
+
+def has_factor(session: Session, user_id: UUID) -> bool:
+    """Whether a second factor was ever set up and not replaced: then a password alone sets up none (S-103).
+
+    A sheet that was lost is one, too, and so are those that two colleagues said were lost (S-105): their owner comes
+    in by a recovery code, or by a recovery, and not as on the first day.
+    """
+    return session.scalar(select(_is_held_by(user_id))) is True
+
+
+def _is_held_by(user_id: InstrumentedAttribute[UUID] | UUID) -> ColumnElement[bool]:
+    """Return the condition that somebody has, or lost, a second factor: an authenticator, a sheet or a passkey."""
+    kinds = (SecondFactor, CodeSheet)
+    theirs = (
+        exists().where(one.user_id == user_id, one.confirmed_at.is_not(None), one.ended_at.is_(None)) for one in kinds
+    )
+    lost = exists().where(_lost.id == user_id, _lost.factor_lost_at.is_not(None))
+    return or_(*theirs, passkeys.exists_for(user_id), lost)
+
+
+#: The statements that ask it may hold the user's row themselves.
+_lost: Final = aliased(User)
 
 
 def recovery_codes(session: Session, user_id: UUID) -> list[RecoveryCode]:
@@ -127,6 +169,7 @@ class WhereSignedIn:
     ends_at: datetime
     channel: str
     complete: bool
+    shared: bool
     this: bool
 
 
@@ -151,14 +194,24 @@ def where_signed_in(session: Session, actor: Actor) -> list[WhereSignedIn]:
             id=one.id,
             started_at=one.started_at,
             used_at=used_at,
-            ends_at=min(one.started_at + bounds.whole, used_at + bounds.idle),
+            ends_at=_end(one.started_at, used_at, bounds.on(shared=one.is_shared)),
             channel=one.channel,
             complete=one.second_factor_at is not None,
+            shared=bool(one.is_shared),
             this=one.id == actor.sign_in_id,
         )
         for one, used_at in session.execute(statement)
         if not one.is_over(at, used_at, bounds)
     ]
+
+
+def _end(started_at: datetime, used_at: datetime, bounds: Limits) -> datetime:
+    return min(started_at + bounds.whole, used_at + bounds.idle)
+
+
+def was_shared(session: Session, token: str) -> bool:
+    """Whether a token that opens nothing (any more) was one of a sign-in on a shared computer."""
+    return bool(session.scalar(select(SignIn.is_shared).where(SignIn.token_hash == token_hash(token))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +269,9 @@ class Holder:
     ends_at: datetime
     #: When it would end, were it used now.
     ends_if_used_at: datetime
+    #: Whether it is on a computer that several people use, and after how long it ends there unused.
+    shared: bool
+    idle: timedelta
     has_factor: bool
     #: Whether something changed on the account before this sign-in that its person has not looked at (S-806).
     has_news: bool
@@ -229,6 +285,7 @@ _HOLDING: Final = (
         SignIn.started_at,
         SignIn.ended_at,
         SignIn.second_factor_at,
+        SignIn.is_shared,
         SignInUse.used_at,
         User.organization_id,
         User.sign_in_name,
@@ -243,21 +300,8 @@ _HOLDING: Final = (
         Organization.time_zone,
         Organization.ended_at.label("left_at"),
         RoleGrant.role,
-        or_(
-            exists().where(
-                SecondFactor.user_id == SignIn.user_id,
-                SecondFactor.confirmed_at.is_not(None),
-                SecondFactor.ended_at.is_(None),
-            ),
-            passkeys.exists_for(SignIn.user_id),
-        ).label("has_factor"),
-        exists()
-        .where(
-            SecondFactor.user_id == SignIn.user_id,
-            SecondFactor.lost_at.is_not(None),
-            SecondFactor.ended_at.is_(None),
-        )
-        .label("is_lost"),
+        _is_held_by(SignIn.user_id).label("has_factor"),
+        User.factor_lost_at.is_not(None).label("is_lost"),
         select(func.max(RulesAcknowledgment.at))
         .where(RulesAcknowledgment.user_id == SignIn.user_id, RulesAcknowledgment.wording == bindparam("wording"))
         .scalar_subquery()
@@ -291,6 +335,7 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
     if not rows:
         return None
     held = rows[0]
+    bounds = bounds.on(shared=held.is_shared)
     if is_over(held.ended_at, held.started_at, held.used_at, at, bounds):
         return None
     if held.disabled_at is not None or held.left_at is not None:
@@ -322,8 +367,10 @@ def holder(session: Session, token: str, source: Source) -> Holder | None:
         organization=held.organization,
         time_zone=held.time_zone,
         used_at=held.used_at,
-        ends_at=min(held.started_at + bounds.whole, held.used_at + bounds.idle),
-        ends_if_used_at=min(held.started_at + bounds.whole, at + bounds.idle),
+        ends_at=_end(held.started_at, held.used_at, bounds),
+        ends_if_used_at=_end(held.started_at, at, bounds),
+        shared=bool(held.is_shared),
+        idle=bounds.idle,
         has_factor=held.has_factor,
         has_news=held.has_news,
     )

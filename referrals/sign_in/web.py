@@ -9,7 +9,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import segno
-from flask import flash, g, redirect, request, session
+from flask import Response, flash, g, redirect, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
@@ -67,6 +67,10 @@ HALFWAY |= {
     "sign_in.add_passkey_form": "a first passkey is a second factor as good as any",
     "sign_in.add_passkey": "a first passkey is a second factor as good as any",
     "sign_in_api.add_passkey": "a first passkey is a second factor as good as any",
+    "sign_in.code_sheet_form": "without a second factor there is nothing else to do",
+    "sign_in.make_code_sheet": "without a second factor there is nothing else to do",
+    "sign_in.first_sheet_code_form": "without a second factor there is nothing else to do",
+    "sign_in.enroll_code_sheet": "without a second factor there is nothing else to do",
     "sign_in.rules_form": "the rules of behavior come before everything else",
     "sign_in.acknowledge_rules": "the rules of behavior come before everything else",
     "sign_in.sign_out": "whoever came half the way may leave",
@@ -75,6 +79,8 @@ HALFWAY |= {
     "sign_in_api.new_password": "a one-time code only opens this",
     "sign_in_api.pending_authenticator": "without a second factor there is nothing else to do",
     "sign_in_api.enroll": "without a second factor there is nothing else to do",
+    "sign_in_api.make_code_sheet": "without a second factor there is nothing else to do",
+    "sign_in_api.enroll_code_sheet": "without a second factor there is nothing else to do",
     "sign_in_api.rules": "the rules of behavior come before everything else",
     "sign_in_api.acknowledge_rules": "the rules of behavior come before everything else",
     "sign_in_api.sign_out": "whoever came half the way may leave",
@@ -95,17 +101,20 @@ _BACKGROUND = "X-Background"
 def load_sign_in(token: str, source: Source) -> SignedIn | None:
     """Return who holds this token now, or None; keep, to the minute, that it was used (S-109)."""
     held = q.holder(db.session(), token, source)
-    db.session.rollback()
     if held is None or held.actor.sign_in_id is None:
+        g.leaves_shared = q.was_shared(db.session(), token)
+        db.session.rollback()
         return None
+    db.session.rollback()
     at = clock(db.session())
     g.sign_in_ends_at = held.ends_at
     if at - held.used_at >= c.USE_STEP and _BACKGROUND not in request.headers:
         c.keep_alive(db.session(), held.actor.sign_in_id, at)
         g.sign_in_ends_at = held.ends_if_used_at
     # At least so long, in whole minutes: pages that are alike stay alike to the byte, whenever they are asked (S-203).
-    rest = min(g.sign_in_ends_at - at, q.limits(db.session()).idle - c.USE_STEP)
+    rest = min(g.sign_in_ends_at - at, held.idle - c.USE_STEP)
     g.sign_in_ends_in = rest // timedelta(minutes=1) * 60
+    g.sign_in_shared = held.shared
     g.zone = held.time_zone
     g.news = held.has_news and held.step == accounts.FULL
     return SignedIn(
@@ -116,6 +125,17 @@ def load_sign_in(token: str, source: Source) -> SignedIn | None:
         organization=held.organization,
         language=held.language,
     )
+
+
+@doors.pages.after_app_request
+def _leave_shared(answer: Response) -> Response:
+    """Let a shared computer forget what it kept, once the sign-in on it is over (S-109, S-405).
+
+    Cookies stay: the token in them opens nothing, and the way back in sets its own.
+    """
+    if g.get("leaves_shared"):
+        answer.headers.setdefault("Clear-Site-Data", '"cache", "storage"')
+    return answer
 
 
 # --- signing in ------------------------------------------------------------------------------------------------------
@@ -209,7 +229,17 @@ def second_step_form() -> ResponseReturnValue:
     step = cast("SignedIn", current_user).step
     if step not in {accounts.SECOND_FACTOR, accounts.FULL}:
         return _onward(step)
-    return ask("sign_in/second_step.html", again=step == accounts.FULL, has_passkey=_has_passkey())
+    return _ask_code("sign_in/second_step.html", again=step == accounts.FULL)
+
+
+def _ask_code(page: str, **around: Any) -> ResponseReturnValue:
+    """Show a page that asks for a factor, of whichever kinds its reader has; of a sheet it names the code."""
+    database, actor = asking()
+    sheet = q.sheet_of(database, actor.me)
+    around["sheet"] = sheet if sheet is not None and sheet.opens else None
+    around["has_app"] = q.factor_of(database, actor.me) is not None
+    around["has_passkey"] = _has_passkey()
+    return ask(page, **around)
 
 
 @doors.pages.post("/sign-in/second-step", endpoint="second_step")
@@ -220,9 +250,17 @@ def take_second_step() -> ResponseReturnValue:
     try:
         made = run(c.confirm_second_factor, _this_sign_in(), words_of(c.confirm_second_factor))
     except _NOT_TAKEN as fault:
-        form, has_passkey = _not_taken(fault), _has_passkey()
-        return ask("sign_in/second_step.html", form=form, status=fault.status, again=again, has_passkey=has_passkey)
-    return _onward(_renewed(made))
+        return _ask_code("sign_in/second_step.html", form=_not_taken(fault), status=fault.status, again=again)
+    few = _few_left(made.user_id)
+    step = _renewed(made)
+    if few:
+        flash("sheet_few_left", "warning")
+    return _onward(step)
+
+
+def _few_left(user_id: UUID) -> bool:
+    sheet = q.sheet_of(db.session(), user_id)
+    return sheet is not None and sheet.lost_at is None and sheet.left <= q.SHEET_FEW
 
 
 def _has_passkey() -> bool:
@@ -271,6 +309,76 @@ def enroll_form() -> ResponseReturnValue:
 def take_enroll() -> ResponseReturnValue:
     """Take the first code, and show the recovery codes once."""
     return _take_first_code("sign_in/enroll.html")
+
+
+@doors.pages.get("/sign-in/code-sheet", endpoint="code_sheet_form")
+def code_sheet_form() -> ResponseReturnValue:
+    """Say what a code sheet is, and ask for a code before one is printed; on the first day there is none to ask for."""
+    step = cast("SignedIn", current_user).step
+    if step not in {accounts.ENROLL, accounts.FULL}:
+        return _onward(step)
+    return _ask_code("sign_in/code_sheet.html", first=step == accounts.ENROLL)
+
+
+@doors.pages.post("/sign-in/code-sheet", endpoint="make_code_sheet")
+@limiter.limit(RATE)
+def take_make_code_sheet() -> ResponseReturnValue:
+    """Draw a code sheet, and show it once, to be printed."""
+    step = cast("SignedIn", current_user).step
+    try:
+        made = _make_sheet(words_of(c.make_code_sheet))
+    except _NOT_TAKEN as fault:
+        form = _not_taken(fault)
+        return _ask_code("sign_in/code_sheet.html", form=form, status=fault.status, first=step == accounts.ENROLL)
+    return ask("sign_in/code_sheet_shown.html", sheet=made, codes=made.shown_codes)
+
+
+def _make_sheet(given: Mapping[str, Any]) -> Any:
+    c.draw_sheet_ahead(db.session())
+    try:
+        return run(c.make_code_sheet, current_actor().me, given)
+    finally:
+        db.session().info.pop("drawn_ahead", None)
+
+
+@doors.pages.get("/sign-in/code-sheet/first-code", endpoint="first_sheet_code_form")
+def first_sheet_code_form() -> ResponseReturnValue:
+    """Ask for the first code of a sheet that was printed."""
+    return _first_sheet_code()
+
+
+def _first_sheet_code(form: Form | None = None, status: int = 200) -> ResponseReturnValue:
+    database, actor = asking()
+    sheet = q.pending_sheet(database, actor.me)
+    if sheet is None:
+        return redirect("/sign-in/code-sheet", 303)
+    return ask("sign_in/first_sheet_code.html", form=form, status=status, sheet=sheet)
+
+
+@doors.pages.post("/sign-in/code-sheet/first-code", endpoint="enroll_code_sheet")
+@limiter.limit(RATE)
+def take_enroll_code_sheet() -> ResponseReturnValue:
+    """Take the first code of a sheet; on the first day, show the recovery codes once."""
+    try:
+        made = run(c.enroll_code_sheet, _pending_sheet(), words_of(c.enroll_code_sheet))
+    except (InvalidInputError, RuleBrokenError) as fault:
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
+        return _first_sheet_code(as_typed(faults, "code"), fault.status)
+    codes = made.shown_codes
+    step = _renewed(made)
+    if codes:
+        return ask("sign_in/recovery_codes.html", codes=codes)
+    flash("sheet_in_use", "success")
+    return redirect("/account", 303) if step == accounts.FULL else _onward(step)
+
+
+def _pending_sheet() -> UUID:
+    sheet = q.pending_sheet(db.session(), current_actor().me)
+    if sheet is None:
+        raise c.SheetNotPendingError
+    found = sheet.id
+    db.session.rollback()
+    return found
 
 
 @doors.pages.get("/sign-in/rules", endpoint="rules_form")
@@ -368,6 +476,7 @@ class SignInShape(Shape):
     used_at = fields.AwareDateTime()
     ends_at = fields.AwareDateTime()
     complete = fields.Boolean()
+    shared = fields.Boolean()
     this = fields.Boolean()
 
 
@@ -376,6 +485,25 @@ class EndedShape(Shape):
 
     id = fields.UUID()
     ended_at = fields.AwareDateTime()
+
+
+class AskedShape(Shape):
+    """The code of one's sheet that is asked for: of which sheet, which number; how many were not used yet."""
+
+    name = fields.String()
+    asked = fields.Integer()
+    left = fields.Integer()
+
+
+class SheetShape(Shape):
+    """A code sheet. `codes` are told when it is made and never again; `asked` is the one that takes it into use."""
+
+    id = fields.UUID()
+    name = fields.String()
+    asked = fields.Integer(allow_none=True)
+    confirmed_at = fields.AwareDateTime(allow_none=True)
+    lost_at = fields.AwareDateTime(allow_none=True)
+    codes = fields.List(fields.String(), attribute="shown_codes")
 
 
 class StandingShape(Shape):
@@ -392,6 +520,8 @@ class StandingShape(Shape):
     ends_at = fields.AwareDateTime()
     csrf_token = fields.String()
     recovery_codes = fields.List(fields.String())
+    shared = fields.Boolean()
+    code_sheet = fields.Nested(AskedShape, allow_none=True)
 
 
 class RulesShape(Shape):
@@ -432,6 +562,18 @@ doors.act(
 )
 
 
+doors.act(
+    "/account/code-sheet/loss",
+    c.lose_code_sheet,
+    page="sign_in/lose_sheet.html",
+    context=lambda: {"codes_left": len(q.recovery_codes(db.session(), current_actor().me))},
+    then=lambda _sheet: "/account",
+    shape=SheetShape,
+    target=lambda _ids: current_actor().me,
+    done="sheet_is_lost",
+)
+
+
 @doors.pages.get("/account/password", endpoint="change_password_form")
 def change_password_form() -> ResponseReturnValue:
     """Ask for the present password and a new one."""
@@ -456,7 +598,7 @@ def take_change_password() -> ResponseReturnValue:
 @doors.pages.get("/account/recovery-codes", endpoint="renew_recovery_codes_form")
 def renew_recovery_codes_form() -> ResponseReturnValue:
     """Ask for a code before making new recovery codes."""
-    return ask("sign_in/give_code.html", purpose="recovery_codes", has_passkey=_has_passkey())
+    return _ask_code("sign_in/give_code.html", purpose="recovery_codes")
 
 
 @doors.pages.post("/account/recovery-codes", endpoint="renew_recovery_codes")
@@ -475,7 +617,7 @@ def take_renew_recovery_codes() -> ResponseReturnValue:
 @doors.pages.get("/account/authenticator", endpoint="start_factor_form")
 def start_factor_form() -> ResponseReturnValue:
     """Ask for a code of the present authenticator before replacing it."""
-    return ask("sign_in/give_code.html", purpose="authenticator", has_passkey=_has_passkey())
+    return _ask_code("sign_in/give_code.html", purpose="authenticator")
 
 
 @doors.pages.post("/account/authenticator", endpoint="start_factor")
@@ -505,8 +647,7 @@ def take_enroll_again() -> ResponseReturnValue:
 
 
 def _code_again(fault: RefusedError, purpose: str) -> ResponseReturnValue:
-    form, has_passkey = _not_taken(fault), _has_passkey()
-    return ask("sign_in/give_code.html", form=form, status=fault.status, purpose=purpose, has_passkey=has_passkey)
+    return _ask_code("sign_in/give_code.html", form=_not_taken(fault), status=fault.status, purpose=purpose)
 
 
 # --- one's own passkeys ----------------------------------------------------------------------------------------------
@@ -602,10 +743,10 @@ def take_sign_out() -> ResponseReturnValue:
 
 def _standing(token: str, codes: Sequence[str] = ()) -> dict[str, Any]:
     held = q.holder(db.session(), token, source())
-    db.session.rollback()
     if held is None:
         raise SignInNeededError
     actor: Actor = held.actor
+    sheet = q.sheet_of(db.session(), actor.me)
     told = {
         "id": actor.sign_in_id,
         "next": held.step,
@@ -618,8 +759,12 @@ def _standing(token: str, codes: Sequence[str] = ()) -> dict[str, Any]:
         "ends_at": held.ends_at,
         "csrf_token": generate_csrf(),
         "recovery_codes": list(codes),
+        "shared": held.shared,
+        "code_sheet": sheet if sheet is not None and sheet.opens else None,
     }
-    return StandingShape().told(told)
+    answer = StandingShape().told(told)
+    db.session.rollback()
+    return answer
 
 
 @doors.api.post("/sign-ins", endpoint="sign_in")
@@ -675,6 +820,23 @@ def json_enroll() -> ResponseReturnValue:
     if shown is None:
         raise c.FactorNotPendingError
     made = run(c.enroll_factor, shown.id, json_words())
+    codes = made.shown_codes
+    _renewed(made)
+    return as_json(_standing(made.token, codes))
+
+
+@doors.api.post("/sign-ins/current/code-sheet", endpoint="make_code_sheet")
+@limiter.limit(RATE)
+def json_make_code_sheet() -> ResponseReturnValue:
+    """Draw a code sheet; the answer tells its codes, once."""
+    return as_json(SheetShape().told(_make_sheet(json_words())), 201)
+
+
+@doors.api.post("/sign-ins/current/code-sheet/first-code", endpoint="enroll_code_sheet")
+@limiter.limit(RATE)
+def json_enroll_code_sheet() -> ResponseReturnValue:
+    """Give the code of a new sheet that is asked for; on the first day the answer tells the recovery codes, once."""
+    made = run(c.enroll_code_sheet, _pending_sheet(), json_words())
     codes = made.shown_codes
     _renewed(made)
     return as_json(_standing(made.token, codes))
@@ -785,6 +947,23 @@ list_operation(
     shape=StandingShape,
 )
 list_operation(
+    doors,
+    "/sign-ins/current/code-sheet",
+    "make_code_sheet",
+    "Draw a code sheet.",
+    what=c.make_code_sheet,
+    shape=SheetShape,
+    creates=True,
+)
+list_operation(
+    doors,
+    "/sign-ins/current/code-sheet/first-code",
+    "enroll_code_sheet",
+    "Take a code sheet into use by its first code.",
+    what=c.enroll_code_sheet,
+    shape=StandingShape,
+)
+list_operation(
     doors, "/sign-ins/current/rules", "rules", "Read the rules of behavior in force.", what=None, shape=RulesShape
 )
 list_operation(
@@ -877,7 +1056,18 @@ say(
             "We could not sign you in. Check your name and password. Five wrong tries in 15 minutes lock an account; "
             "your organization's administrator unlocks it."
         ),
-        "code_refused": _l("We could not take this code. Wait for the next one in your app, or use a recovery code."),
+        "code_refused": _l(
+            "We could not take this code. Wait for the next one in your app, give the code of your sheet that is asked "
+            "for, or use a recovery code."
+        ),
+        "sheet_code_wrong": _l(
+            "This is not the code at that number. Look at the name of the sheet and the number again."
+        ),
+        "sheet_not_pending": _l("There is no printed sheet waiting for its first code. Print another one."),
+        "no_sheet": _l("There is no code sheet in use."),
+        "sheet_is_lost": _l("No code of that sheet opens anything any more. Print another sheet now."),
+        "sheet_in_use": _l("Your new code sheet is in use. Shred the old one."),
+        "sheet_few_left": _l("Only a few codes are left on your sheet. Print a new one from your account page today."),
         "code_wrong": _l(
             "This is not the code your app shows for this key. Check the time on your phone, and enter the next code."
         ),

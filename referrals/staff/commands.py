@@ -37,7 +37,8 @@ from referrals.kernel.record import clock, day_of
 from referrals.kernel.schema import Line, Nothing, Takes, code, codes, day, line, many, uid
 from referrals.organization.models import Organization
 from referrals.organization.queries import own as own_organization
-from referrals.sign_in.commands import end_sign_ins, require_fresh
+from referrals.sign_in.commands import end_sign_ins, lost_sheet, require_fresh
+from referrals.sign_in.models import CodeSheet
 from referrals.staff import models as m
 from referrals.staff import queries as q
 from referrals.staff.models import AccessReview, AccessReviewLine, AccountKeptError
@@ -450,6 +451,24 @@ def reset_password(work: Work, user: User) -> User:
     tell_change(work, user.id, "password_reset")
     end_sign_ins(work, user.id, "password_reset")
     return user
+
+
+@command(
+    records="account.code_sheet_ended",
+    on=User,
+    makes=CodeSheet,
+    takes=Nothing,
+    within=accounts.visible_to,
+    allow=[[administers_them], [operates]],
+    purpose="administration",
+)
+def end_code_sheet(work: Work, user: User) -> CodeSheet:
+    """End the lost code sheet of somebody: none of its codes opens anything any more (S-103).
+
+    Raises:
+        NoSheetError: there is none in use, or it was lost before.
+    """
+    return lost_sheet(work, user)
 
 
 # --- the yearly review of accounts ------------------------------------------------------------------------------------

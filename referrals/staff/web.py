@@ -34,11 +34,11 @@ from referrals.kernel.schema import Takes, uid
 from referrals.kernel.web import API, Words, current_actor, db, place, say
 from referrals.mail import queries as mails
 from referrals.mail.web import MAIL_CHOICES, hour_in_words
-from referrals.recovery import queries as recoveries
 from referrals.passkey import queries as passkeys
+from referrals.recovery import queries as recoveries
 from referrals.sign_in import queries as sign_ins
 from referrals.sign_in.commands import FreshSignInNeededError
-from referrals.sign_in.web import ask_again
+from referrals.sign_in.web import SheetShape, ask_again
 from referrals.staff import commands as c
 from referrals.staff import policy as p
 from referrals.staff import queries as q
@@ -95,9 +95,11 @@ def account() -> Mapping[str, Any]:
             "recoveries": recoveries.open_ones(database, actor, actor.me),
         },
         "codes_left": len(sign_ins.recovery_codes(database, actor.me)),
-        "has_app": sign_ins.factor_of(database, actor.me) is not None,
         "keys": len(passkeys.of_user(database, actor.me)),
         "ends_at": g.get("sign_in_ends_at"),
+        "sheet": sign_ins.sheet_of(database, actor.me),
+        "has_app": sign_ins.factor_of(database, actor.me) is not None,
+        "few": sign_ins.SHEET_FEW,
         "mailed": MAIL_CHOICES,
         "hour": hour_in_words,
         "form": Form(),
@@ -144,6 +146,7 @@ def person(target: UUID) -> Mapping[str, Any]:
             "work": q.open_work(database, actor, it),
             "hands_over": p.hands_work_over(actor),
             "recoveries": recoveries.open_ones(database, actor, it.id),
+            "sheet": sign_ins.sheet_of(database, it.id),
         }
 
     return shown | {"around": around}
@@ -394,6 +397,16 @@ doors.act(
 )
 
 
+doors.act(
+    "/organization/people/<uuid:target>/code-sheet-loss",
+    c.end_code_sheet,
+    page=None,
+    then=lambda sheet: _page_of(sheet.user_id),
+    shape=SheetShape,
+    done="their_sheet_is_lost",
+)
+
+
 # --- the yearly review of accounts ------------------------------------------------------------------------------------
 
 
@@ -532,6 +545,7 @@ DECISIONS: dict[str, Words] = dict(
 
 say(
     {
+        "their_sheet_is_lost": _l("No code of that sheet opens anything any more. The person is told."),
         "required.display_name": _l("Enter the person's name."),
         "required.sign_in_name": _l("Enter a name to sign in with."),
         "required.roles": _l("Choose what the person works as."),

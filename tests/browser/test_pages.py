@@ -42,6 +42,7 @@ NO_PAGES = {
     "/account/passkeys/new": "asks for a fresh sign-in; test_passkeys.py looks at it",
     "/account/passkeys/<uuid:target>/name": "test_passkeys.py looks at it",
     "/account/passkeys/<uuid:target>/removal": "test_passkeys.py looks at it",
+    "/sign-in/code-sheet/first-code": "looked at by somebody on paper, below",
     "/account/authenticator/new": "leads on unless an authenticator is being replaced",
     "/evidence/<uuid:target>": "hands out a file",
 }
@@ -512,3 +513,60 @@ def test_a_newcomer_comes_in(visitor: Callable[..., Any], service: Any, people: 
     assert one.page.title().startswith("Error: ")
     found += faults_of(one, "/sign-in/recovery, sent empty")
     assert "\n".join(found) == ""
+
+
+@pytest.mark.parametrize(("width", "scripts"), [(PHONE, True), (DESK, True), (PHONE, False)])
+def test_s103_somebody_without_a_phone_comes_in_on_paper(
+    visitor: Callable[..., Any], service: Any, people: dict[str, Any], width: int, *, scripts: bool
+) -> None:
+    name = f"on.paper{width}{scripts}".lower()
+    one_time = service.front().invite(people["lee"].organization, name, "On Paper", "case_manager")
+    one = visitor(width=width, scripts=scripts)
+    hand = Mouse(one)
+    found: list[str] = []
+    one.go("/sign-in")
+    _give_password(one, hand, name, one_time)
+    one.page.get_by_label("New password").fill(demo.PASSWORD)
+    hand.press("Save password")
+    hand.follow("Print a code sheet instead")
+    found += faults_of(one, "/sign-in/code-sheet", axe=scripts)
+    hand.press("Show the sheet")
+    found += faults_of(one, "the sheet", axe=scripts)
+    codes = one.page.locator("main li code").all_inner_texts()
+    assert len(set(codes)) == 60
+    hand.fill("of the printed sheet", "0000-0000-00")
+    hand.press("Take this sheet into use")
+    assert one.page.title().startswith("Error: ")
+    found += faults_of(one, "/sign-in/code-sheet/first-code", axe=scripts)
+    assert not one.page.locator("main li code").count()
+    number = re.search(r"Code (\d+) of the printed sheet", one.page.get_by_role("main").inner_text())
+    assert number is not None
+    hand.fill("of the printed sheet", codes[int(number[1]) - 1])
+    hand.press("Take this sheet into use")
+    assert hand.heading() == "Your recovery codes"
+    hand.follow("I have kept them")
+    hand.tick("I have read these rules and will keep them")
+    hand.press("Agree and continue")
+    one.go("/account")
+    found += faults_of(one, "/account", axe=scripts)
+    one.go("/account/code-sheet/loss")
+    found += faults_of(one, "/account/code-sheet/loss", axe=scripts)
+    if width == PHONE:
+        hand.unfold("Menu")
+    hand.press("Sign out")
+    _give_password(one, hand, name, demo.PASSWORD)
+    asked = re.search(r"Enter code (\d+) of sheet", one.page.get_by_role("main").inner_text())
+    assert asked is not None
+    found += faults_of(one, "/sign-in/second-step", axe=scripts)
+    hand.fill("Code", codes[int(asked[1]) - 1])
+    hand.press("Continue")
+    assert hand.heading() == "Home"
+    assert "\n".join(found) == ""
+
+
+def _give_password(one: Any, hand: Mouse, name: str, password: str) -> None:
+    hand.tick("I have read this notice")
+    hand.tick("This is a shared computer")
+    hand.fill("Sign-in name", name)
+    one.page.get_by_label("Password").fill(password)
+    hand.press("Sign in")

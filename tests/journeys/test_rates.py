@@ -18,6 +18,7 @@ from referrals.kernel.providers import FileProvider
 
 ROOT = Path(__file__).resolve().parents[2]
 ALLOWED = 120
+FACILITY = 600
 
 pytestmark = [pytest.mark.redis, pytest.mark.enable_socket, pytest.mark.timeout(180)]
 
@@ -60,6 +61,16 @@ def counter(tmp_path: Path) -> Iterator[int]:
 @pytest.fixture
 def two_workers(sqlite_url: str, provider: FileProvider, counter: int) -> Iterator[int]:
     """The service with two workers that count in redis; its port."""
+    yield from served(sqlite_url, provider, counter)
+
+
+@pytest.fixture
+def in_a_facility(sqlite_url: str, provider: FileProvider, counter: int) -> Iterator[int]:
+    """The same, where the operator said that the addresses of this machine are a facility's."""
+    yield from served(sqlite_url, provider, counter, THROUGHGATE_FACILITY_NETWORKS="Alder Prison=127.0.0.0/28")
+
+
+def served(sqlite_url: str, provider: FileProvider, counter: int, **more: str) -> Iterator[int]:
     port = free_port()
     env = {name: value for name, value in os.environ.items() if not name.startswith("THROUGHGATE_")} | {
         "THROUGHGATE_ENV": "development",
@@ -68,6 +79,7 @@ def two_workers(sqlite_url: str, provider: FileProvider, counter: int) -> Iterat
         "THROUGHGATE_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "THROUGHGATE_RATE_URL": f"redis://127.0.0.1:{counter}",
         "THROUGHGATE_WEB_WORKERS": "2",
+        **more,
     }
     command = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "--bind", f"127.0.0.1:{port}"]
     server = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -79,11 +91,11 @@ def two_workers(sqlite_url: str, provider: FileProvider, counter: int) -> Iterat
         server.wait(30)
 
 
-def statuses(port: int, count: int) -> list[int]:
+def statuses(port: int, count: int, *, whence: str = "127.0.0.1") -> list[int]:
     """Try to sign in with nothing so often, each time by a new connection, so that both workers are met."""
     found = []
     for _ in range(count):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30, source_address=(whence, 0))
         connection.request("POST", "/sign-in", headers={"Content-Length": "0"})
         found.append(connection.getresponse().status)
         connection.close()
@@ -93,3 +105,12 @@ def statuses(port: int, count: int) -> list[int]:
 def test_s117_two_workers_count_together(two_workers: int) -> None:
     found = statuses(two_workers, ALLOWED + 20)
     assert found == [422] * ALLOWED + [429] * 20
+
+
+def test_s117_a_facility_is_held_to_its_own_rate_as_a_whole_and_its_neighbors_to_theirs(in_a_facility: int) -> None:
+    stranger = statuses(in_a_facility, ALLOWED + 5, whence="127.0.0.20")
+    assert stranger == [422] * ALLOWED + [429] * 5
+    # A change of shift: twice 200 people within a minute, at two addresses of one facility.
+    assert statuses(in_a_facility, 400) == [422] * 400
+    attacked = statuses(in_a_facility, FACILITY - 400 + 5, whence="127.0.0.2")
+    assert attacked == [422] * (FACILITY - 400) + [429] * 5

@@ -36,6 +36,22 @@ PRODUCTION = DEVELOPMENT | {
         ({"THROUGHGATE_SMTP_URL": "smtp://m.example:x?from=a@b"}, "THROUGHGATE_SMTP_URL", "smtp://"),
         ({"THROUGHGATE_SMTP_URL": "smtp://m.example?from=a@b"}, "without TLS", "tls=required"),
         ({"THROUGHGATE_TRUSTED_PROXIES": "two"}, "TRUSTED_PROXIES", ""),
+        *[
+            ({"THROUGHGATE_FACILITY_NETWORKS": wrong}, "THROUGHGATE_FACILITY_NETWORKS", why)
+            for wrong, why in (
+                ("198.51.100.0/24", "NAME=NETWORK"),
+                ("Alder=", "NAME=NETWORK"),
+                ("Alder=198.51.100.0/28; Alder=203.0.113.9", "twice"),
+                ("Alder=198.51.100.999", "198.51.100.999"),
+                ("Alder=198.51.100.7/24", "host bits"),
+                ("Alder=0.0.0.0/0", "too wide"),
+                ("Alder=::/0", "too wide"),
+                ("Alder=0.0.0.0/1,128.0.0.0/1", "too wide"),
+                ("Alder=10.0.0.0/8", "at most /16"),
+                ("Alder=198.51.100.0/24; Birch=198.51.100.16/28", "overlap"),
+                ("Alder=127.0.0.1", "TRUSTED_PROXIES"),
+            )
+        ],
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
 )
@@ -122,3 +138,13 @@ def test_neither_the_list_nor_a_fault_shows_the_mail_servers_secret() -> None:
 def test_only_a_file_of_sqlite_has_a_path(url: str, path: str | None) -> None:
     found = sqlite_path(url)
     assert (None if found is None else str(found)) == path
+
+
+def test_s117_networks_of_facilities_are_read_with_their_names() -> None:
+    said = "Alder Prison=198.51.100.0/28, 2001:db8:7::/48; Birch=203.0.113.9;"
+    networks = load(PRODUCTION | {"THROUGHGATE_FACILITY_NETWORKS": said}).networks
+    assert {name: [str(one) for one in several] for name, several in networks.items()} == {
+        "Alder Prison": ["198.51.100.0/28", "2001:db8:7::/48"],
+        "Birch": ["203.0.113.9/32"],
+    }
+    assert load(PRODUCTION).networks == {}

@@ -31,6 +31,7 @@ for (const box of document.querySelectorAll(".tg-ending")) {
   const plan = () => {
     clearTimeout(timer);
     const rest = endsAt - Date.now();
+    if (rest <= 0 && box.dataset.leave) return location.replace(box.dataset.leave); // others use this screen
     show(rest > warned ? null : rest > 0 ? why : "over");
     if (rest > 0) timer = setTimeout(look, (rest > warned ? rest - warned : rest) + slack);
   };
