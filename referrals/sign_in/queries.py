@@ -233,7 +233,7 @@ def setup(session: Session, actor: Actor) -> Setup | None:
     if factor is None:
         return None
     acting = session.get(SignIn, actor.sign_in_id) if actor.sign_in_id is not None else None
-    if (acting is None or acting.second_factor_at is None) and factor_of(session, actor.me) is not None:
+    if (acting is None or acting.second_factor_at is None) and has_factor(session, actor.me):
         return None
     seed = factor.seed
     groups = " ".join(seed[start : start + 4] for start in range(0, len(seed), 4))
