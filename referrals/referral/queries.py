@@ -1199,7 +1199,7 @@ class View(_Timed, Standing):
     sharing_ended_on: date | None = None
     #: What the recipient made of it and sent, as far as this reader is told.
     onward: Sequence[Onward] = ()
-    #: What this reader began to refer onward from it, never sent, and may read no more: they look after the participant no longer.
+    #: What this reader began to refer onward from it, never sent, and may read no more.
     unsent: Sequence[Card] = ()
 
     @property
