@@ -335,7 +335,7 @@ def demo_seed() -> None:
 @demo.command("accounts")
 @click.option("--json", "as_json", is_flag=True)
 def demo_accounts(as_json: bool) -> None:
-    """Show one demonstration sign-in per role."""
+    """Show the demonstration sign-ins, one for each role of each side."""
     people = demonstration.ACCOUNTS
     if as_json:
         click.echo(json.dumps([{"name": p.name, "password": demonstration.PASSWORD, "role": p.role} for p in people]))

@@ -1,4 +1,4 @@
-"""The demonstration: two sides, a few made-up people, one referral on its way. Development only (S-906).
+"""The demonstration: two sides, a few made-up people, referrals on their way. Development only (S-906).
 
 Everything is made by the commands that people use, so it is as complete and as recorded as the real thing. All names
 are invented.
@@ -7,7 +7,7 @@ are invented.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -47,6 +47,8 @@ class Account:
     role: Role
     side: Side
     says: str
+    #: Which of the community organizations is theirs.
+    nth: int = 0
 
 
 ACCOUNTS: Final = (
@@ -59,6 +61,12 @@ ACCOUNTS: Final = (
     Account("rosa", "Rosa Kim", Role.SUPERVISOR, Side.COMMUNITY, "supervisor, Harbor Bridge"),
     Account("kai", "Kai Thompson", Role.ADMINISTRATOR, Side.COMMUNITY, "administrator, Harbor Bridge"),
     Account("ines", "Inés Ferrer", Role.AUDITOR, Side.COMMUNITY, "auditor, Harbor Bridge"),
+    Account("bea", "Bea Lindqvist", Role.NAVIGATOR, Side.COMMUNITY, "navigator, Open Door (referred onward)", 1),
+)
+#: Who else it takes to run the second community organization; they sign in alike, but are not shown at the start.
+COLLEAGUES: Final = (
+    Account("omar", "Omar Bakri", Role.SUPERVISOR, Side.COMMUNITY, "supervisor, Open Door", 1),
+    Account("yuki", "Yuki Mori", Role.ADMINISTRATOR, Side.COMMUNITY, "administrator, Open Door", 1),
 )
 
 PEOPLE: Final = (
@@ -68,6 +76,30 @@ PEOPLE: Final = (
     ("Linh", "Tran", "Lily", "1995-07-21", "NR-21530", 17, None),
     ("Ahmed", "Farouk", None, "1984-09-09", "NR-20119", 120, None),
 )
+
+#: What the two who refer somebody write of their own: neither takes over the other's words.
+AT_FACILITY: Final[Mapping[str, Any]] = {
+    "reason_text": "Wants a stable place and a plan for the first weeks, arranged before release.",
+    "goals": ["A room of my own near my sister", "Get my ID before I go"],
+    "first_contact": "A visit at the facility with Maria's help, then by phone.",
+    "contact_name": "Maria Delgado",
+    "contact_phone": "+1 209 555 0101",
+    "contact_hours": "Weekdays 8 to 4",
+    "backup_name": "Erin Walsh",
+    "backup_phone": "+1 209 555 0102",
+    "backup_hours": "Weekdays 8 to 4",
+}
+AT_HARBOR: Final[Mapping[str, Any]] = {
+    "reason_text": "Good with his hands, and looks for a course that ends with a certificate.",
+    "goals": ["A trade that pays the rent"],
+    "first_contact": "By phone, with Dana in the room the first time.",
+    "contact_name": "Dana Brooks",
+    "contact_phone": "+1 510 555 0142",
+    "contact_hours": "Weekdays 9 to 5",
+    "backup_name": "Rosa Kim",
+    "backup_phone": "+1 510 555 0143",
+    "backup_hours": "Weekdays 9 to 5",
+}
 
 
 def seed(session: Session) -> bool:
@@ -142,7 +174,18 @@ class Seeding:
             phone="+1 510 555 0140",
             description="Housing, work and company for people coming home.",
         )
-        self._accounts(agency.id, harbor.id)
+        door = self.act(
+            organizations.add_organization,
+            one,
+            self.operator,
+            name="Open Door Learning",
+            side="community",
+            time_zone=ZONE,
+            city="Berkeley",
+            phone="+1 510 555 0170",
+            description="Evening courses and trades for people who start again.",
+        )
+        self._accounts(agency.id, (harbor.id, door.id))
         facility = self.act(
             organizations.add_facility,
             agency.id,
@@ -181,7 +224,8 @@ class Seeding:
         )
         home, work = self._programs(harbor.id, location.id)
         self._agreement(agency.id, harbor.id)
-        self._people(agency.id, harbor.id, facility.id, home, work)
+        people = self._people(agency.id, harbor.id, facility.id, home, work)
+        self._onward(people[2], agency.id, harbor.id, door.id, home)
         self._views()
 
     def _views(self) -> None:
@@ -194,9 +238,9 @@ class Seeding:
             words = {"listing": "participants", "query": query, "name": name, "team": team}
             self.act(views.save_view, self.actors[who].me, who, **words)
 
-    def _accounts(self, agency_id: UUID, harbor_id: UUID) -> None:
-        for person in ACCOUNTS:
-            home = agency_id if person.side is Side.AGENCY else harbor_id
+    def _accounts(self, agency_id: UUID, community_ids: Sequence[UUID]) -> None:
+        for person in (*ACCOUNTS, *COLLEAGUES):
+            home = agency_id if person.side is Side.AGENCY else community_ids[person.nth]
             user = self.act(
                 staff.add_user,
                 home,
@@ -268,7 +312,7 @@ class Seeding:
             wording="What a person tells us in confidence stays with us.",
         )
 
-    def _people(self, agency_id: UUID, harbor_id: UUID, facility_id: UUID, home: Any, work: Any) -> None:
+    def _people(self, agency_id: UUID, harbor_id: UUID, facility_id: UUID, home: Any, work: Any) -> list[Any]:
         added = []
         for given, family, preferred, born, number, days, address in PEOPLE:
             person = self.act(
@@ -295,32 +339,70 @@ class Seeding:
             )
             added.append(person)
         for person, program in ((added[0], home), (added[1], work)):
-            self._consent(person, harbor_id, agency_id)
+            self._consent(person, agency_id, harbor_id)
             draft = self.act(referrals.draft_referral, person.id, "maria", program_id=program.id)
-            self.act(
-                referrals.save_draft,
-                draft.id,
-                "maria",
-                expect=draft.version,
-                asked_by="participant",
-                agreed_on=self.today,
-                agreed_how="in_person",
-                service=program.categories[0],
-                urgency="routine",
-                reason_text="Wants a stable place and a plan for the first weeks, arranged before release.",
-                goals=["A room of my own near my sister", "Get my ID before I go"],
-                accommodations=["none"],
-                language="en",
-                first_contact="A visit at the facility with Maria's help, then by phone.",
-                contact_name="Maria Delgado",
-                contact_phone="+1 209 555 0101",
-                contact_hours="Weekdays 8 to 4",
-                backup_name="Erin Walsh",
-                backup_phone="+1 209 555 0102",
-                backup_hours="Weekdays 8 to 4",
-            )
-            self.act(referrals.send_referral, draft.id, "maria")
+            self._send(draft, "maria", program.categories[0], AT_FACILITY)
         self._somebody_left(agency_id, [one.id for one in added[2:4]])
+        return added
+
+    def _send(self, draft: Any, who: str, service: str, words: Mapping[str, Any]) -> None:
+        """Write a draft and send it."""
+        said = {
+            "asked_by": "participant",
+            "agreed_on": self.today,
+            "agreed_how": "in_person",
+            "service": service,
+            "urgency": "routine",
+            "accommodations": ["none"],
+            "language": "en",
+        }
+        self.act(referrals.save_draft, draft.id, who, expect=draft.version, **said, **words)
+        self.act(referrals.send_referral, draft.id, who)
+
+    def _onward(self, person: Any, agency_id: UUID, harbor_id: UUID, door_id: UUID, home: Any) -> None:
+        """A participant whom one community organization took on, and brings in another one for (R23)."""
+        no_treatment = "Open Door teaches; it treats nobody."
+        self.act(organizations.set_part2_program, door_id, "yuki", part2_program="no", because=no_treatment)
+        evening = self.act(
+            programs.add_program,
+            door_id,
+            "omar",
+            name="Evening trades: carpentry and wiring",
+            description="Two evenings a week in a workshop, with a certificate after four months.",
+            categories=["education", "employment"],
+            eligibility="Adults who live near Berkeley or Oakland",
+            languages=["en", "es"],
+            places=["Oakland", "Alameda County"],
+            phone="+1 510 555 0171",
+        )
+        self.act(programs.add_to_intake, evening.id, "omar", user_id=self.actors["bea"].me)
+        places = {"capacity_code": "capacity", "open_places": 4, "expected_days": 10}
+        self.act(programs.set_capacity, evening.id, "bea", expect=1, **places)
+        agreement = self.act(
+            partnerships.propose_agreement,
+            harbor_id,
+            "rosa",
+            partner_id=door_id,
+            starts_on=self.today,
+            ends_on=self.today + timedelta(days=365),
+            categories=["identity", "contact", "release", "needs", "attendance"],
+            purposes=["referral", "pre_release", "service"],
+        )
+        for name in ("rosa", "omar"):
+            self.act(partnerships.sign_agreement, agreement.id, name, terms=agreement.terms)
+
+        # Whom Harbor Bridge brings in comes back to the agency, too.
+        self._consent(person, agency_id, harbor_id, back=("identity", "attendance", "needs"))
+        first = self.act(referrals.draft_referral, person.id, "maria", program_id=home.id)
+        self._send(first, "maria", home.categories[0], AT_FACILITY)
+        soon = {"caseworker_id": self.actors["dana"].me, "first_contact_on": self.today + timedelta(days=1)}
+        self.act(referrals.accept_referral, first.id, "dana", **soon)
+        self.act(referrals.start_referral, first.id, "dana", started_on=self.today, how="in_person")
+        self._consent(person, harbor_id, door_id, by="dana", place="Oakland")
+        onward = self.act(referrals.refer_onward, first.id, "dana", program_id=evening.id)
+        self._send(onward, "dana", "employment", AT_HARBOR)
+        meets = {"caseworker_id": self.actors["bea"].me, "first_contact_on": self.today + timedelta(days=2)}
+        self.act(referrals.accept_referral, onward.id, "bea", **meets)
 
     def _somebody_left(self, agency_id: UUID, helped: Iterable[UUID]) -> None:
         """A colleague whose account is disabled, and whose places on care teams somebody should take over."""
@@ -331,13 +413,22 @@ class Seeding:
             self.act(assign_to_care_team, person_id, "maria", **place)
         self.act(staff.disable_user, left, "lee", because="Moved to another department.")
 
-    def _consent(self, person: Any, harbor_id: UUID, agency_id: UUID) -> None:
+    def _consent(
+        self,
+        person: Any,
+        from_id: UUID,
+        to_id: UUID,
+        *,
+        by: str = "maria",
+        place: str = "North Ridge",
+        back: Sequence[str] = ("attendance", "needs"),
+    ) -> None:
         self.act(
             give_consent,
             person.id,
-            "maria",
-            from_org_id=agency_id,
-            to_org_id=harbor_id,
+            by,
+            from_org_id=from_id,
+            to_org_id=to_id,
             categories=["identity", "contact", "release", "needs"],
             purposes=["referral", "pre_release"],
             name_as_on_form=f"{person.given_name} {person.family_name}",
@@ -347,10 +438,10 @@ class Seeding:
             signature=f"{person.given_name} {person.family_name}",
             signed_on=self.today,
             language="en",
-            place="North Ridge",
+            place=place,
             back="yes",
-            back_categories=["attendance", "needs"],
-            back_to_role="case_manager",
+            back_categories=list(back),
+            back_to_role=next(one.role.value for one in ACCOUNTS if one.name == by),
         )
 
 

@@ -1020,6 +1020,8 @@ class Card(_Timed):
     #: When a draft lapses unless it is touched, and whether that is near; None for what was sent.
     kept_until: datetime | None = None
     lapses_soon: bool = False
+    #: Of one's own draft that went out of sight: the referral that it was made of.
+    made_of_id: UUID | None = None
     deadlines: Deadlines | None = None
     at: datetime | None = None
 
@@ -1199,6 +1201,8 @@ class View(_Timed, Standing):
     sharing_ended_on: date | None = None
     #: What the recipient made of it and sent, as far as this reader is told.
     onward: Sequence[Onward] = ()
+    #: What this reader began to refer onward from it, never sent, and may read no more.
+    unsent: Sequence[Card] = ()
 
     @property
     def flags(self) -> list[Flag]:
@@ -1336,6 +1340,11 @@ def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
         entries_left_out=left_out or kept_back,
         amendments=amended,
         onward=_onward(session, actor, row, at) if row.onward_ids and _is_told_onward(sight, side) else (),
+        unsent=(
+            out_of_sight(session, actor, Referral.onward_from_id == row.id)
+            if side is Party.RECIPIENT and row.is_done
+            else ()
+        ),
         zone=actor.zone,
         death=None if stands.died_at is None else persons.death(session, actor, row.participant_id, purpose=PURPOSE),
         knows_caseworker=side is not Party.SOURCE or sight.shares("answer"),
@@ -1671,9 +1680,52 @@ def similar_open(session: Session, actor: Actor, view: View) -> list[Card]:
 
 
 def drafts(session: Session, actor: Actor, *, limit: int = 100) -> list[Card]:
-    """Return one's own drafts, newest first."""
+    """Return one's own drafts, newest first; after them those that went out of sight."""
     mine = _lines(*_own_drafts(actor))
-    return _read(session, actor, mine.order_by(Referral.id.desc()).limit(limit))
+    seen = _read(session, actor, mine.order_by(Referral.id.desc()).limit(limit))
+    return [*seen, *out_of_sight(session, actor, limit=limit)]
+
+
+def out_of_sight(session: Session, actor: Actor, *conditions: ColumnElement[bool], limit: int = 100) -> list[Card]:
+    """Return one's own drafts onward that one may read no more, since one looks after the participant no longer.
+
+    That there is one, and since when, is its author's own doing; about whom it is, and to which program, is not told.
+    """
+    if actor.side is not Side.COMMUNITY or not actor.works_as(*WORKING):
+        return []
+    unread = (
+        select(Referral.id, Referral.reference, Referral.drafted_at, Referral.touched_at, Referral.onward_from_id)
+        .where(
+            Referral.drafted_by == actor.me,
+            Referral.step_count == 0,
+            Referral.source_id == actor.organization,
+            Referral.onward_from_id.is_not(None),
+            not_(persons.may_know(actor, Referral.participant_id)),
+            *conditions,
+        )
+        .order_by(Referral.id.desc())
+        .limit(limit)
+    )
+    nothing = Named(NOT_SHARED, NOT_SHARED, NOT_SHARED, NOT_SHARED)
+    return [
+        Card(
+            id=one.id,
+            reference=one.reference,
+            participant_id=NOT_SHARED,
+            names=nothing,
+            service=NOT_SHARED,
+            urgency=NOT_SHARED,
+            status=str(State.DRAFT),
+            waiting_on=None,
+            loop="none",
+            sent_at=None,
+            moved_at=one.drafted_at,
+            side=str(Party.SOURCE),
+            kept_until=(one.touched_at or one.drafted_at) + DRAFT_KEPT,
+            made_of_id=one.onward_from_id,
+        )
+        for one in session.execute(unread)
+    ]
 
 
 def by_reference(session: Session, actor: Actor, references: Collection[str]) -> list[Card]:

@@ -62,6 +62,8 @@ class CardShape(Shape):
     answer_by = fields.AwareDateTime(allow_none=True)
     is_overdue = fields.Boolean()
     kept_until = fields.AwareDateTime(allow_none=True)
+    #: Of one's own draft that one may read no more: the referral that it was made of.
+    made_of_id = fields.UUID(allow_none=True)
 
 
 class EntryShape(Shape):
@@ -227,6 +229,8 @@ class ReferralShape(StandingShape, ContentShape):
     version = fields.Integer()
     amendments = fields.List(fields.Nested(AmendmentShape))
     onward = fields.List(fields.Nested(OnwardShape))
+    #: What this reader began to refer onward from it, never sent, and may read no more.
+    unsent = fields.List(fields.Nested(CardShape))
     timeline = fields.List(fields.Nested(EntryShape))
     thread = fields.List(fields.Nested(MessageShape))
 

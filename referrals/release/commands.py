@@ -118,18 +118,12 @@ def record_release_date(
     return _kept(
         work,
         person,
-        ReleaseDate(
-            participant_id=person.id,
-            organization_id=work.actor.organization,
-            expected_on=expected_on,
-            unknown_because=unknown_because,
-            facility_id=facility_id,
-            source=source,
-            said_by=said_by,
-            as_of=as_of,
-            recorded_at=work.now,
-            recorded_by=work.actor.me,
-        ),
+        expected_on=expected_on,
+        unknown_because=unknown_because,
+        facility_id=facility_id,
+        source=source,
+        said_by=said_by,
+        as_of=as_of,
     )
 
 
@@ -169,17 +163,11 @@ def record_release(
     return _kept(
         work,
         person,
-        ReleaseDate(
-            participant_id=person.id,
-            organization_id=work.actor.organization,
-            released_on=released_on,
-            facility_id=facility_id,
-            source=source,
-            said_by=said_by,
-            as_of=as_of,
-            recorded_at=work.now,
-            recorded_by=work.actor.me,
-        ),
+        released_on=released_on,
+        facility_id=facility_id,
+        source=source,
+        said_by=said_by,
+        as_of=as_of,
     )
 
 
@@ -225,19 +213,13 @@ def record_return(
     return _kept(
         work,
         person,
-        ReleaseDate(
-            participant_id=person.id,
-            organization_id=work.actor.organization,
-            returned_on=returned_on,
-            expected_on=expected_on,
-            unknown_because=unknown_because,
-            facility_id=facility_id,
-            source=source,
-            said_by=said_by,
-            as_of=as_of,
-            recorded_at=work.now,
-            recorded_by=work.actor.me,
-        ),
+        returned_on=returned_on,
+        expected_on=expected_on,
+        unknown_because=unknown_because,
+        facility_id=facility_id,
+        source=source,
+        said_by=said_by,
+        as_of=as_of,
     )
 
 
@@ -295,27 +277,31 @@ def correct_release(
     return _kept(
         work,
         person,
-        ReleaseDate(
-            participant_id=person.id,
-            organization_id=work.actor.organization,
-            corrects_id=present.id,
-            released_on=released_on,
-            returned_on=returned_on,
-            expected_on=expected_on,
-            unknown_because=unknown_because,
-            # Where they are held, if nobody says otherwise: what was wrong is that they left, or came back.
-            facility_id=facility_id or present.facility_id,
-            source=source,
-            said_by=said_by,
-            as_of=as_of,
-            recorded_at=work.now,
-            recorded_by=work.actor.me,
-        ),
+        corrects_id=present.id,
+        released_on=released_on,
+        returned_on=returned_on,
+        expected_on=expected_on,
+        unknown_because=unknown_because,
+        # Where they are held, if nobody says otherwise: what was wrong is that they left, or came back.
+        facility_id=facility_id or present.facility_id,
+        source=source,
+        said_by=said_by,
+        as_of=as_of,
     )
 
 
-def _kept(work: Work, person: Person, row: ReleaseDate) -> ReleaseDate:
-    """Save a statement; where the agency's own says that they are held elsewhere now, the participant's row follows."""
+def _kept(work: Work, person: Person, **said: date | UUID | str | None) -> ReleaseDate:
+    """Save a statement, by whoever makes it now, with what it says.
+
+    Where the agency's own says that they are held elsewhere now, the participant's row follows.
+    """
+    row = ReleaseDate(
+        participant_id=person.id,
+        organization_id=work.actor.organization,
+        recorded_at=work.now,
+        recorded_by=work.actor.me,
+        **said,
+    )
     if row.source in AUTHORITATIVE:
         held_at = None if row.released_on is not None else row.facility_id
         if (row.released_on is not None or held_at is not None) and person.facility_id != held_at:

@@ -295,6 +295,35 @@ def test_every_page_once(visitor: Callable[..., Any], people: dict[str, Any], pa
     assert "\n".join(found) == ""
 
 
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_referred_onward_is_shown_to_each_of_three_organizations_as_far_as_they_may_know(
+    visitor: Callable[..., Any], people: dict[str, Any], width: int
+) -> None:
+    (onward,) = people["bea"].every("/referrals?group=us")
+    made_of = people["dana"].read(f"/referrals/{onward['id']}")["onward_from_id"]
+    first = people["dana"].read(f"/referrals/{made_of}")
+    about = "Evening trades: carpentry and wiring, Open Door Learning"
+    shows = {
+        ("dana", first["id"]): (about, "Accepted"),
+        ("dana", onward["id"]): ("The referral that this one was made of",),
+        ("maria", first["id"]): (about, "How it stands:", "Not shared"),
+        ("bea", onward["id"]): ("Marcus O'Brien", "Good with his hands"),
+    }
+    found: list[str] = []
+    for (name, key), words in shows.items():
+        path = f"/referrals/{key}"
+        one = visitor(width=width).come_back(name)
+        one.go(path)
+        read = one.page.get_by_role("main").inner_text()
+        found += [f"{path} (as {name}): {said} is missing" for said in words if said not in read]
+        found += [f"{fault} (as {name})" for fault in faults_of(one, path)]
+        with in_spanish(one):
+            one.go(path)
+            found += [f"{fault} (as {name})" for fault in (*faults_of(one, path), *left_over(one.page))]
+    assert "\n".join(found) == ""
+    assert first["reference"] not in str(people["bea"].read(f"/referrals/{onward['id']}")), "the third is told of none"
+
+
 @pytest.mark.parametrize(
     "each",
     [

@@ -38,8 +38,8 @@ def test_wrong_words_are_named_by_field(api: Api, body: dict[str, str]) -> None:
 
 def test_what_was_sent_waits_on_the_other_side(api: Api) -> None:
     here, there = api("maria").read("/home"), api("dana").read("/home")
-    assert (here["needs_count"], here["waiting_count"]) == (0, 2)
-    assert (there["needs_count"], there["waiting_count"]) == (2, 0)
+    assert (here["needs_count"], here["waiting_count"]) == (0, 3)
+    assert (there["needs_count"], there["waiting_count"]) == (3, 1)
 
 
 def test_who_leaves_when_is_counted_for_the_agency_alone(api: Api) -> None:

@@ -176,6 +176,34 @@ def test_after_the_loop_is_closed_nothing_is_referred_onward(third: World) -> No
     assert "refer_onward" not in see(third, third.navigator, first).may
 
 
+def test_what_was_never_sent_is_said_to_its_author_alone_once_the_first_is_done(third: World, browser: Open) -> None:
+    first = third.accepted()
+    draft = written(third, first)
+    ana, lee = browser("navigator"), browser("case_manager")
+    assert "no longer read or send" not in ana.page("/drafts")
+    third.act(h.complete_referral, third.navigator, first, outcome="one_time_help_given")
+    assert "never sent" not in ana.page(f"/referrals/{first}"), "until it is done they still look after the participant"
+    third.act(c.close_loop, third.case_manager, first, answer="agreed")
+    assert ana.get(f"/referrals/{draft}/draft").status_code == 404
+    reference = third.row(draft).reference
+    for path in ("/drafts", f"/referrals/{first}"):
+        page = ana.page(path)
+        assert reference in page
+        assert "no longer read or send" in page
+        assert OURS["reason_text"] not in page
+    assert f'href="/referrals/{first}"' in ana.page("/drafts")
+    assert AS_ON_FORM not in ana.page("/drafts")
+    (told,) = ana.read("/drafts").get_json()["items"]
+    assert (told["id"], told["made_of_id"]) == (str(draft), str(first))
+    assert {str(told[one]) for one in ("participant", "participant_id", "program", "recipient")} == {
+        "{'shared': False}"
+    }
+    (unsent,) = ana.read(f"/referrals/{first}").get_json()["unsent"]
+    assert unsent["reference"] == reference
+    others = browser("cbo_supervisor"), lee
+    assert [one for one in others if reference in one.page("/drafts") + one.page(f"/referrals/{first}")] == []
+
+
 @pytest.mark.parametrize("by_consent", [True, False])
 def test_once_the_first_ones_sharing_has_ended_nothing_new_begins_from_it(
     third: World, browser: Open, *, by_consent: bool

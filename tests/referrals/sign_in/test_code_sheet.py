@@ -135,7 +135,7 @@ def test_s104_somebody_elses_sheet_opens_nothing_and_is_taken_into_use_by_nobody
 def test_s104_a_new_sheet_ends_the_one_before_by_its_first_code_and_not_sooner(house: Session, agency: UUID) -> None:
     casey = people.a_member(house, agency, Role.CASE_MANAGER)
     old, token = a_sheet(house, casey, casey.recovery_codes[0])
-    with pytest.raises(m.CodeRefusedError):
+    with pytest.raises(InvalidInputError):
         run(house, sign_ins.make_code_sheet, casey.actor(house, token), casey.user_id)
     made = run(house, sign_ins.make_code_sheet, casey.actor(house, token), casey.user_id, code=casey.recovery_codes[1])
     codes, first, sheet_id = list(made.shown_codes), made.asked, made.id
