@@ -594,7 +594,10 @@ class AccountChange(Identified):
     """
 
     __tablename__ = "account_change"
-    __table_args__ = (Index("ix_account_change_user_id_at", "user_id", "at"),)
+    __table_args__ = (
+        Index("ix_account_change_user_id_at", "user_id", "at"),
+        Index("ix_account_change_at", "at"),  # whom to tell by mail
+    )
 
     user_id: Mapped[UUID] = public(ForeignKey("user.id"))
     #: `password_changed`, `password_reset`, `factor_added`, `factor_replaced`, `codes_made`, `passkey_added`,

@@ -150,6 +150,25 @@ def post_due(session: Session, _target: UUID | None, _behalf: UUID | None) -> No
         commit(session)
 
 
+#: What is told of an account: that it happened, at once and by mail too (S-806), while its person has not looked at it.
+CHANGED: Final = "account.changed"
+ground(CHANGED)(q.is_news)
+#: So long after it happened a change is still told, should no worker have run meanwhile.
+_CHANGES_TOLD_WITHIN: Final = timedelta(days=2)
+
+
+@job_kind("account.tell_changes", every=60)
+def tell_changes(session: Session, _target: UUID | None, _behalf: UUID | None) -> None:
+    """Tell people by mail what changed on how they sign in, also what was done in their own name (S-806).
+
+    By a job and not with the act: whoever is locked out by wrong tries costs no statement more than anybody (S-102).
+    """
+    if post_of(session) is None:
+        return
+    found = q.changed_lately(session, clock(session) - _CHANGES_TOLD_WITHIN)
+    tell_by_job(session, [Told(one.user_id, CHANGED, one.id, str(one.id), is_urgent=True) for one in found])
+
+
 def _of_outbox(session: Session, notices: Iterable[UUID], **values: Any) -> int:
     """Write where these notices went, unless somebody else has; return how many."""
     still = Notice.id.in_(list(notices)), Notice.mail_id.is_(None), Notice.dropped_at.is_(None)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from referrals.account.models import MAIL_HOUR, MailChoice, User
+from referrals.account.models import MAIL_HOUR, AccountChange, MailChoice, User
+from referrals.account.queries import user
 from referrals.kernel import crypto
+from referrals.kernel.actor import Actor
 from referrals.mail.models import Mail, Notice
 from referrals.organization.models import Organization
 
@@ -43,6 +46,39 @@ def to_mail(session: Session, at: datetime) -> Sorted:
         elif notice.is_due(choice, MAIL_HOUR if hour is None else hour, zone, at):
             due.setdefault(notice.user_id, []).append(notice.id)
     return Sorted(due, unwanted)
+
+
+#: What of an account's changes cannot wait for the next sign-in: how it is entered, and that somebody tried.
+GRAVE_CHANGES: Final = frozenset(
+    {
+        *("password_changed", "password_reset", "factor_added", "factor_replaced", "codes_made", "locked"),
+        *("passkey_added", "passkey_removed", "passkey_copied", "sheet_added", "sheet_replaced", "sheet_lost"),
+        *("recovery_started", "recovery_used", "factor_lost"),
+    }
+)
+
+
+def changed_lately(session: Session, since: datetime) -> list[AccountChange]:
+    """Return the grave changes of accounts since then that their people have not looked at, oldest first."""
+    statement = (
+        select(AccountChange)
+        .join(User, User.id == AccountChange.user_id)
+        .where(
+            AccountChange.at > since,
+            AccountChange.what.in_(GRAVE_CHANGES),
+            AccountChange.at > func.coalesce(User.changes_seen_at, User.added_at),
+        )
+    )
+    return list(session.scalars(statement.order_by(AccountChange.at, AccountChange.id)))
+
+
+def is_news(session: Session, actor: Actor, change_id: UUID, _at: datetime) -> bool:
+    """Whether a change is of the actor's own account, and they have not looked at it."""
+    row = session.get(AccountChange, change_id)
+    if row is None or row.user_id != actor.me:
+        return False
+    seen_at = user(session, actor.me).changes_seen_at
+    return seen_at is None or seen_at < row.at
 
 
 def told_by(session: Session, mail_id: UUID) -> list[Notice]:
