@@ -50,7 +50,7 @@ def test_coming_in_and_searching_go_on_in_either_language_with_all_but_the_secre
     one.page.get_by_label("Password").fill("wrong and secret")
     hand.press("Español", exact=True)
     assert one.page.evaluate("document.documentElement.lang") == "es"
-    assert one.page.get_by_role("checkbox").is_checked()
+    assert one.page.locator("[name=acknowledged]").is_checked()
     assert one.page.locator("[name=name]").input_value() == "yuki"
     assert one.page.locator("[name=password]").input_value() == ""
     assert "wrong and secret" not in one.page.content()
