@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from flask import Response, make_response, redirect, render_template, request
@@ -18,12 +18,14 @@ from referrals.kernel.actor import Role
 from referrals.kernel.command import Command
 from referrals.kernel.door import (
     OPERATIONS,
+    SHOW_IN,
     Doors,
     Form,
     Operation,
     Shape,
     asking,
     form_words,
+    in_language,
     json_words,
     languages_are_kept,
     people_are_called,
@@ -90,6 +92,34 @@ def as_typed(faults: Mapping[str, Sequence[str]], *secret: str) -> Form:
     """Return the form as it was typed, without its secrets, with its faults in words."""
     kept = {name: value for name, value in request.form.items() if name not in secret}
     return Form(kept, {name: [sentence(f"{code}.{name}") for code in codes] for name, codes in faults.items()})
+
+
+#: What is never put back into a form that is shown in another language, whichever form asks for it.
+SECRETS: Final = ("password", "present_password", "new_password", "code", "passkey", "first_half", "second_half")
+
+
+def ask_switchable(page: str, *, form: Form | None = None, status: int = 200, **around: Any) -> Response:
+    """Show a page that asks for something, with a switch of the language that keeps what is typed.
+
+    The address that its form is sent to looks at `is_switch` before anything else.
+    """
+    if form is None:
+        form = Form()
+    form.may_switch = True
+    return ask(page, form=form, status=status, **around)
+
+
+def is_switch() -> bool:
+    """Whether a form was sent only to be shown in another language; then nothing in it is tried."""
+    return SHOW_IN in request.form
+
+
+def switched(show: Callable[[Form], ResponseReturnValue]) -> ResponseReturnValue:
+    """Show a form in the language that it asks for, with all that is typed but the secrets.
+
+    `show` is what shows the page to whoever opens it, so that nobody sees more by a switch than by opening it.
+    """
+    return in_language(request.form[SHOW_IN], lambda: make_response(show(as_typed({}, *SECRETS))))
 
 
 def words_of(what: Command[Any, Any]) -> dict[str, Any]:

@@ -424,6 +424,9 @@ class Search:
 
     def take(self, **ids: UUID) -> ResponseReturnValue:
         """Take the form: keep what was typed and lead on to it, or else answer at once."""
+        if SHOW_IN in request.form:
+            form = _typed({}, upload=False, facts={})
+            return in_language(request.form[SHOW_IN], lambda: self._shown(form, {}, ids, 200))
         try:
             typed = form_words(self.takes)
             words = self.takes.understood(typed)
@@ -444,9 +447,10 @@ class Search:
         _count_search()
         return self._shown(form, {**self.read(**ids, **words), "asked": True}, ids, 200)
 
-    def _shown(self, form: Form, found: Mapping[str, Any], ids: Mapping[str, UUID], status: int) -> ResponseReturnValue:
+    def _shown(self, form: Form, found: Mapping[str, Any], ids: Mapping[str, UUID], status: int) -> Response:
         before = {} if "asked" in found else self.blank(**ids)
         around = {**before, "asked": False, "gone": False, "rows": []}
+        form.may_switch = True
         return make_response(render_template(self.page, form=form, **{**around, **found}), status)
 
 

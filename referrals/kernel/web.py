@@ -346,7 +346,7 @@ def _language() -> str:
     A program asks for one by header, whoever it acts for.
     """
     wished = language.asked_for(request.accept_languages)
-    kept = request.cookies.get(LANGUAGE_COOKIE)
+    kept = g.get("language") or request.cookies.get(LANGUAGE_COOKIE)
     if not current_user.is_authenticated:
         # After a sign-out, which empties the browser, the address says in which language it went on.
         return language.chosen(*(wished if at_api() else ()), kept, request.args.get("language"), *wished)
@@ -369,6 +369,7 @@ def keep_language(answer: WerkzeugResponse, chosen: str) -> WerkzeugResponse:
 
 def speak(chosen: str) -> None:
     """Answer the rest of this request in a language."""
+    g.language = chosen
     if current_user.is_authenticated:
         cast("SignedIn", current_user).language = chosen
     g.pop("catalog", None)

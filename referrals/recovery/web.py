@@ -14,7 +14,17 @@ from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
 from referrals.account import queries as accounts
-from referrals.account.web import RATE, as_json, as_typed, ask, list_operation, words_of
+from referrals.account.web import (
+    RATE,
+    as_json,
+    as_typed,
+    ask,
+    ask_switchable,
+    is_switch,
+    list_operation,
+    switched,
+    words_of,
+)
 from referrals.kernel.door import Doors, Form, Shape, asking, form_key, idempotency_key, json_words, run
 from referrals.kernel.errors import InvalidInputError, RuleBrokenError, SignInNeededError
 from referrals.kernel.web import API, HALFWAY, Words, current_actor, db, limiter, say
@@ -84,19 +94,23 @@ def _starting(target: UUID) -> Mapping[str, Any]:
 
 
 @doors.pages.get("/organization/people/<uuid:target>/recovery", endpoint="start_recovery_form")
-def start_recovery_form(target: UUID) -> ResponseReturnValue:
+def start_recovery_form(target: UUID, form: Form | None = None) -> ResponseReturnValue:
     """Ask how one made sure that a colleague lost their second factor."""
-    return ask("recovery/start_recovery.html", **_starting(target))
+    return ask_switchable("recovery/start_recovery.html", form=form, **_starting(target))
 
 
 @doors.pages.post("/organization/people/<uuid:target>/recovery", endpoint="start_recovery")
 def take_start_recovery(target: UUID) -> ResponseReturnValue:
     """Begin a recovery, and show the first half of its code once."""
+    if is_switch():
+        return switched(lambda form: start_recovery_form(target, form))
     try:
         made = run(c.start_recovery, target, words_of(c.start_recovery), key=form_key())
     except (InvalidInputError, RuleBrokenError) as fault:
         faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
-        return ask("recovery/start_recovery.html", form=as_typed(faults), status=fault.status, **_starting(target))
+        return ask_switchable(
+            "recovery/start_recovery.html", form=as_typed(faults), status=fault.status, **_starting(target)
+        )
     return _half(made, first=True)
 
 
@@ -125,19 +139,23 @@ def _confirming(target: UUID) -> Mapping[str, Any]:
 
 
 @doors.pages.get(f"{LISTED}/<uuid:target>/confirmation", endpoint="confirm_recovery_form")
-def confirm_recovery_form(target: UUID) -> ResponseReturnValue:
+def confirm_recovery_form(target: UUID, form: Form | None = None) -> ResponseReturnValue:
     """Ask how one made sure, by oneself, who is asking."""
-    return ask("recovery/confirm_recovery.html", **_confirming(target))
+    return ask_switchable("recovery/confirm_recovery.html", form=form, **_confirming(target))
 
 
 @doors.pages.post(f"{LISTED}/<uuid:target>/confirmation", endpoint="confirm_recovery")
 def take_confirm_recovery(target: UUID) -> ResponseReturnValue:
     """Confirm a recovery, and show the second half of its code once."""
+    if is_switch():
+        return switched(lambda form: confirm_recovery_form(target, form))
     try:
         made = run(c.confirm_recovery, target, words_of(c.confirm_recovery), key=form_key())
     except (InvalidInputError, RuleBrokenError) as fault:
         faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
-        return ask("recovery/confirm_recovery.html", form=as_typed(faults), status=fault.status, **_confirming(target))
+        return ask_switchable(
+            "recovery/confirm_recovery.html", form=as_typed(faults), status=fault.status, **_confirming(target)
+        )
     return _half(made, first=False)
 
 
@@ -218,21 +236,23 @@ def _this_sign_in() -> UUID:
 
 
 @doors.pages.get("/sign-in/recovery", endpoint="use_recovery_form")
-def use_recovery_form() -> ResponseReturnValue:
+def use_recovery_form(form: Form | None = None) -> ResponseReturnValue:
     """Say what to do without a second factor, to everybody alike, and ask for the code (S-102)."""
-    return ask("recovery/use_recovery.html") if is_at_second_step() else go_on()
+    return ask_switchable("recovery/use_recovery.html", form=form) if is_at_second_step() else go_on()
 
 
 @doors.pages.post("/sign-in/recovery", endpoint="use_recovery")
 @limiter.limit(RATE)
 def take_use_recovery() -> ResponseReturnValue:
     """Take both halves of the code, and go on to a new authenticator."""
+    if is_switch():
+        return switched(use_recovery_form)
     try:
         made = run(c.use_recovery, _this_sign_in(), words_of(c.use_recovery))
     except (InvalidInputError, CodeRefusedError) as fault:
         faults = fault.fields if isinstance(fault, InvalidInputError) else {"first_half": ["recovery_code_refused"]}
         form = as_typed(faults, "first_half", "second_half")
-        return ask("recovery/use_recovery.html", form=form, status=fault.status)
+        return ask_switchable("recovery/use_recovery.html", form=form, status=fault.status)
     return go_on(made)
 
 

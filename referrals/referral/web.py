@@ -369,7 +369,7 @@ def _suggested(view: q.View) -> list[Mapping[str, Any]] | None:
 @doors.get("/referrals/<uuid:target>/answer", page="referral/answer.html", shape=None)
 def answer(target: UUID) -> Mapping[str, Any]:
     """Show the three answers a program can give, on one page."""
-    return _answering(target) | {"form": Form()}
+    return _answering(target) | {"form": Form(may_switch=True)}
 
 
 @doors.get("/referrals/<uuid:target>/draft", page=None, shape=DraftShape)

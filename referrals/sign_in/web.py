@@ -17,7 +17,18 @@ from flask_wtf.csrf import generate_csrf
 from marshmallow import fields
 
 from referrals.account import queries as accounts
-from referrals.account.web import RATE, as_json, as_typed, ask, list_operation, where_to, words_of
+from referrals.account.web import (
+    RATE,
+    as_json,
+    as_typed,
+    ask,
+    ask_switchable,
+    is_switch,
+    list_operation,
+    switched,
+    where_to,
+    words_of,
+)
 from referrals.kernel import language
 from referrals.kernel.actor import Actor, Source, nobody
 from referrals.kernel.command import execute
@@ -197,13 +208,18 @@ def is_at_second_step() -> bool:
 
 
 @doors.pages.get("/sign-in", endpoint="sign_in_form")
-def sign_in_form() -> ResponseReturnValue:
+def sign_in_form(form: Form | None = None) -> ResponseReturnValue:
     """Show the system-use notice and ask for name and password."""
     if current_user.is_authenticated:
         return _onward(cast("SignedIn", current_user).step)
-    shown = ask(
-        "sign_in/sign_in.html", left="left" in request.args, is_new=accounts.nobody_has_an_account(db.session())
+    shown = ask_switchable(
+        "sign_in/sign_in.html",
+        form=form,
+        left="left" in request.args,
+        is_new=accounts.nobody_has_an_account(db.session()),
     )
+    if form is not None:  # somebody chose
+        return shown
     # Kept at once: the pages after it speak as this one does, until somebody chooses.
     return keep_language(shown, reader_language())
 
@@ -212,24 +228,26 @@ def sign_in_form() -> ResponseReturnValue:
 @limiter.limit(RATE)
 def take_sign_in() -> ResponseReturnValue:
     """Take name and password."""
+    if is_switch():
+        return switched(sign_in_form)
     try:
         token = _begin(words_of(c.sign_in))
     except InvalidInputError as fault:
-        return ask("sign_in/sign_in.html", form=as_typed(fault.fields, "password"), status=422)
+        return ask_switchable("sign_in/sign_in.html", form=as_typed(fault.fields, "password"), status=422)
     except SignInRefusedError as refusal:
         form = as_typed({"": [refusal.code]}, "password")
-        return ask("sign_in/sign_in.html", form=form, status=refusal.status)
+        return ask_switchable("sign_in/sign_in.html", form=form, status=refusal.status)
     _hold(token)
     return _onward(_step_of(token))
 
 
 @doors.pages.get("/sign-in/second-step", endpoint="second_step_form")
-def second_step_form() -> ResponseReturnValue:
+def second_step_form(form: Form | None = None) -> ResponseReturnValue:
     """Ask for a code: to complete a sign-in, or to make it fresh again."""
     step = cast("SignedIn", current_user).step
     if step not in {accounts.SECOND_FACTOR, accounts.FULL}:
         return _onward(step)
-    return _ask_code("sign_in/second_step.html", again=step == accounts.FULL)
+    return _ask_code("sign_in/second_step.html", form=form, again=step == accounts.FULL)
 
 
 def _ask_code(page: str, **around: Any) -> ResponseReturnValue:
@@ -239,13 +257,15 @@ def _ask_code(page: str, **around: Any) -> ResponseReturnValue:
     around["sheet"] = sheet if sheet is not None and sheet.opens else None
     around["has_app"] = q.factor_of(database, actor.me) is not None
     around["has_passkey"] = _has_passkey()
-    return ask(page, **around)
+    return ask_switchable(page, **around)
 
 
 @doors.pages.post("/sign-in/second-step", endpoint="second_step")
 @limiter.limit(RATE)
 def take_second_step() -> ResponseReturnValue:
     """Take the code."""
+    if is_switch():
+        return switched(second_step_form)
     again = cast("SignedIn", current_user).step == accounts.FULL
     try:
         made = run(c.confirm_second_factor, _this_sign_in(), words_of(c.confirm_second_factor))
@@ -274,56 +294,62 @@ def _not_taken(fault: RefusedError) -> Form:
 
 
 @doors.pages.get("/sign-in/new-password", endpoint="new_password_form")
-def new_password_form() -> ResponseReturnValue:
+def new_password_form(form: Form | None = None) -> ResponseReturnValue:
     """Ask for a password of one's own."""
     step = cast("SignedIn", current_user).step
     if step != accounts.NEW_PASSWORD:
         return _onward(step)
-    return ask("sign_in/new_password.html", first=True)
+    return ask_switchable("sign_in/new_password.html", form=form, first=True)
 
 
 @doors.pages.post("/sign-in/new-password", endpoint="new_password")
 @limiter.limit(RATE)
 def take_new_password() -> ResponseReturnValue:
     """Take the password."""
+    if is_switch():
+        return switched(new_password_form)
     try:
         made = _change_password(words_of(c.change_password))
     except (InvalidInputError, CodeRefusedError) as fault:
         faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
         form = as_typed(faults, "new_password", "present_password")
-        return ask("sign_in/new_password.html", form=form, status=fault.status, first=True)
+        return ask_switchable("sign_in/new_password.html", form=form, status=fault.status, first=True)
     return _onward(_renewed(made))
 
 
 @doors.pages.get("/sign-in/enroll", endpoint="enroll_form")
-def enroll_form() -> ResponseReturnValue:
+def enroll_form(form: Form | None = None) -> ResponseReturnValue:
     """Show the authenticator's QR code and key, and ask for its first code."""
     step = cast("SignedIn", current_user).step
     if step != accounts.ENROLL:
         return _onward(step)
-    return _enroll_page()
+    return _enroll_page(form)
 
 
 @doors.pages.post("/sign-in/enroll", endpoint="enroll")
 @limiter.limit(RATE)
 def take_enroll() -> ResponseReturnValue:
     """Take the first code, and show the recovery codes once."""
+    if is_switch():
+        return switched(enroll_form)
     return _take_first_code("sign_in/enroll.html")
 
 
 @doors.pages.get("/sign-in/code-sheet", endpoint="code_sheet_form")
-def code_sheet_form() -> ResponseReturnValue:
+def code_sheet_form(form: Form | None = None) -> ResponseReturnValue:
     """Say what a code sheet is, and ask for a code before one is printed; on the first day there is none to ask for."""
     step = cast("SignedIn", current_user).step
     if step not in {accounts.ENROLL, accounts.FULL}:
         return _onward(step)
-    return _ask_code("sign_in/code_sheet.html", first=step == accounts.ENROLL)
+    return _ask_code("sign_in/code_sheet.html", form=form, first=step == accounts.ENROLL)
 
 
 @doors.pages.post("/sign-in/code-sheet", endpoint="make_code_sheet")
 @limiter.limit(RATE)
 def take_make_code_sheet() -> ResponseReturnValue:
     """Draw a code sheet, and show it once, to be printed."""
+    if is_switch():
+        return switched(code_sheet_form)
     step = cast("SignedIn", current_user).step
     try:
         made = _make_sheet(words_of(c.make_code_sheet))
@@ -342,9 +368,9 @@ def _make_sheet(given: Mapping[str, Any]) -> Any:
 
 
 @doors.pages.get("/sign-in/code-sheet/first-code", endpoint="first_sheet_code_form")
-def first_sheet_code_form() -> ResponseReturnValue:
+def first_sheet_code_form(form: Form | None = None) -> ResponseReturnValue:
     """Ask for the first code of a sheet that was printed."""
-    return _first_sheet_code()
+    return _first_sheet_code(form)
 
 
 def _first_sheet_code(form: Form | None = None, status: int = 200) -> ResponseReturnValue:
@@ -352,13 +378,15 @@ def _first_sheet_code(form: Form | None = None, status: int = 200) -> ResponseRe
     sheet = q.pending_sheet(database, actor.me)
     if sheet is None:
         return redirect("/sign-in/code-sheet", 303)
-    return ask("sign_in/first_sheet_code.html", form=form, status=status, sheet=sheet)
+    return ask_switchable("sign_in/first_sheet_code.html", form=form, status=status, sheet=sheet)
 
 
 @doors.pages.post("/sign-in/code-sheet/first-code", endpoint="enroll_code_sheet")
 @limiter.limit(RATE)
 def take_enroll_code_sheet() -> ResponseReturnValue:
     """Take the first code of a sheet; on the first day, show the recovery codes once."""
+    if is_switch():
+        return switched(first_sheet_code_form)
     try:
         made = run(c.enroll_code_sheet, _pending_sheet(), words_of(c.enroll_code_sheet))
     except (InvalidInputError, RuleBrokenError) as fault:
@@ -382,24 +410,28 @@ def _pending_sheet() -> UUID:
 
 
 @doors.pages.get("/sign-in/rules", endpoint="rules_form")
-def rules_form() -> ResponseReturnValue:
+def rules_form(form: Form | None = None) -> ResponseReturnValue:
     """Show the rules of behavior, and ask for the promise to keep them."""
     step = cast("SignedIn", current_user).step
     if step != accounts.RULES:
         return _onward(step)
-    return ask("sign_in/acknowledge_rules.html", **_rules())
+    return ask_switchable("sign_in/acknowledge_rules.html", form=form, **_rules())
 
 
 @doors.pages.post("/sign-in/rules", endpoint="acknowledge_rules")
 def take_acknowledge_rules() -> ResponseReturnValue:
     """Take the promise, and go on."""
+    if is_switch():
+        return switched(rules_form)
     try:
         run(c.acknowledge_rules, current_actor().me, words_of(c.acknowledge_rules))
     except c.RulesKnownError:
         return _onward(accounts.FULL)  # sent twice: it holds, so go on
     except (InvalidInputError, RuleBrokenError) as fault:
         faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
-        return ask("sign_in/acknowledge_rules.html", form=as_typed(faults, "wording"), status=fault.status, **_rules())
+        return ask_switchable(
+            "sign_in/acknowledge_rules.html", form=as_typed(faults, "wording"), status=fault.status, **_rules()
+        )
     return _onward(_step_of(cast("SignedIn", current_user).token))
 
 
@@ -431,7 +463,7 @@ def _enroll_page(form: Form | None = None, status: int = 200, page: str = "sign_
         return redirect("/sign-in", 303)
     code = segno.make(shown.uri, error="m", micro=False)
     drawing = {"size": len(code.matrix) + 8, "path": _path(code.matrix)}
-    return ask(page, form=form, status=status, key=shown.key, qr=drawing)
+    return ask_switchable(page, form=form, status=status, key=shown.key, qr=drawing)
 
 
 def _path(matrix: Sequence[Sequence[int]]) -> str:
@@ -575,36 +607,40 @@ doors.act(
 
 
 @doors.pages.get("/account/password", endpoint="change_password_form")
-def change_password_form() -> ResponseReturnValue:
+def change_password_form(form: Form | None = None) -> ResponseReturnValue:
     """Ask for the present password and a new one."""
-    return ask("sign_in/new_password.html", first=False)
+    return ask_switchable("sign_in/new_password.html", form=form, first=False)
 
 
 @doors.pages.post("/account/password", endpoint="change_password")
 @limiter.limit(RATE)
 def take_change_password() -> ResponseReturnValue:
     """Take the new password."""
+    if is_switch():
+        return switched(change_password_form)
     try:
         made = _change_password(words_of(c.change_password))
     except (InvalidInputError, PasswordRefusedError) as fault:
         faults = fault.fields if isinstance(fault, InvalidInputError) else {"present_password": [fault.code]}
         form = as_typed(faults, "new_password", "present_password")
-        return ask("sign_in/new_password.html", form=form, status=fault.status, first=False)
+        return ask_switchable("sign_in/new_password.html", form=form, status=fault.status, first=False)
     _renewed(made)
     flash("password_changed", "success")
     return redirect("/account", 303)
 
 
 @doors.pages.get("/account/recovery-codes", endpoint="renew_recovery_codes_form")
-def renew_recovery_codes_form() -> ResponseReturnValue:
+def renew_recovery_codes_form(form: Form | None = None) -> ResponseReturnValue:
     """Ask for a code before making new recovery codes."""
-    return _ask_code("sign_in/give_code.html", purpose="recovery_codes")
+    return _ask_code("sign_in/give_code.html", form=form, purpose="recovery_codes")
 
 
 @doors.pages.post("/account/recovery-codes", endpoint="renew_recovery_codes")
 @limiter.limit(RATE)
 def take_renew_recovery_codes() -> ResponseReturnValue:
     """Make new recovery codes, and show them once."""
+    if is_switch():
+        return switched(renew_recovery_codes_form)
     try:
         made = run(c.renew_recovery_codes, current_actor().me, words_of(c.renew_recovery_codes))
     except _NOT_TAKEN as fault:
@@ -615,15 +651,17 @@ def take_renew_recovery_codes() -> ResponseReturnValue:
 
 
 @doors.pages.get("/account/authenticator", endpoint="start_factor_form")
-def start_factor_form() -> ResponseReturnValue:
+def start_factor_form(form: Form | None = None) -> ResponseReturnValue:
     """Ask for a code of the present authenticator before replacing it."""
-    return _ask_code("sign_in/give_code.html", purpose="authenticator")
+    return _ask_code("sign_in/give_code.html", form=form, purpose="authenticator")
 
 
 @doors.pages.post("/account/authenticator", endpoint="start_factor")
 @limiter.limit(RATE)
 def take_start_factor() -> ResponseReturnValue:
     """Begin to replace the authenticator."""
+    if is_switch():
+        return switched(start_factor_form)
     try:
         run(c.start_factor, current_actor().me, words_of(c.start_factor))
     except _NOT_TAKEN as fault:
@@ -632,17 +670,19 @@ def take_start_factor() -> ResponseReturnValue:
 
 
 @doors.pages.get("/account/authenticator/new", endpoint="enroll_again_form")
-def enroll_again_form() -> ResponseReturnValue:
+def enroll_again_form(form: Form | None = None) -> ResponseReturnValue:
     """Show the new authenticator's QR code and key."""
     if q.setup(db.session(), current_actor()) is None:
         return redirect("/account/authenticator", 303)
-    return _enroll_page()
+    return _enroll_page(form)
 
 
 @doors.pages.post("/account/authenticator/new", endpoint="enroll_again")
 @limiter.limit(RATE)
 def take_enroll_again() -> ResponseReturnValue:
     """Take the new authenticator's first code."""
+    if is_switch():
+        return switched(enroll_again_form)
     return _take_first_code("sign_in/enroll.html")
 
 
@@ -681,21 +721,23 @@ def _code_first(_refusal: FreshSignInNeededError) -> ResponseReturnValue:
 
 
 @doors.pages.get("/account/passkeys/new", endpoint="add_passkey_form")
-def add_passkey_form() -> ResponseReturnValue:
+def add_passkey_form(form: Form | None = None) -> ResponseReturnValue:
     """Ask for a name, and let the browser ask for the key."""
-    return ask("passkey/add.html", first=_may_add() == accounts.ENROLL)
+    return ask_switchable("passkey/add.html", form=form, first=_may_add() == accounts.ENROLL)
 
 
 @doors.pages.post("/account/passkeys/new", endpoint="add_passkey")
 @limiter.limit(RATE)
 def take_add_passkey() -> ResponseReturnValue:
     """Take a passkey; with the first one, show the recovery codes once."""
+    if is_switch():
+        return switched(add_passkey_form)
     first = _may_add() == accounts.ENROLL
     try:
         made = run(c.add_passkey, current_actor().me, words_of(c.add_passkey))
     except (InvalidInputError, PasskeyRefusedError, c.PasskeyKnownError) as fault:
         faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
-        return ask("passkey/add.html", form=as_typed(faults, "passkey"), status=fault.status, first=first)
+        return ask_switchable("passkey/add.html", form=as_typed(faults, "passkey"), status=fault.status, first=first)
     codes = made.shown_codes
     _renewed(made)
     if codes:

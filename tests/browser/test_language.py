@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from referrals import demo
 from tests.browser.hands import Mouse
 
 HEARD = "Two neighbors, “quoted” & <b>typed</b>"
@@ -35,3 +36,44 @@ def test_what_is_typed_stays_in_either_language_and_enter_saves(visitor: Callabl
     assert hand.reads("The program was changed.")
     assert hand.page.evaluate("document.documentElement.lang") == "en", "Enter presses the form's own button"
     assert hand.reads(HEARD)
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
+def test_coming_in_and_searching_go_on_in_either_language_with_all_but_the_secrets(
+    visitor: Callable[..., Any], *, scripts: bool
+) -> None:
+    one = visitor(scripts=scripts, width=320)
+    hand = Mouse(one)
+    one.go("/sign-in")
+    one.tick("I have read this notice")
+    hand.fill("Sign-in name", "yuki")
+    one.page.get_by_label("Password").fill("wrong and secret")
+    hand.press("Español", exact=True)
+    assert one.page.evaluate("document.documentElement.lang") == "es"
+    assert one.page.locator("[name=acknowledged]").is_checked()
+    assert one.page.locator("[name=name]").input_value() == "yuki"
+    assert one.page.locator("[name=password]").input_value() == ""
+    assert "wrong and secret" not in one.page.content()
+    if scripts:
+        assert one.violations() == []
+    assert not one.is_too_wide()
+    one.page.locator("[name=password]").fill(demo.PASSWORD)
+    one.page.locator("[name=password]").press("Enter")
+    code = one.page.locator("[name=code]")
+    code.wait_for()
+    assert one.page.evaluate("document.documentElement.lang") == "es", "the browser keeps it for who has chosen none"
+    code.fill("123456")
+    hand.press("English", exact=True)
+    assert hand.heading() == "Enter your code"
+    assert code.input_value() == "", "nothing was tried, and nothing is put back"
+    assert one.page.get_by_role("alert").count() == 0
+
+    known = visitor(scripts=scripts, width=320).come_back("dana")
+    hand = Mouse(known)
+    known.go("/search")
+    known.page.get_by_role("searchbox").fill("Núñez")
+    hand.press("Español", exact=True)
+    assert known.page.get_by_role("searchbox").input_value() == "Núñez"
+    hand.press("English", exact=True)
+    assert known.page.get_by_role("searchbox").input_value() == "Núñez"
+    assert hand.heading() == "Search"

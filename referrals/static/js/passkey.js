@@ -55,6 +55,7 @@ if (window.PublicKeyCredential) {
 
     if (purpose === "use") box.querySelector("button").addEventListener("click", prove);
     form.addEventListener("submit", (event) => {
+      if (event.submitter?.name === "show_in") return; // only shown in another language: no key is asked for
       if (purpose === "use" || field.value || !form.elements.namedItem("name").value.trim()) return;
       event.preventDefault(); // first the key, then the form; without a name the service says so
       prove();

@@ -46,10 +46,9 @@ class Reader:
         return self.client.post(path, base_url=HERE, data=words, headers=asked)
 
     def choose(self, language: str, page: str) -> TestResponse:
-        """Press the button of a page that offers this language."""
-        form = re.search(r'action="/language">.*?</form>', self.get(page).text, re.DOTALL)
-        assert form is not None, f"no switch at {page}"
-        assert f'name="language" value="{language}" lang="{language}"' in form[0]
+        """Choose by the address of the switch, at a page that offers this language alone or beside its form."""
+        offered = re.search(rf'name="(?:language|show_in)" value="{language}" lang="{language}"', self.get(page).text)
+        assert offered is not None, f"no switch at {page}"
         return self.post("/language", page, {"language": language})
 
     def speaks(self, path: str = "/sign-in") -> str:

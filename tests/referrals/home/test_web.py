@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import pytest
+from sqlalchemy import select
+
+from audit.models import AuditEvent
 from referrals.kernel.actor import Role
 from referrals.kernel.command import execute
 from referrals.kernel.session import HouseSession
 from referrals.staff import commands as staff
+from referrals.view.models import KeptSearch
 from tests.factories.account import a_member, a_user
 from tests.factories.organization import a_community_organization, a_facility, an_agency
 from tests.referrals.organization.conftest import Visits
+
+
+def actions(session: HouseSession) -> list[str]:
+    """What is on record, oldest first."""
+    session.rollback()
+    found = list(session.scalars(select(AuditEvent.action).order_by(AuditEvent.id)))
+    session.rollback()
+    return found
 
 
 def test_who_sets_nothing_up_finds_nothing_and_is_not_led_there(visit: Visits, session: HouseSession) -> None:
@@ -65,3 +78,25 @@ def test_an_administrators_home_says_what_waits_for_a_second_one_and_who_never_c
     page = ben.get("/home").text
     assert "Funciones que esperan a una segunda persona administradora" in page
     assert "Personas que aún no usaron su invitación" in page
+
+
+@pytest.mark.parametrize(("wished", "speaks"), [("fr", "en"), ("es", "es")])
+def test_a_switch_beside_the_search_box_keeps_what_is_typed_and_searches_nothing(
+    visit: Visits, session: HouseSession, wished: str, speaks: str
+) -> None:
+    worker = visit(an_agency(session), Role.CASE_MANAGER)
+    assert 'form="typed" name="show_in" value="es"' in worker.get("/search").text
+    before = actions(session)
+    page = worker.post("/search", words='Núñez "<b>', show_in=wished)
+    assert (page.status_code, f'<html lang="{speaks}">' in page.text) == (200, True)
+    assert 'value="Núñez &#34;&lt;b&gt;"' in page.text
+    assert "usa-error-message" not in page.text
+    assert actions(session)[len(before) :] == ["account.language_changed"] * (speaks == "es")
+    assert session.scalars(select(KeptSearch)).all() == [], "nothing is kept, as nothing was asked"
+    bare = worker.open("POST", "/search", data={"words": "Núñez", "show_in": "es"})
+    assert (bare.status_code, "Núñez" in bare.text) == (400, False)
+    found = worker.post("/search", words="Núñez")
+    assert found.status_code == 303
+    shown = worker.get(found.location).text
+    assert 'action="/language"' in shown, "what was found is shown again by its address"
+    assert 'name="show_in"' not in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -337,3 +338,18 @@ def test_beyond_a_thousand_names_are_not_opened_for_an_order(
     assert "Choose a facility or a time of release first" in casey.page("/participants?sort=name")
     assert listed(casey, "sort=name") == []
     assert listed(casey, f"sort=name&facility_id={held}") == [str(here)]
+
+
+def test_a_switch_beside_the_search_for_a_participant_keeps_what_is_typed_and_finds_nobody(
+    house: House, casey: Visitor
+) -> None:
+    added(casey)
+    house.session.rollback()
+    typed = {"family_name": "N", "name": "Lu <b>", "birth_date-day": "7", "show_in": "es"}
+    page = casey.form("/participants/search", typed)
+    assert (page.status_code, '<html lang="es">' in page.text) == (200, True)
+    assert 'value="Lu &lt;b&gt;"' in page.text
+    assert re.search(r'name="birth_date-day"[^>]*value="7"', page.text)
+    assert "/participants/0" not in page.text
+    searched = select(AuditEvent).where(AuditEvent.action == "person.searched")
+    assert house.session.scalars(searched).all() == []

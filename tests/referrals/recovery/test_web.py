@@ -13,7 +13,7 @@ from referrals.kernel.actor import Role
 from referrals.kernel.session import HouseSession
 from referrals.sign_in import queries as sign_in_queries
 from tests.factories import account as people
-from tests.referrals.account.conftest import Browser, add_organization, shown, signed_in
+from tests.referrals.account.conftest import Browser, add_organization, events, shown, signed_in, since
 
 HALF = re.compile(r'<code class="tg-code">([0-9A-Z-]{14})</code>')
 LISTED = "/organization/people/recoveries"
@@ -80,6 +80,37 @@ def test_s105_two_colleagues_bring_somebody_back_through_the_pages(
     assert back.get("/home").status_code == 200
     told = shown(back.get("/account/changes"))
     assert "Two colleagues agreed that your second factor is lost" in told
+
+
+def test_s102_a_switch_of_the_language_tries_no_half_and_puts_none_back(
+    app: Flask, house: HouseSession, casey: people.Member, code: Callable[[str], str]
+) -> None:
+    back = by_password(app, casey)
+    before = len(events(house))
+    assert 'name="show_in" value="es"' in back.get("/sign-in/recovery").text
+    for wished, speaks in (("fr", "en"), *[("es", "es")] * 6):
+        halves = {"first_half": "7TTT-2HXT-KQQQ", "second_half": "8SSS-3HXT-KWWW"}
+        page = back.post("/sign-in/recovery", **halves, next="/programs", show_in=wished)
+        assert (page.status_code, f'<html lang="{speaks}">' in page.text) == (200, True)
+        assert not any(half in page.text for half in halves.values())
+        assert 'name="next" value="/programs"' in page.text
+        assert "usa-error-message" not in page.text
+    assert since(house, before) == []
+    assert back.post("/sign-in/second-step", code=code(casey.sign_in_name)).location == "/home", "nothing counted"
+    late = back.post("/sign-in/recovery", "/account/sign-ins", first_half="7TTT-2HXT-KQQQ", show_in="es")
+    assert (late.status_code, late.location) == (303, "/home")
+
+
+def test_a_switch_keeps_how_a_colleague_made_sure_and_begins_nothing(
+    browser: Browser, house: HouseSession, ada: people.Member, casey: people.Member, code: Callable[[str], str]
+) -> None:
+    signed_in(browser, ada, code)
+    at, before = f"/organization/people/{casey.user_id}/recovery", len(events(house))
+    page = browser.post(at, how="known_on_video", show_in="es")
+    assert (page.status_code, '<html lang="es">' in page.text) == (200, True)
+    assert re.search(r'value="known_on_video" checked', page.text)
+    assert HALF.search(page.text) is None
+    assert since(house, before) == [("account.language_changed", "done", None)]
 
 
 def test_s105_the_same_by_json_and_never_by_the_password_alone(

@@ -45,6 +45,28 @@ def test_a_stranger_and_a_random_id_get_the_same_page(world: World, browser: Ope
     }
 
 
+def test_a_switch_beside_the_answers_keeps_what_is_typed_for_an_acceptance_and_accepts_nothing(
+    world: World, browser: Open
+) -> None:
+    at = f"/referrals/{world.sent()}"
+    ana, stranger = browser("navigator"), browser("stranger")
+    assert 'form="typed" name="show_in" value="es"' in ana.page(f"{at}/answer")
+    said = {"remark": "Glad <i>to</i> ñ", "caseworker_id": str(world.navigator.me)}
+    said |= parts("first_contact_on", tomorrow())
+    refused = stranger.post(f"{at}/acceptance", said | {"show_in": "es"})
+    assert (refused.status_code, "Glad" in refused.text) == (404, False)
+    assert ana.post(f"{at}/acceptance", said | {"show_in": "es", "csrf_token": ""}).status_code == 400
+    for wished, speaks in (("fr", "en"), ("es", "es")):
+        page = ana.post(f"{at}/acceptance", said | {"show_in": wished})
+        assert (page.status_code, f'<html lang="{speaks}">' in page.text) == (200, True)
+        assert "Glad &lt;i&gt;to&lt;/i&gt; ñ" in page.text
+        assert re.search(rf'name="first_contact_on-year"[^>]*value="{tomorrow()[:4]}"', page.text)
+        assert "usa-error-message" not in page.text
+    assert 'name="show_in"' in ana.page(f"{at}/answer"), "it can still be accepted"
+    assert ana.post(f"{at}/acceptance", said).status_code == 303
+    assert 'name="show_in"' not in ana.page(f"{at}/answer")
+
+
 def test_the_whole_way_by_pages(world: World, browser: Open) -> None:  # noqa: PLR0915  # it is one way
     lee, ana = browser("case_manager"), browser("navigator")
     page = lee.page(f"/participants/{world.person_id}/referrals/new")

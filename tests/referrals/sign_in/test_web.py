@@ -10,7 +10,10 @@ from uuid import UUID, uuid4
 
 import pytest
 from flask import Flask
+from markupsafe import escape
+from sqlalchemy import select
 
+from referrals.account import commands as accounts
 from referrals.kernel.actor import Role, system
 from referrals.kernel.command import execute
 from referrals.kernel.session import HouseSession
@@ -18,9 +21,10 @@ from referrals.kernel.web import HALFWAY, OPEN
 from referrals.sign_in import commands as sign_ins
 from referrals.sign_in import queries as sign_in_queries
 from referrals.sign_in import web as sign_in_web
+from referrals.sign_in.models import FailedAttempt
 from referrals.staff import commands as staff
 from tests.factories import account as people
-from tests.referrals.account.conftest import NAME, Browser, Moment, shown, signed_in
+from tests.referrals.account.conftest import NAME, Browser, Moment, events, shown, signed_in, since
 
 # --- before anybody can sign in ---------------------------------------------------------------------------------------
 
@@ -322,6 +326,197 @@ def test_s302_a_form_without_its_token_is_refused(
         answer = browser.ask("POST", path, **({"data": words} if words is not None else {"json": {}}))
         assert answer.status_code == 400, path
     assert browser.get("/account").status_code == 200
+
+
+# --- a switch of the language beside a form --------------------------------------------------------------------------
+
+
+def spoken(answer: Any) -> str:
+    found = re.search(r'<html lang="(\w+)">', answer.text)
+    assert found is not None
+    return found[1]
+
+
+def offers_a_switch(answer: Any) -> bool:
+    return '<button type="submit" form="typed" name="show_in" value="es" lang="es">' in answer.text
+
+
+def given(browser: Browser, member: people.Member) -> None:
+    """Give the password."""
+    answer = browser.post("/sign-in", acknowledged="true", name=member.sign_in_name, password=member.password)
+    assert answer.location == "/sign-in/second-step"
+
+
+@pytest.mark.parametrize(("wished", "speaks"), [("fr", "en"), ("", "en"), ("../es", "en"), ("es", "es")])
+@pytest.mark.parametrize("right", [False, True], ids=["wrong password", "right password"])
+def test_a_switch_on_the_way_in_tries_no_password_and_puts_none_back(
+    browser: Browser, casey: people.Member, house: HouseSession, wished: str, speaks: str, *, right: bool
+) -> None:
+    before = len(events(house))
+    password = casey.password if right else "wrong and <secret>"
+    typed = {"acknowledged": "true", "name": '<b>"casey', "password": password, "shared": "true"}
+    typed |= {"next": "/account/sign-ins"} | ({"name": casey.sign_in_name} if right else {})
+    assert offers_a_switch(browser.get("/sign-in"))
+    for _ in range(6):  # one more than locks an account
+        page = browser.post("/sign-in", **typed, show_in=wished)
+        assert (page.status_code, spoken(page)) == (200, speaks)
+        assert f'value="{escape(typed["name"])}"' in page.text
+        assert len(re.findall(r'type="checkbox"[^>]* checked', page.text)) == 2
+        assert 'name="next" value="/account/sign-ins"' in page.text
+        assert password not in page.text
+        assert str(escape(password)) not in page.text
+        assert "usa-error-message" not in page.text
+        assert ("__Host-language=es" in "".join(page.headers.getlist("Set-Cookie"))) is (speaks == "es")
+        assert "_user_id" not in browser.held()
+    assert since(house, before) == []
+    assert house.scalars(select(FailedAttempt)).all() == []
+    house.rollback()
+    given(browser, casey)
+
+
+def test_s302_a_switch_that_another_site_asks_for_is_refused_at_every_step(
+    browser: Browser, casey: people.Member
+) -> None:
+    browser.get("/sign-in")
+    typed = {"name": casey.sign_in_name, "password": casey.password, "show_in": "es"}
+    for path, words in (("/sign-in", typed), ("/sign-in/second-step", {"code": "123456", "show_in": "es"})):
+        bare = browser.ask("POST", path, data=words)
+        assert bare.status_code == 400, path
+        led = browser.ask("POST", path, data=words, headers={"Origin": "https://evil.example"})
+        assert led.status_code == 403, path
+        for answer in (bare, led):
+            assert "__Host-language" not in "".join(answer.headers.getlist("Set-Cookie"))
+            assert casey.password not in answer.text
+        if path == "/sign-in":
+            given(browser, casey)
+
+
+@pytest.mark.parametrize("wished", ["fr", "es"])
+def test_a_switch_at_the_second_step_takes_no_factor_and_puts_none_back(
+    browser: Browser, house: HouseSession, casey: people.Member, code: Callable[[str], str], wished: str
+) -> None:
+    given(browser, casey)
+    assert offers_a_switch(browser.get("/sign-in/second-step"))
+    present, before, half = code(casey.sign_in_name), len(events(house)), browser.held()["_user_id"]
+    for one in (present, *["000000"] * 6, casey.recovery_codes[0]):
+        typed = {"code": one, "passkey": '{"id": "a-keys-own-answer"}', "next": "/account/sign-ins"}
+        page = browser.post("/sign-in/second-step", **typed, show_in=wished)
+        assert (page.status_code, spoken(page)) == (200, "es" if wished == "es" else "en")
+        assert 'name="next" value="/account/sign-ins"' in page.text
+        assert re.search(r'id="code" name="code"\s+value=""', page.text)
+        assert "a-keys-own-answer" not in page.text
+        assert casey.recovery_codes[0] not in page.text
+        assert "usa-error-message" not in page.text
+    assert browser.held()["_user_id"] == half
+    assert since(house, before) == []
+    assert house.scalars(select(FailedAttempt)).all() == []
+    assert len(sign_in_queries.recovery_codes(house, casey.user_id)) == len(casey.recovery_codes)
+    house.rollback()
+    answer = browser.post("/sign-in/second-step", code=present, next="/account/sign-ins")
+    assert answer.location == "/account/sign-ins", "the code was not used up"
+
+
+def test_whose_account_has_a_language_gets_that_one_after_the_password_whatever_was_switched(
+    browser: Browser, house: HouseSession, casey: people.Member, code: Callable[[str], str]
+) -> None:
+    execute(house, accounts.choose_language, actor=casey.actor(house), target=casey.user_id, data={"language": "es"})
+    assert spoken(browser.post("/sign-in", name=casey.sign_in_name, show_in="en")) == "en"
+    given(browser, casey)
+    assert spoken(browser.get("/sign-in/second-step")) == "es"
+    before = len(events(house))
+    assert spoken(browser.post("/sign-in/second-step", code="", show_in="en")) == "en"
+    assert since(house, before) == [], "whoever gave the password alone changes nothing of the account"
+    browser.post("/sign-in/second-step", code=code(casey.sign_in_name))
+    assert spoken(browser.get("/account")) == "es"
+
+
+@pytest.mark.parametrize("path", ["/sign-in/enroll", "/sign-in/new-password", "/sign-in/code-sheet", "/sign-in/rules"])
+def test_s103_a_switch_shows_nobody_a_page_that_they_could_not_open(
+    browser: Browser, casey: people.Member, path: str
+) -> None:
+    given(browser, casey)
+    answer = browser.post(path, "/sign-in/second-step", show_in="es")
+    assert (answer.status_code, answer.location) == (303, "/sign-in/second-step")
+    over = Browser(browser.client.application)
+    assert over.post(path, "/sign-in", show_in="es").location == "/sign-in"
+
+
+@pytest.mark.parametrize(
+    "path", ["/account/password", "/account/recovery-codes", "/account/authenticator", "/sign-in/code-sheet"]
+)
+def test_a_switch_beside_a_secret_of_ones_account_changes_nothing_but_the_language(
+    browser: Browser, house: HouseSession, casey: people.Member, code: Callable[[str], str], path: str
+) -> None:
+    signed_in(browser, casey, code)
+    assert offers_a_switch(browser.get(path))
+    before = len(events(house))
+    recovery = casey.recovery_codes[0]
+    typed = {"present_password": casey.password, "new_password": "another harbor lantern", "code": recovery}
+    page = browser.post(path, **typed, show_in="es")
+    assert (page.status_code, spoken(page)) == (200, "es")
+    assert not any(secret in page.text for secret in typed.values())
+    assert not re.search(r"<code", page.text), "neither a key nor codes are made"
+    assert since(house, before) == [("account.language_changed", "done", None)]
+    assert len(sign_in_queries.recovery_codes(house, casey.user_id)) == len(casey.recovery_codes)
+    house.rollback()
+
+
+def test_a_switch_beside_the_first_code_of_a_sheet_takes_no_sheet_into_use(
+    browser: Browser, house: HouseSession, casey: people.Member, code: Callable[[str], str]
+) -> None:
+    signed_in(browser, casey, code)
+    at = "/sign-in/code-sheet/first-code"
+    page = browser.post("/sign-in/code-sheet", code=code(casey.sign_in_name))
+    assert "show_in" not in page.text, "shown this once: a switch would lose it"
+    assert 'action="/language"' not in page.text
+    codes = re.findall(r"<code>([0-9A-Z-]+)</code>", page.text)
+    sheet = sign_in_queries.pending_sheet(house, casey.user_id)
+    assert sheet is not None
+    first = codes[sheet.asked - 1]
+    house.rollback()
+    before = len(events(house))
+    page = browser.post(at, code=first, show_in="es")
+    assert (page.status_code, spoken(page)) == (200, "es")
+    assert not any(one in page.text for one in codes)
+    assert since(house, before) == [("account.language_changed", "done", None)]
+    assert browser.post(at, code=first).location == "/account", "nothing was used up"
+
+
+def test_s108_a_switch_on_the_first_day_shows_the_same_key_again_and_promises_nothing(
+    browser: Browser, house: HouseSession, agency: UUID
+) -> None:
+    user = people.a_user(house, agency, Role.CASE_MANAGER)
+    browser.post("/sign-in", acknowledged="true", name=user.sign_in_name, password=str(user.shown_code))
+    page = browser.post("/sign-in/new-password", new_password=people.PASSWORD, show_in="es")
+    assert (page.status_code, spoken(page)) == (200, "es")
+    assert people.PASSWORD not in page.text
+    assert browser.post("/sign-in/new-password", new_password=people.PASSWORD).location == "/sign-in/enroll"
+    before = len(events(house))
+    key = r'<code class="tg-code">([A-Z2-7 ]+)</code>'
+    page = browser.post("/sign-in/enroll", code="000000", show_in="es")
+    assert spoken(page) == "es"
+    assert re.findall(key, page.text) == re.findall(key, browser.get("/sign-in/enroll").text) != []
+    page = browser.post("/sign-in/code-sheet", show_in="es")
+    assert (spoken(page), "<code>" in page.text) == ("es", False), "no sheet is drawn"
+    page = browser.post("/account/passkeys/new", name="Blue key", passkey="a-keys-own-answer", show_in="es")
+    assert (spoken(page), "a-keys-own-answer" in page.text) == ("es", False)
+    assert 'value="Blue key"' in page.text
+    assert since(house, before) == []
+
+
+def test_s803_a_switch_beside_the_rules_acknowledges_nothing_and_keeps_the_tick(
+    browser: Browser, house: HouseSession, casey: people.Member, code: Callable[[str], str], moment: Moment
+) -> None:
+    moment.pass_by(days=365)
+    given(browser, casey)
+    assert browser.post("/sign-in/second-step", code=code(casey.sign_in_name)).location == "/sign-in/rules"
+    before = len(events(house))
+    page = browser.post("/sign-in/rules", wording="2020-01", agreed="true", show_in="es")
+    assert (page.status_code, spoken(page)) == (200, "es")
+    assert re.search(r'name="agreed" value="true" checked', page.text)
+    assert f'name="wording" value="{sign_in_queries.WORDING}"' in page.text, "what is shown is what is agreed to"
+    assert since(house, before) == []
+    assert browser.get("/account").location == "/sign-in/rules"
 
 
 # --- one's own account -----------------------------------------------------------------------------------------------
