@@ -23,7 +23,7 @@ from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 from typing_extensions import override
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from referrals.kernel.actor import Actor, TokenScope
 from referrals.kernel.command import Command, execute
@@ -622,8 +622,16 @@ def json_words() -> Mapping[str, Any]:
     Raises:
         UnreadableRequestError: broken JSON, a wrong encoding, NaN, nesting without end, or no object.
         UnsupportedMediaType: not JSON at all (415).
+        RequestEntityTooLarge: more than the service takes (413).
     """
     body = request.get_data(cache=True)
+    # A body that came in chunks is cut off at the limit without a word: what is left could be read as something else.
+    if (
+        request.content_length is None
+        and len(body) == request.max_content_length
+        and request.environ["wsgi.input"].read(1)
+    ):
+        raise RequestEntityTooLarge
     if request.mimetype != "application/json":
         if body or request.content_length:  # the look for the CSRF token has read a form's body already
             raise UnsupportedMediaType

@@ -6,6 +6,7 @@ Every column says what it is: `public` (may stand in the log), `personal` (about
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import sqlite3
@@ -385,6 +386,14 @@ class _InTurn(sqlite3.Connection):
 
     turn: threading.Lock
     _has_turn = False
+
+    def __init__(self, database: str, *args: Any, **kwargs: Any) -> None:
+        """Open a database; one that is not there yet is made for its owner alone, whatever the umask allows."""
+        if database and database != ":memory:" and not kwargs.get("uri"):
+            # SQLite gives -wal and -shm the mode of the database. One that stands keeps the mode its operator chose.
+            with suppress(OSError):  # what keeps it from being made, SQLite says itself
+                os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        super().__init__(database, *args, **kwargs)
 
     def begins_within(self, seconds: float) -> bool:
         """Begin to write, within this time if nobody else writes for longer; return whether it came to that."""

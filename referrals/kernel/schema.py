@@ -2,16 +2,18 @@
 
 One schema per command serves both doors; unknown fields are refused. A fault is a code (`required`, `too_long` …)
 under the field's name; its sentence is made at the door. Text is kept as typed, except that it must be text: no NUL,
-no control characters, no lone surrogates (PostgreSQL would answer them with a 500).
+no control characters, no lone surrogates (PostgreSQL would answer them with a 500). What shows as nothing is no answer:
+a name nobody can see stands in lists as an empty row.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import date
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, pre_load, validate
 
@@ -115,6 +117,27 @@ class Line(Text):
         return text
 
 
+#: Formatting that shows nevertheless: the number marks that Arabic, Syriac and Kaithi set before digits.
+_SEEN_FORMATS: Final = re.compile("[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]")
+#: What Unicode lets a font leave out though it is no formatting: fillers, variation selectors, what is set aside for
+#: more of them; and the two signs that are drawn empty.
+_LEFT_OUT: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U0001d159\U000e0000-\U000e0fff]"
+)
+
+
+def shows(text: str) -> bool:
+    """Whether anything of a text can be seen: it is more than spaces, joiners, marks of direction and fillers."""
+    return any(_is_seen(sign) for sign in text)
+
+
+def _is_seen(sign: str) -> bool:
+    if unicodedata.category(sign) in {"Zs", "Zl", "Zp", "Cc", "Cf"}:
+        return _SEEN_FORMATS.match(sign) is not None
+    return _LEFT_OUT.match(sign) is None
+
+
 class Day(fields.Date):
     """A calendar day, YYYY-MM-DD, between 1900 and 2199."""
 
@@ -183,14 +206,26 @@ def _length(least: int, most: int) -> validate.Validator:
     return Bounded(min=least, max=most)
 
 
+def _written(least: int, most: int) -> validate.Validator:
+    bounded = _length(least, most)
+
+    class Written(validate.Length):
+        def __call__(self, value: Any) -> Any:
+            if value and not shows(value):
+                raise ValidationError("required")
+            return bounded(value)
+
+    return Written(min=least, max=most)
+
+
 def text(most: int = 4000, *, least: int = 1, required: bool = True) -> Text:
-    """Text of several lines, kept as typed; at most `most` characters."""
-    return Text(validate=_length(least, most), **_optional(required))
+    """Text of several lines, kept as typed; at most `most` characters, of which one shows."""
+    return Text(validate=_written(least, most), **_optional(required))
 
 
 def line(most: int = 200, *, least: int = 1, required: bool = True) -> Line:
-    """One line."""
-    return Line(validate=_length(least, most), **_optional(required))
+    """One line, of which something shows."""
+    return Line(validate=_written(least, most), **_optional(required))
 
 
 def secret(most: int = 128) -> fields.String:

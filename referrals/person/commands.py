@@ -33,6 +33,7 @@ from referrals.person.models import (
     LikelyDuplicateError,
     NumberTakenError,
     Person,
+    UnseenDuplicateError,
 )
 from referrals.person.queries import (
     Alike,
@@ -147,6 +148,7 @@ def add_participant(
         NumberTakenError: the agency has this number already.
         LikelyDuplicateError: the agency has somebody of this family name with the same birth date or phone, or a
             similar given name.
+        UnseenDuplicateError: the same, and the actor may know of none of them.
     """
     _check_identity(work, birth_date, agency_number)
     _check_facility(work, organization.id, facility_id)
@@ -494,7 +496,8 @@ def _check_alike(work: Work, organization_id: UUID, asked: Alike) -> None:
     rows = alike(work.session, organization_id, asked)
     if rows:
         known = known_among(work.session, work.actor, [row.id for row, _why in rows])
-        raise LikelyDuplicateError(count=len(rows), person_ids=sorted(str(one) for one in known))
+        refusal = LikelyDuplicateError if known else UnseenDuplicateError
+        raise refusal(count=len(rows), person_ids=sorted(str(one) for one in known))
 
 
 def _is_colleague(session: Session, organization_id: UUID, user_id: UUID) -> bool:

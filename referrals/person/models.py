@@ -72,6 +72,12 @@ class LikelyDuplicateError(RuleBrokenError):
     code = "likely_duplicate"
 
 
+class UnseenDuplicateError(LikelyDuplicateError):
+    """The same, where nobody of those who may be the same person is within the actor's sight."""
+
+    code = "likely_duplicate_unseen"
+
+
 class AlreadyAssignedError(RuleBrokenError):
     """They are on the care team in that way already."""
 

@@ -693,6 +693,11 @@ say(
             "Your agency may have this participant already. Look at who is shown below. If this is a different person, "
             "say so and add them. Nothing was saved yet."
         ),
+        "likely_duplicate_unseen": _l(
+            "Somebody on record at your agency may be the same person. You do not work with them, so nobody can be "
+            "shown to you. Ask your supervisor to look. If you know that this is a different person, say so and add "
+            "them. Nothing was saved yet."
+        ),
         "alike.birth_date": _l("same family name and date of birth"),
         "alike.phone": _l("same family name and phone"),
         "alike.given_name": _l("same family name and a similar given name"),

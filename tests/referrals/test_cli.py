@@ -85,6 +85,23 @@ def test_a_fresh_installation_holds_and_migrating_again_changes_nothing(installe
     assert keys == purposes > 0
 
 
+def test_a_new_database_is_its_owners_alone_and_one_that_stands_keeps_its_mode(run: Run, place: dict[str, str]) -> None:
+    database = Path(place["THROUGHGATE_DATABASE_URL"].removeprefix("sqlite:///"))
+    assert run("keys", "create").exit_code == 0
+    before = os.umask(0o022)
+    try:
+        assert run("migrate").exit_code == 0
+        with engine_of(place).connect() as connection:  # while it is open, -wal and -shm are there
+            connection.execute(text("SELECT count(*) FROM data_key"))
+            modes = {one.name: one.stat().st_mode & 0o777 for one in database.parent.glob("throughgate.db*")}
+        database.chmod(0o640)
+        assert run("migrate").exit_code == 0
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(["throughgate.db", "throughgate.db-wal", "throughgate.db-shm"], 0o600)
+    assert database.stat().st_mode & 0o777 == 0o640
+
+
 def test_s801_a_new_installation_has_no_account(installed: Run, place: dict[str, str]) -> None:
     with engine_of(place).connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM user")).scalar_one() == 0

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from marshmallow import fields
 
@@ -23,6 +23,7 @@ from referrals.kernel.schema import (
     line,
     many,
     secret,
+    shows,
     text,
     uid,
     uids,
@@ -80,6 +81,16 @@ def faults(words: Any, takes: type[Takes] = Everything) -> dict[str, list[str]]:
         ("title", "two\nlines", "one_line"),
         ("title", "two\u2028lines", "one_line"),
         ("title", "   ", "required"),
+        ("title", "\ufeff", "required"),
+        ("title", " \u200b\u2060 ", "required"),
+        ("title", "\u00ad\u200e\u202e", "required"),
+        ("title", "\u3164", "required"),
+        ("title", "\u2800", "required"),
+        ("title", "\u034f\ufe0f", "required"),
+        ("title", "\u200d", "required"),
+        ("title", "\U000e0041", "required"),
+        ("note", " \n\t", "required"),
+        ("note", "\u115f\u1160\uffa0", "required"),
         ("hidden", "h" * 13, "too_long"),
         ("kind", "z", "not_a_choice"),
         ("kind", ["a"], "not_accepted"),
@@ -191,12 +202,51 @@ def test_whatever_json_says_the_answer_is_words_or_codes(given_words: dict[str, 
     assert all(told.values())
 
 
+#: Signs that show as nothing, whichever font shows them.
+UNSEEN = st.sampled_from(
+    " \u00a0\u00ad\u034f\u061c\u115f\u1160\u17b4\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2028\u2060\u2064"
+    "\u2066\u2069\u2800\u3000\u3164\ufe00\ufe0f\ufeff\uffa0\U000e0020\U000e007f\U000e0100"
+)
+
+
+@given(st.text(UNSEEN, min_size=1, max_size=10))
+def test_what_shows_as_nothing_is_no_answer(typed: str) -> None:
+    for field in ("note", "title"):
+        assert {*faults(GOOD | {field: typed})[field]} <= {"required", "one_line"}
+    assert Everything().understood(GOOD | {"hidden": typed})["hidden"] == typed
+
+
+@given(before=st.text(UNSEEN, max_size=5), seen=st.characters(categories=("L", "N", "P")), after=st.text(UNSEEN))
+def test_one_sign_that_shows_is_enough_and_what_stands_around_it_is_kept(before: str, seen: str, after: str) -> None:
+    assume(seen not in "\u115f\u1160\u3164\uffa0")
+    typed = f"{before}{seen}{after}"[:20]
+    assert Everything().understood(GOOD | {"note": typed})["note"] == typed
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",  # Persian, with a joiner that keeps letters apart
+        "क्\u200dष",  # Hindi, with one that binds them
+        "ന്\u200d",  # Malayalam, where it makes the letter
+        "\u200fعلي\u200f",
+        "\U0001f469\u200d\U0001f680",
+        "\u0605\u0661\u0662",  # an Arabic number mark is formatting, and shows
+        "\ufeffAna",
+    ],
+)
+def test_names_that_are_written_with_signs_that_do_not_show_stay_as_they_are(name: str) -> None:
+    assert Everything().understood(GOOD | {"title": name})["title"] == name
+
+
 @given(st.text(max_size=25))
 def test_an_accepted_text_is_kept_as_typed_and_fits_every_database(typed: str) -> None:
     try:
         words = Everything().understood(GOOD | {"note": typed})
     except InvalidInputError:
-        assert not 1 <= len(typed) <= 20 or any(unicodedata.category(sign) in {"Cc", "Cs"} for sign in typed)
+        unfit = any(unicodedata.category(sign) in {"Cc", "Cs"} for sign in typed)
+        assert not 1 <= len(typed) <= 20 or unfit or not shows(typed)
     else:
         assert words["note"] == typed
+        assert typed.strip()
         assert "\0" not in typed.encode().decode()

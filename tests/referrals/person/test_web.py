@@ -116,7 +116,9 @@ def test_who_may_be_meant_is_shown_before_anything_is_saved_and_what_was_typed_i
     assert "Participants (1)" in casey.page("/participants")
     unseen = casey.form("/participants/new", words | {"family_name": "SMITH"})
     assert (unseen.status_code, str(hidden) in unseen.text) == (409, False)
-    assert "1 more person whom you do not work with" in unseen.text
+    assert "Is it one of these people?" not in unseen.text
+    assert "who is shown below" not in unseen.text
+    assert "1 person at your agency whom you do not work with" in unseen.text
     taken = casey.form("/participants/new", words | {"agency_number": "ab 501"})
     assert (taken.status_code, f'href="/participants/{first}"' in taken.text) == (409, True)
     held = casey.form("/participants/new", words | {"agency_number": "AB-502"})
@@ -124,6 +126,30 @@ def test_who_may_be_meant_is_shown_before_anything_is_saved_and_what_was_typed_i
     assert (
         casey.form("/participants/new", words | {"family_name": "obrien", "although_alike": "true"}).status_code == 303
     )
+
+
+def test_where_nobody_who_may_be_meant_is_within_sight_both_doors_say_so_and_what_to_do(
+    casey: Visitor, house: House
+) -> None:
+    hidden = added(house.visitor(house.ofelia), agency_number="AB-503")
+    words = details(**{"birth_date-year": "1990", "birth_date-month": "1", "birth_date-day": "5"})
+    words.pop("birth_date")
+    page = casey.form("/participants/new", words)
+    api = casey.json("/participants", details())
+    assert (page.status_code, api.status_code) == (409, 409)
+    assert (api.json["code"], api.json["facts"]) == ("likely_duplicate_unseen", {"count": 1, "person_ids": []})
+    assert "Ask your supervisor to look." in api.json["detail"]
+    assert "say so and add them" in api.json["detail"]
+    for told in (page.text, api.text):
+        assert "who is shown below" not in told
+        assert not any(part in told for part in (str(hidden), "AB-503"))
+    assert 'name="although_alike"' in page.text
+    spanish = casey.json("/participants", details(), **{"Accept-Language": "es"}).json["detail"]
+    assert spanish != api.json["detail"]
+    assert "Participants (1)" not in casey.page("/participants")
+    assert casey.json("/participants", details(although_alike=True)).status_code == 201
+    both = casey.json("/participants", details(agency_number="AB-504"))
+    assert (both.json["code"], both.json["facts"]["count"]) == ("likely_duplicate", 2)
 
 
 def test_both_doors_tell_a_stranger_the_same_as_a_random_id(casey: Visitor, house: House) -> None:
