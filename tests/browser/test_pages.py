@@ -44,6 +44,7 @@ NO_PAGES = {
     "/account/passkeys/<uuid:target>/removal": "test_passkeys.py looks at it",
     "/sign-in/code-sheet/first-code": "looked at by somebody on paper, below",
     "/account/authenticator/new": "leads on unless an authenticator is being replaced",
+    "/participants/<uuid:target>/release-date/correction": "stands after a release alone; looked at below",
     "/evidence/<uuid:target>": "hands out a file",
 }
 #: Which referral each step's page is about; any other is about the one that was just sent.
@@ -172,7 +173,8 @@ def things(people: dict[str, Any]) -> dict[str, str]:
             {"closed_on": working_day_after(datetime.now(ZONE).date(), 5).isoformat(), "because": "Staff training"},
         )["id"],
         "views": walsh.do(
-            "/account/views", {"listing": "referrals", "query": "group=them", "name": "Waiting on them", "team": True}
+            "/account/views",
+            {"listing": "referrals", "query": "group=them", "name": "Harbor Bridge's turn", "team": True},
         )["id"],
         "access-reviews": people["kai"].do(
             "/organization/access-reviews",
@@ -324,6 +326,41 @@ def test_referred_onward_is_shown_to_each_of_three_organizations_as_far_as_they_
     assert first["reference"] not in str(people["bea"].read(f"/referrals/{onward['id']}")), "the third is told of none"
 
 
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_a_mistaken_release_and_a_mistaken_return_are_corrected_on_pages_that_say_what_will_happen(
+    visitor: Callable[..., Any], people: dict[str, Any], width: int
+) -> None:
+    maria, said = people["maria"], {"source": "agency_record", "as_of": day()}
+    words = details(given_name="Ida", family_name=f"Vale{width}", agency_number=f"NR-77{width}")
+    at = f"/participants/{maria.do('/participants', words)['id']}"
+    maria.do(f"{at}/release", said | {"released_on": day(-2)})
+    here = f"{at}/release-date/correction"
+    one = visitor(width=width).come_back("maria")
+    found: list[str] = []
+
+    def look(path: str, *shown: str) -> None:
+        one.go(path)
+        read = one.page.get_by_role("main").inner_text().lower()  # as it looks: a tag stands in capitals
+        found.extend(f"{path}: {word} is missing" for word in shown if word.lower() not in read)
+        found.extend(faults_of(one, path))
+
+    look(f"{at}/release-date", "They never left")
+    look(here, "On record now:", "Consents that ended with the release stay ended")
+    Mouse(one).press("Record the correction")
+    assert one.page.title().startswith("Error: ")
+    found += faults_of(one, f"{here}, sent empty")
+    with in_spanish(one):
+        one.go(here)
+        found += [*faults_of(one, here), *left_over(one.page)]
+    maria.do(f"{at}/return-to-custody", said | {"returned_on": day(-1), "unknown_because": "court_pending"})
+    look(f"{at}/release-date", "They never came back")
+    look(here, "Back in custody", "before that:")
+    mistaken = maria.every(f"{at}/release-date")[0]["id"]
+    maria.do(here, said | {"mistaken_id": mistaken, "released_on": day(-2)})
+    look(f"{at}/release-date", "A mistake", "Corrected:")
+    assert "\n".join(found) == ""
+
+
 @pytest.mark.parametrize(
     "each",
     [
@@ -402,7 +439,6 @@ FORMS = {
     "/participants/{participants}/consents/new": "maria",
     "/participants/{participants}/release-date": "maria",
     "/participants/{participants}/return-to-custody": "maria",
-    "/participants/{participants}/release-date/correction": "maria",
     "/participants/{participants}/death": "maria",
     "/deaths/{deaths}/correction": "maria",
     "/participants/{participants}/referrals/new": "maria",

@@ -52,7 +52,8 @@ def test_a_referral_between_two_real_places(service: Any, visitor: Callable[...,
 
 def test_a_referral_with_javascript_off(visitor: Callable[..., Any]) -> None:
     cast = Cast(
-        "maria", "dana", "Dana Brooks", "Marcus O'Brien", "Homeward: supported housing", "Harbor Bridge Reentry"
+        *("maria", "dana", "Dana Brooks", "Theo Marchetti", "Homeward: supported housing", "Harbor Bridge Reentry"),
+        facility="North Ridge Correctional Facility",
     )
     _lead(visitor, cast, Mouse, scripts=False)
 
