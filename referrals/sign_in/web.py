@@ -255,6 +255,7 @@ def _ask_code(page: str, **around: Any) -> ResponseReturnValue:
     database, actor = asking()
     sheet = q.sheet_of(database, actor.me)
     around["sheet"] = sheet if sheet is not None and sheet.opens else None
+    around["is_dead"] = sheet is not None and not sheet.opens
     around["has_app"] = q.factor_of(database, actor.me) is not None
     around["has_passkey"] = _has_passkey()
     return ask_switchable(page, **around)

@@ -572,7 +572,7 @@ def test_a_newcomer_comes_in(visitor: Callable[..., Any], service: Any, people: 
     one.page.get_by_label("Password").fill(demo.PASSWORD)
     hand.press("Sign in")
     found += faults_of(one, "/sign-in/second-step")
-    hand.follow("No app and no recovery codes left?")
+    hand.follow("Lost everything, recovery codes too?")
     found += faults_of(one, "/sign-in/recovery")
     hand.press("Continue")
     assert one.page.title().startswith("Error: ")
