@@ -15,7 +15,7 @@ from referrals.sign_in import queries as sign_in_queries
 from tests.factories import account as people
 from tests.referrals.account.conftest import Browser, add_organization, events, shown, signed_in, since
 
-HALF = re.compile(r'<code class="tg-code">([0-9A-Z-]{14})</code>')
+HALF = re.compile(r'<code class="tg-code text-no-wrap">([0-9A-Z-]{14})</code>')
 LISTED = "/organization/people/recoveries"
 
 
