@@ -58,7 +58,7 @@ def begin_with_a_key(one: Visitor) -> None:
     page.get_by_label("Name of the key").fill("Blue key")
     for language, spoken in (("Español", "es"), ("English", "en")):
         page.get_by_role("button", name=language, exact=True).press("Enter")  # no key is asked for by this
-        page.wait_for_function(f"document.documentElement.lang === '{spoken}'")
+        page.locator(f"html[lang={spoken}]").wait_for(state="attached")
         assert page.locator("[name=name]").input_value() == "Blue key"
     add.press("Enter")
     page.get_by_role("heading", name="Your recovery codes").wait_for()
