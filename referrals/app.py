@@ -43,7 +43,19 @@ from referrals.view import web as view
 
 #: Every room, from the ground floor up: a room's tables come after those it refers to.
 ROOMS: Final = (
-    *("organization", "account", "passkey", "sign_in", "mail", "view", "integration", "recovery", "staff", "program"),
+    *(
+        "organization",
+        "account",
+        "passkey",
+        "issuer",
+        "sign_in",
+        "mail",
+        "view",
+        "integration",
+        "recovery",
+        "staff",
+        "program",
+    ),
     *("partnership", "person", "consent", "release", "referral", "handoff", "exchange", "oversight", "home"),
 )
 

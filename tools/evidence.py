@@ -90,11 +90,7 @@ LINES: Final[dict[int, Line]] = {
         "and for telling its owner: an entry about nobody would falsify the record, and a lock written later would "
         "not hold at once. Whoever would tell a name by it locks the account and has its owner told.",
     ),
-    103: Line(
-        "Two factors for every staff account, on every path",
-        missing="An authenticator, passkeys and security keys, printed code sheets and recovery codes are the factors "
-        "there are. Single sign-on is not built.",
-    ),
+    103: Line("Two factors for every staff account, on every path"),
     104: Line("Codes work once, one step early or late at most; codes are hashed, seeds sealed"),
     105: Line("A reset never removes the second factor; losing it needs identity proofing by two colleagues"),
     106: Line("Passwords of 15 to 128 characters, as typed; no rule of composition; blocklist and context words"),
@@ -118,7 +114,10 @@ LINES: Final[dict[int, Line]] = {
     ),
     114: Line("The system-use notice, four statements, acknowledged before sign-in"),
     115: Line("Participants: a printed card and a PIN", missing="Not built: participants have no door of their own."),
-    116: Line("Single sign-on", missing="Not built."),
+    116: Line(
+        "Single sign-on: code flow, PKCE, state, nonce; a person is issuer and subject, never an address of mail; "
+        "issuers are listed for each organization; no account on arrival",
+    ),
     117: Line(
         "Coarse rates on sign-in, reset, search and export",
         missing="The anonymous report is not built.",

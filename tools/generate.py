@@ -66,7 +66,9 @@ database but no keys.
 BESIDE: Final = """
 Beside these: the session cookie and form tokens are signed by itsdangerous (HMAC-SHA-1 under `SECRET_KEY`, as Flask
 does it); the cookie holds the sign-in's random token and the form token's secret, nothing else. Answers of passkeys are
-verified by py_webauthn, by the public keys in `passkey` (ECDSA, EdDSA or RSA with SHA-256). TLS is the proxy's.
+verified by py_webauthn, by the public keys in `passkey` (ECDSA, EdDSA or RSA with SHA-256). Answers of issuers
+are verified by joserfc, by the public keys that the issuer publishes (RS, PS and ES of RFC 7518, and EdDSA). TLS is the
+proxy's, and toward issuers that of requests, certificate and name checked.
 """
 HEADER: Final = "<!-- Made by tools/generate.py. Do not edit: change the code, then run it. -->\n\n"
 
@@ -312,6 +314,11 @@ DECLARED: Final[dict[str, tuple[str, str, str]]] = {
         "recovery codes, second factors, tokens of sign-ins",
         "Argon2id; HMAC-SHA-1 (TOTP, RFC 6238); SHA-256 over 256 random bits; comparison in constant time",
         "salts; 160 bits, sealed; none",
+    ),
+    "referrals/issuer/models.py": (
+        "requests to issuers",
+        "operating system's generator; SHA-256 over 256 random bits; comparison in constant time",
+        "none; what PKCE and the nonce hold, sealed",
     ),
     "referrals/passkey/models.py": (
         "challenges of passkeys",

@@ -404,11 +404,15 @@ class User(Identified):
         """From when failed attempts count: the last complete sign-in, or the last unlocking."""
         return max((at for at in (self.last_signed_in_at, self.unlocked_at) if at is not None), default=None)
 
-    def may_sign_in(self, at: datetime) -> bool:
-        """Whether the right password opens the account now."""
+    def is_open(self, at: datetime) -> bool:
+        """Whether the account may be used at all now, however its person comes in. Needs `organization` loaded."""
         if self.disabled_at is not None or self.locked_at is not None or self.organization.ended_at is not None:
             return False
-        if self.is_ended(at):
+        return not self.is_ended(at)
+
+    def may_sign_in(self, at: datetime) -> bool:
+        """Whether the right password opens the account now."""
+        if not self.is_open(at):
             return False
         return self.one_time_until is None or (self.one_time_used_at is None and at < self.one_time_until)
 
@@ -601,9 +605,9 @@ class AccountChange(Identified):
 
     user_id: Mapped[UUID] = public(ForeignKey("user.id"))
     #: `password_changed`, `password_reset`, `factor_added`, `factor_replaced`, `codes_made`, `passkey_added`,
-    #: `passkey_removed`, `passkey_copied`, `sheet_added`, `sheet_replaced`, `sheet_lost`, `locked`, `unlocked`,
-    #: `role_given`, `role_ended`, `disabled`, `enabled`, `last_day_set`, `last_day_removed`, `recovery_started`,
-    #: `recovery_ended`, `recovery_used`, `factor_lost`.
+    #: `passkey_removed`, `passkey_copied`, `issuer_added`, `issuer_removed`, `sheet_added`, `sheet_replaced`,
+    #: `sheet_lost`, `locked`, `unlocked`, `role_given`, `role_ended`, `disabled`, `enabled`, `last_day_set`,
+    #: `last_day_removed`, `recovery_started`, `recovery_ended`, `recovery_used`, `factor_lost`.
     what: Mapped[str] = public(String(20))
     role: Mapped[str | None] = public(String(30))
     ends_on: Mapped[date | None] = public()

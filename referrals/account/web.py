@@ -280,6 +280,8 @@ CHANGES: dict[str, Words] = {
     "passkey_added": _l("Passkey or security key added"),
     "passkey_removed": _l("Passkey or security key removed"),
     "passkey_copied": _l("A passkey was refused, because a copy of it seems to exist. Remove it, and add a new one"),
+    "issuer_added": _l("Connected with your organization's own sign-in"),
+    "issuer_removed": _l("Disconnected from your organization's own sign-in"),
     "codes_made": _l("New recovery codes made"),
     "sheet_added": _l("Code sheet printed and taken into use"),
     "sheet_replaced": _l("Code sheet replaced by a new one"),

@@ -53,6 +53,7 @@ GRAVE_CHANGES: Final = frozenset(
     {
         *("password_changed", "password_reset", "factor_added", "factor_replaced", "codes_made", "locked"),
         *("passkey_added", "passkey_removed", "passkey_copied", "sheet_added", "sheet_replaced", "sheet_lost"),
+        *("issuer_added", "issuer_removed"),
         *("recovery_started", "recovery_used", "factor_lost"),
     }
 )

@@ -39,7 +39,9 @@ CEILING: Final[dict[str, dict[Role, str]]] = {
         "organization": "r,r,r,r,w,r,w",
         "account": "o,o,o,o,o,o,o",
         "passkey": "o,o,o,o,o,o,o",
+        "issuer": "-,-,-,-,-,-,-",
         "sign_in": "o,o,o,o,o,o,o",
+        "single_sign_on": "o,o,o,o,w,o,o",
         "mail": "o,o,o,o,o,o,o",
         "view": "o,o,o,oa,oa,o,o",
         "integration": "-,-,-,-,w,-,-",
@@ -60,7 +62,11 @@ CEILING: Final[dict[str, dict[Role, str]]] = {
 #: Predicates that let people in to what is their own (`o`): every role has an account.
 OWN: Final = frozenset({"is_oneself", "holds_it"})
 #: Who may act without being signed in as somebody, and why.
-NAMELESS: Final = {"sign_in": "signing in is what makes somebody of nobody"}
+NAMELESS: Final = {
+    "sign_in": "signing in is what makes somebody of nobody",
+    "ask_issuer": "signing in elsewhere is, too, and begins with a question",
+    "sign_in_at_issuer": "signing in elsewhere is, too, and ends with an answer",
+}
 #: What the service itself may do beside the operator's commands, and why.
 SERVICE_ONLY: Final = {
     "settle_referral": "time passing is nobody's act (R9)",
@@ -208,6 +214,13 @@ OPEN_EXACTLY: Final = frozenset(
         "sign_in.sign_in",
         "account.choose_language",
         "sign_in_api.sign_in",
+        "single_sign_on.ask_issuer_form",
+        "single_sign_on.ask_issuer",
+        "single_sign_on.returned",
+        "single_sign_on.sign_in_at_issuer",
+        "single_sign_on_api.issuers_in_use",
+        "single_sign_on_api.ask_issuer",
+        "single_sign_on_api.sign_in_at_issuer",
     }
 )
 #: Endpoints that a sign-in reaches before its second factor or first password is done.
@@ -243,6 +256,12 @@ HALFWAY_EXACTLY: Final = frozenset(
         "sign_in.add_passkey",
         "sign_in_api.add_passkey",
         "passkey_api.challenge_passkey",
+        "single_sign_on.prove_at_issuer",
+        "single_sign_on.confirm_at_issuer",
+        "single_sign_on.connect_issuer",
+        "single_sign_on_api.prove_at_issuer",
+        "single_sign_on_api.confirm_at_issuer",
+        "single_sign_on_api.connect_issuer",
     }
 )
 
@@ -262,6 +281,8 @@ NOT_FOR_TOKENS: Final = {
     "sign_in": "a program shows its token and never signs in",
     "mail": "when somebody is mailed is their own choice",
     "integration": "tokens are looked after by people who signed in",
+    "issuer": "a program signs in nowhere",
+    "single_sign_on": "a program signs in nowhere",
     "recovery": "colleagues make sure of a person in person",
     "staff": "accounts are looked after by people who signed in",
     "exchange": "a file is read in by an administrator",

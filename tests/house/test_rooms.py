@@ -32,6 +32,7 @@ BESIDE: Final = {
     "account/common_passwords.txt": "the offline blocklist of S-106",
     "exchange/csv.py": "a foreign format",
     "exchange/hsds.py": "a foreign format (Open Referral HSDS 3.0)",
+    "issuer/oidc.py": "a foreign format (OpenID Connect), and the way to whoever speaks it",
     "passkey/webauthn.py": "a foreign format (W3C WebAuthn)",
     "exchange/facilities.py": "a foreign format: the columns of public facility lists",
 }
@@ -67,6 +68,7 @@ UNAUDITED: Final = {
 LAST_WORDS: Final = frozenset(
     """
     accepted acknowledged added amended answered asked assigned audited cancelled changed closed completed confirmed
+    connected disconnected
     corrected
     counted declined deleted disabled discarded disclosed disputed drafted enabled ended enrolled exported given granted
     held
@@ -81,6 +83,7 @@ LAST_WORDS: Final = frozenset(
 SHARED_WORDS: Final = {
     "SignInWords": "checked ahead of the command too, where the costly hash is made",
     "CodeWords": "the first code of an authenticator",
+    "Returned": "every command that takes an answer of an issuer",
     "FactorWords": "every command that asks for a second factor",
 }
 #: Columns of a participant's row that are about somebody else, who is staff.
