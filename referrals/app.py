@@ -17,6 +17,7 @@ from referrals.account.commands import use_fast_hashing
 from referrals.consent import web as consent
 from referrals.consent.queries import gate
 from referrals.exchange import web as exchange
+from referrals.factor import web as factor
 from referrals.handoff import web as handoff
 from referrals.home import web as home
 from referrals.integration import web as integration
@@ -43,8 +44,9 @@ from referrals.view import web as view
 
 #: Every room, from the ground floor up: a room's tables come after those it refers to.
 ROOMS: Final = (
-    *("organization", "account", "passkey", "sign_in", "mail", "view", "integration", "recovery", "staff", "program"),
-    *("partnership", "person", "consent", "release", "referral", "handoff", "exchange", "oversight", "home"),
+    *("organization", "account", "code_sheet", "passkey", "sign_in", "mail", "view", "factor", "integration"),
+    *("recovery", "staff", "program", "partnership", "person", "consent", "release", "referral", "handoff"),
+    *("exchange", "oversight", "home"),
 )
 
 #: The rooms' doors.
@@ -55,6 +57,7 @@ DOORS: Final[tuple[Doors, ...]] = (
     sign_in.doors,
     mail.doors,
     view.doors,
+    factor.doors,
     integration.doors,
     recovery.doors,
     staff.doors,
