@@ -71,7 +71,8 @@ class Shape(Schema):
         return [self.told(one) for one in obj] if several else self.told(obj)
 
     def _told(self, name: str, one: fields.Field[Any], thing: Any) -> Any:
-        value = thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name)
+        read = one.attribute or name
+        value = thing.get(read) if isinstance(thing, Mapping) else getattr(thing, read)
         if value is NOT_SHARED:
             return {"shared": False}
         if value is None or (type(value) is str and type(one) is fields.String):

@@ -264,16 +264,19 @@ def take_second_step() -> ResponseReturnValue:
         made = run(c.confirm_second_factor, _this_sign_in(), words_of(c.confirm_second_factor))
     except NOT_TAKEN as fault:
         return ask_code("sign_in/second_step.html", form=not_taken(fault), status=fault.status, again=again)
-    few = _few_left(made.user_id)
+    warning = _of_few_left(made.user_id)
     step = renewed(made)
-    if few:
-        flash("sheet_few_left", "warning")
+    if warning is not None:
+        flash(warning, "warning")
     return onward(step)
 
 
-def _few_left(user_id: UUID) -> bool:
+def _of_few_left(user_id: UUID) -> str | None:
+    """Return what to warn of, where somebody's sheet is nearly used up, or has been."""
     sheet = sheets.sheet_of(db.session(), user_id)
-    return sheet is not None and sheet.lost_at is None and sheet.left <= sheets.SHEET_FEW
+    if sheet is None or sheet.lost_at is not None or sheet.left > sheets.SHEET_FEW:
+        return None
+    return "sheet_few_left" if sheet.left else "sheet_used_up"
 
 
 def _has_passkey() -> bool:
@@ -672,6 +675,7 @@ say(
             "for, or use a recovery code."
         ),
         "sheet_few_left": _l("Only a few codes are left on your sheet. Print a new one from your account page today."),
+        "sheet_used_up": _l("No code is left on your sheet. Print a new one from your account page today."),
         "present_password_refused": _l("This is not your present password."),
         "fresh_sign_in_needed": _l("Enter a code once more before you go on. This protects what you are about to do."),
         "sign_in_over": _l("This sign-in has already ended."),
