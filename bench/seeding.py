@@ -27,6 +27,7 @@ from referrals.account import queries as account_queries
 from referrals.app import gates
 from referrals.consent.models import Consent
 from referrals.consent.queries import WORDING, Terms, compose
+from referrals.factor import commands as factors
 from referrals.handoff.models import ClosingReport, GoalOutcome, GoalResult
 from referrals.kernel import command as acts
 from referrals.kernel.actor import Actor, Role, Side, Source, system
@@ -52,7 +53,6 @@ from referrals.referral.models import (
     new_reference,
 )
 from referrals.release.models import ReleaseDate
-from referrals.sign_in import commands as sign_ins
 from referrals.sign_in import queries as sign_in_queries
 from referrals.staff import commands as staff
 
@@ -365,7 +365,7 @@ class Seeding:
         self.seeded.users[name] = str(user.id)
         source = Source("page")
         if signs:
-            began = sign_ins.first_sign_in(session, name, cast("str", user.shown_code), PASSWORD, source)
+            began = factors.first_sign_in(session, name, cast("str", user.shown_code), PASSWORD, source)
             known = account_queries.user(session, user.id)
             session.rollback()
             return name, sign_in_queries.actor_for(known, began, source)

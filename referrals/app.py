@@ -17,6 +17,7 @@ from referrals.account.commands import use_fast_hashing
 from referrals.consent import web as consent
 from referrals.consent.queries import gate
 from referrals.exchange import web as exchange
+from referrals.factor import web as factor
 from referrals.handoff import web as handoff
 from referrals.home import web as home
 from referrals.integration import web as integration
@@ -38,25 +39,15 @@ from referrals.referral import web as referral
 from referrals.release import web as release
 from referrals.settings import Settings
 from referrals.sign_in import web as sign_in
+from referrals.single_sign_on import web as single_sign_on
 from referrals.staff import web as staff
 from referrals.view import web as view
 
 #: Every room, from the ground floor up: a room's tables come after those it refers to.
 ROOMS: Final = (
-    *(
-        "organization",
-        "account",
-        "passkey",
-        "issuer",
-        "sign_in",
-        "mail",
-        "view",
-        "integration",
-        "recovery",
-        "staff",
-        "program",
-    ),
-    *("partnership", "person", "consent", "release", "referral", "handoff", "exchange", "oversight", "home"),
+    *("organization", "account", "code_sheet", "passkey", "issuer", "sign_in", "mail", "view", "factor"),
+    *("integration", "recovery", "single_sign_on", "staff", "program", "partnership", "person", "consent"),
+    *("release", "referral", "handoff", "exchange", "oversight", "home"),
 )
 
 #: The rooms' doors.
@@ -67,8 +58,10 @@ DOORS: Final[tuple[Doors, ...]] = (
     sign_in.doors,
     mail.doors,
     view.doors,
+    factor.doors,
     integration.doors,
     recovery.doors,
+    single_sign_on.doors,
     staff.doors,
     program.doors,
     partnership.doors,

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from referrals.account import queries as account_queries
 from referrals.consent.commands import give_consent
+from referrals.factor import commands as factors
 from referrals.integration import commands as integrations
 from referrals.kernel.actor import Actor, Role, Side, Source, system
 from referrals.kernel.command import Command, execute
@@ -28,7 +29,6 @@ from referrals.person.commands import add_participant, assign_to_care_team
 from referrals.program import commands as programs
 from referrals.referral import commands as referrals
 from referrals.release.commands import record_release_date
-from referrals.sign_in import commands as sign_ins
 from referrals.sign_in import queries as sign_in_queries
 from referrals.staff import commands as staff
 from referrals.view import commands as views
@@ -251,7 +251,7 @@ class Seeding:
                 roles=[person.role.value],
             )
             source = Source("cli")
-            sign_in = sign_ins.first_sign_in(self.session, person.name, user.shown_code, PASSWORD, source)
+            sign_in = factors.first_sign_in(self.session, person.name, user.shown_code, PASSWORD, source)
             known = account_queries.user(self.session, user.id)
             self.actors[person.name] = sign_in_queries.actor_for(known, sign_in, source)
         self.act(staff.propose_role, self.actors["ortiz"].me, "lee", role=Role.SUPERVISOR.value)

@@ -310,6 +310,11 @@ DECLARED: Final[dict[str, tuple[str, str, str]]] = {
     "referrals/consent/models.py": ("naming the wording that was signed", "SHA-256", "none"),
     "referrals/exchange/commands.py": ("knowing an imported file again", "SHA-256", "none"),
     "referrals/integration/models.py": ("tokens of integrations", "SHA-256 over 256 random bits", "none"),
+    "referrals/code_sheet/models.py": (
+        "codes of printed sheets, and which one is asked for",
+        "Argon2id; operating system's generator",
+        "salts",
+    ),
     "referrals/sign_in/models.py": (
         "recovery codes, second factors, tokens of sign-ins",
         "Argon2id; HMAC-SHA-1 (TOTP, RFC 6238); SHA-256 over 256 random bits; comparison in constant time",

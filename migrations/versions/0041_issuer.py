@@ -79,7 +79,7 @@ def upgrade() -> None:
         sa.Column("nonce", sa.LargeBinary(), nullable=False),
         sa.Column("verifier", sa.LargeBinary(), nullable=False),
         sa.Column("browser_hash", sa.LargeBinary(), nullable=False),
-        sa.Column("purpose", sa.String(10), nullable=False),
+        sa.Column("purpose", sa.String(20), nullable=False),
         sa.Column("sign_in_id", sa.Uuid()),
         sa.Column("is_shared", sa.Boolean(), nullable=False),
         sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),

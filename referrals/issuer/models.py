@@ -227,7 +227,7 @@ class IssuerRequest(Identified):
     nonce = crypto.sealed(crypto.text, padded=True)
     verifier = crypto.sealed(crypto.text, padded=True)
     browser_hash: Mapped[bytes] = personal(LargeBinary)
-    purpose: Mapped[str] = public(String(10))
+    purpose: Mapped[str] = public(String(20))
     #: The sign-in that asks; None: somebody who has not signed in. The sign-in stands upstairs: a plain id.
     sign_in_id: Mapped[UUID | None] = public()
     is_shared: Mapped[bool] = public()

@@ -194,7 +194,7 @@ def _read_claims(claims: Mapping[str, Any], asked: Asked, at: datetime) -> Answe
 
 
 def _client(us: Us) -> Any:
-    return OAuth2Session(
+    client = OAuth2Session(
         us.client_id,
         us.client_secret,
         scope="openid",
@@ -202,6 +202,15 @@ def _client(us: Us) -> Any:
         code_challenge_method="S256",
         token_endpoint_auth_method="client_secret_basic",  # noqa: S106  # the name of a method (OpenID Connect Core 1.0, 9)
     )
+    client.register_compliance_hook("access_token_response", _answers)
+    return client
+
+
+def _answers(answer: requests.Response) -> requests.Response:
+    """Refuse what is no answer to a code: the service itself failed, or leads elsewhere."""
+    if answer.status_code not in {200, 400, 401, 403}:
+        raise UnreachableError
+    return answer
 
 
 def _read(url: str) -> dict[str, Any]:

@@ -89,10 +89,11 @@ def issuers_for(session: Session, actor: Actor) -> list[ListedIssuer]:
         .where(IssuerSubject.issuer_id == Issuer.id, IssuerSubject.ended_at.is_(None))
         .correlate(Issuer)
         .scalar_subquery()
+        .label("people")
     )
     statement = visible_issuers(actor).with_only_columns(*_LISTED, counted)
     ordered = statement.order_by(Issuer.ended_at.is_not(None), Issuer.id.desc())
-    return [ListedIssuer(*row) for row in session.execute(ordered)]
+    return [ListedIssuer(**row._asdict()) for row in session.execute(ordered)]
 
 
 def issuer_for(session: Session, actor: Actor, issuer_id: UUID) -> ListedIssuer:

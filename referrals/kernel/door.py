@@ -71,7 +71,8 @@ class Shape(Schema):
         return [self.told(one) for one in obj] if several else self.told(obj)
 
     def _told(self, name: str, one: fields.Field[Any], thing: Any) -> Any:
-        value = thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name)
+        read = one.attribute or name
+        value = thing.get(read) if isinstance(thing, Mapping) else getattr(thing, read)
         if value is NOT_SHARED:
             return {"shared": False}
         if value is None or (type(value) is str and type(one) is fields.String):
@@ -175,8 +176,21 @@ class Operation:
     checks: bool = False
     file: str | None = None
 
+    @property
+    def known_as(self) -> str:
+        """The room that it goes by in the document: where it stands, or the one that this room was cut from."""
+        room = self.endpoint.partition("_api.")[0]
+        return KNOWN_AS.get(room, room)
+
+    @property
+    def operation_id(self) -> str:
+        """What programs made from the document call it."""
+        return f"{self.known_as}_{self.endpoint.partition('.')[2]}"
+
 
 OPERATIONS: list[Operation] = []
+#: Rooms whose operations go by another room's name in the OpenAPI document.
+KNOWN_AS: dict[str, str] = {}
 #: The header of a form that a page's script sends while it is being typed.
 SAVES_ITSELF: Final = "X-Saves-Itself"
 
@@ -235,12 +249,23 @@ class Kept(Protocol):
 class Doors:
     """The two blueprints of a room, and the ways to open both at once."""
 
-    def __init__(self, room: str, *, reads: TokenScope | None = None, writes: TokenScope | None = None) -> None:
+    def __init__(
+        self,
+        room: str,
+        *,
+        reads: TokenScope | None = None,
+        writes: TokenScope | None = None,
+        known_as: str | None = None,
+    ) -> None:
         """Make `pages` (named like the room) and `api` (`<room>_api`).
 
         `reads` and `writes` are what an API token needs for the room's readings and acts; None closes them to tokens.
+        `known_as` is the room whose name its operations keep in the OpenAPI document, where it was cut from one:
+        whoever generated a client from the document finds them where they were.
         """
         self.room = room
+        if known_as is not None:
+            KNOWN_AS[room] = known_as
         self.reads, self.writes = reads, writes
         self.pages = Blueprint(room, __name__)
         self.api = Blueprint(f"{room}_api", __name__, url_prefix=API)

@@ -118,12 +118,11 @@ def document(operations: Iterable[Operation] | None = None) -> Json:
     spec.components.schema("NotShared", _NOT_SHARED_SCHEMA)
     rooms = set()
     for one in sorted(OPERATIONS if operations is None else operations, key=lambda it: (it.rule, it.method)):
-        room = one.endpoint.partition(".")[0].removesuffix("_api")
-        rooms.add(room)
+        rooms.add(one.known_as)
         path, parameters = _path(one.rule)
         described = {
-            "operationId": f"{room}_{one.endpoint.partition('.')[2]}",
-            "tags": [room],
+            "operationId": one.operation_id,
+            "tags": [one.known_as],
             "summary": one.summary,
             "parameters": [*parameters, *_queries(one, plugin), *_headers(one)],
             "responses": _responses(one),

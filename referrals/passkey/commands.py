@@ -1,4 +1,4 @@
-"""What can be done about passkeys, and what the room of signing in does with an answer of one."""
+"""What can be done about passkeys, and what the rooms upstairs do with an answer of one."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def rename_passkey(work: Work, passkey: Passkey, *, name: str) -> Passkey:
     return passkey
 
 
-# --- for the room of signing in --------------------------------------------------------------------------------------
+# --- for the rooms upstairs ------------------------------------------------------------------------------------------
 
 
 def take_answer(work: Work, user_id: UUID, answer: str) -> Passkey:

@@ -1,4 +1,4 @@
-"""Both doors of one's passkeys. Adding and removing one, and proving oneself by one, stand where one signs in."""
+"""Both doors of one's passkeys. Proving oneself by one stands in `sign_in`, adding and removing one in `factor`."""
 
 from __future__ import annotations
 

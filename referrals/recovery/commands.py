@@ -6,6 +6,7 @@ from referrals.account import policy as account_policy
 from referrals.account import queries as accounts
 from referrals.account.commands import tell_change, user_in
 from referrals.account.models import User
+from referrals.factor.commands import let_enroll, lose_factor
 from referrals.kernel.command import Work, command
 from referrals.kernel.errors import InvalidInputError, NotPermittedError
 from referrals.kernel.schema import Nothing, Takes, code, line
@@ -17,8 +18,6 @@ from referrals.sign_in import queries as sign_ins
 from referrals.sign_in.commands import (
     CodeRefusedError,
     FreshSignInNeededError,
-    let_enroll,
-    lose_factor,
     require_fresh,
     wrong_recovery,
 )

@@ -15,39 +15,31 @@ from sqlalchemy.orm import Session
 from referrals.account import models as account
 from referrals.account import queries as accounts
 from referrals.account.commands import locked_user, tell_change, user_in
-from referrals.account.models import LONGEST, NEW_PASSWORD, SECOND_FACTOR, SHORTEST, User, password_faults
+from referrals.account.models import LONGEST, SECOND_FACTOR, SHORTEST, User, password_faults
 from referrals.account.policy import is_oneself
-from referrals.kernel.actor import Actor, Source, nobody
-from referrals.kernel.command import Work, command, execute
+from referrals.code_sheet import commands as sheets
+from referrals.kernel.actor import Actor
+from referrals.kernel.command import Work, command
 from referrals.kernel.errors import InvalidInputError, RefusedError
-from referrals.kernel.record import clock, commit, start_writing
+from referrals.kernel.record import commit, start_writing
 from referrals.kernel.schema import Nothing, Takes, line, secret, text, yes_no
 from referrals.organization.models import Installation
-from referrals.organization.queries import installation as the_one
 from referrals.organization.queries import the_installation
 from referrals.passkey import commands as passkeys
-from referrals.passkey import queries as own_passkeys
-from referrals.passkey.models import Passkey, PasskeyCopiedError, PasskeyKnownError, PasskeyRefusedError
-from referrals.passkey.policy import holds_it
+from referrals.passkey.models import PasskeyCopiedError, PasskeyRefusedError
 from referrals.sign_in import models as m
 from referrals.sign_in import policy as p
 from referrals.sign_in import queries as q
 from referrals.sign_in.models import (
     USE_STEP,
     CodeRefusedError,
-    CodeSheet,
-    FactorNotPendingError,
     FailedAttempt,
     FreshSignInNeededError,
-    LastFactorError,
-    NoSheetError,
     PasswordRefusedError,
-    RecoveryCode,
     RulesAcknowledgment,
     RulesChangedError,
     RulesKnownError,
     SecondFactor,
-    SheetNotPendingError,
     SignIn,
     SignInRefusedError,
     SignInUse,
@@ -56,14 +48,10 @@ from referrals.sign_in.models import (
 __all__ = [
     "USE_STEP",
     "CodeRefusedError",
-    "FactorNotPendingError",
     "FreshSignInNeededError",
-    "LastFactorError",
-    "PasskeyKnownError",
     "PasskeyRefusedError",
     "PasswordRefusedError",
     "RulesKnownError",
-    "SheetNotPendingError",
     "SignInRefusedError",
 ]
 
@@ -98,12 +86,6 @@ def hash_ahead(session: Session, password: str) -> None:
     session.rollback()
     if SHORTEST <= len(password) <= LONGEST:
         session.info["hashed_ahead"] = (password, account.passwords.hash(password))
-
-
-def draw_sheet_ahead(session: Session) -> None:
-    """Draw and hash the codes of a sheet before the command's transaction opens: sixty hashes take half a second."""
-    session.rollback()
-    session.info["drawn_ahead"] = m.drawn_sheet()
 
 
 def _verified(session: Session, hashed: str, typed: str) -> bool:
@@ -147,12 +129,14 @@ def end_sign_ins(work: Work, user_id: UUID, because: str, *, but: UUID | None = 
             work.record(one, ["ended_at", "ended_by", "ended_because"])
 
 
-def _renew(work: Work, sign_in: SignIn) -> None:
+def renew(work: Work, sign_in: SignIn) -> None:
+    """Give a sign-in another token: the one before opens nothing any more (S-111)."""
     sign_in.renew_token()
     work.record(sign_in, ["token_hash"])
 
 
-def _acting_sign_in(work: Work) -> SignIn:
+def acting_sign_in(work: Work) -> SignIn:
+    """Return the sign-in that whoever acts does so through."""
     found = work.session.get(SignIn, work.actor.sign_in_id, populate_existing=True)
     if found is None:
         raise LookupError("a user acts without a sign-in")
@@ -167,7 +151,7 @@ def require_fresh(work: Work) -> None:
         raise FreshSignInNeededError
 
 
-def _take_factor(work: Work, user: User, code: str | None, passkey: str | None) -> None:
+def take_factor(work: Work, user: User, code: str | None, passkey: str | None) -> None:
     """Take a code or the answer of a passkey, whichever was given.
 
     Raises:
@@ -195,9 +179,7 @@ def _take_code(work: Work, user: User, typed: str) -> bool:
         factor.last_step = step
         work.record(factor, ["last_step"])
         return True
-    sheet = q.sheet_of(work.session, user.id)
-    if sheet is not None and sheet.opens and sheet.take(typed):
-        work.record(sheet, ["hashes", "asked"])
+    if sheets.take_asked(work, user.id, typed):
         return True
     parts = m.recovery_parts(typed)
     if parts is None or not q.has_factor(work.session, user.id):
@@ -211,17 +193,7 @@ def _take_code(work: Work, user: User, typed: str) -> bool:
     return False
 
 
-def _make_recovery_codes(work: Work, user_id: UUID) -> list[str]:
-    for old in q.recovery_codes(work.session, user_id):
-        old.ended_at = work.now
-        work.record(old, ["ended_at"])
-    rows, shown = RecoveryCode.fresh(user_id, work.now)
-    for row in rows:
-        work.add(row)
-    return shown
-
-
-def _failed(
+def failed(
     refused_as: type[RefusedError], factor: str, of: Callable[[Work, Any], User]
 ) -> Callable[[Work, Any, RefusedError, Mapping[str, Any]], None]:
     """Return what outlasts the refusal of a factor: the attempt, counted, and of a passkey its challenge, spent."""
@@ -238,71 +210,33 @@ def _failed(
     return keep
 
 
-def _is_first(work: Work, user: User, acting: SignIn) -> bool:
-    """Whether a factor set up now is the account's only one: on the first day, or come back by two colleagues (S-105).
-
-    Whoever gave the password alone sets up none where one was ever set up.
-    """
-    if user.factor_lost_at is not None:
-        return acting.second_factor_at is not None
-    return not q.has_factor(work.session, user.id)
-
-
-def _owner_of(work: Work, thing: SignIn) -> User:
+def owner_of(work: Work, thing: SignIn) -> User:
+    """Return whose a sign-in is: what `failed()` asks."""
     return user_in(work, thing.user_id)
 
 
-def _themselves(work: Work, user: User) -> User:
+def themselves(work: Work, user: User) -> User:
+    """Return the user that a command is on, whose own failure it was: what `failed()` asks."""
     return user_in(work, user.id)
 
 
-# --- a second factor that is lost, for the room upstairs where two colleagues say so (S-105) --------------------------
-
 #: What a wrong code of a recovery leaves behind: it counts as any wrong sign-in does (S-101).
-wrong_recovery = _failed(CodeRefusedError, "recovery", _owner_of)
-
-
-def lose_factor(work: Work, user_id: UUID) -> None:
-    """Take all second factors of a user for lost: none of them works any more, and all sign-ins end.
-
-    That there was one stays on the account until another is set up: a password alone never sets one up (S-105).
-    """
-    user = user_in(work, user_id)
-    user.factor_lost_at = work.now
-    work.record(user, ["factor_lost_at"])
-    factor = q.factor_of(work.session, user_id)
-    if factor is not None:
-        factor.ended_at = work.now
-        work.record(factor, ["ended_at"])
-    _end_pending_factors(work, user_id)
-    for key in own_passkeys.of_user(work.session, user_id):
-        work.record(key, key.end(at=work.now, by=work.actor.user_id, because="lost"))
-    sheet = q.sheet_of(work.session, user_id)
-    if sheet is not None:
-        if sheet.lost_at is None:
-            sheet.lose(work.now)
-        sheet.ended_at = work.now
-        work.record(sheet, ["lost_at", "hashes", "asked", "ended_at"])
-    _end_pending_sheets(work, user_id)
-    for code in q.recovery_codes(work.session, user_id):
-        code.ended_at = work.now
-        work.record(code, ["ended_at"])
-    end_sign_ins(work, user_id, "factor_changed")
-
-
-def let_enroll(work: Work, user: User, sign_in: SignIn) -> None:
-    """Let a sign-in set up another factor for the lost ones, and nothing else before. Others end, it is renewed.
-
-    It counts as given, and is not fresh: only a code of the new authenticator makes it so (S-113).
-    """
-    sign_in.second_factor_at = work.now
-    work.record(sign_in, ["second_factor_at"])
-    _start_factor(work, user)
-    end_sign_ins(work, user.id, "factor_changed", but=sign_in.id)
-    _renew(work, sign_in)
+wrong_recovery = failed(CodeRefusedError, "recovery", owner_of)
 
 
 # --- coming in -------------------------------------------------------------------------------------------------------
+
+
+def begin_sign_in(work: Work, user: User, *, shared: bool) -> SignIn:
+    """Make a sign-in of somebody who has shown that the account is theirs; from here on they act."""
+    made = SignIn.start(user.id, channel=work.actor.source.channel, at=work.now, shared=shared)
+    work.add(made)
+    work.keep(SignInUse(sign_in_id=made.id, used_at=work.now))
+    address = work.session.info.pop("address", None)
+    if address is not None:  # the door knows it; only whoever may open the log's detail learns it
+        work.seal(None, address=address)
+    work.actor = q.actor_for(user, made, work.actor.source, step=SECOND_FACTOR)
+    return made
 
 
 class SignInWords(Takes):
@@ -347,9 +281,6 @@ def sign_in(
     right = _verified(work.session, hashed, typed)
     if user is None or not right or not user.may_sign_in(work.now):
         raise SignInRefusedError
-    made = SignIn.start(user.id, channel=work.actor.source.channel, at=work.now, shared=shared)
-    work.add(made)
-    work.keep(SignInUse(sign_in_id=made.id, used_at=work.now))
     if user.must_change_password:
         user.one_time_used_at = work.now
         work.record(user, ["one_time_used_at"])
@@ -357,15 +288,12 @@ def sign_in(
         user.password_hash = account.passwords.hash(password)
         work.record(user, ["password_hash"])
     if not q.has_factor(work.session, user.id):
-        _start_factor(work, user)
-    address = work.session.info.pop("address", None)
-    if address is not None:  # the door knows it; only whoever may open the log's detail learns it
-        work.seal(None, address=address)
-    work.actor = q.actor_for(user, made, work.actor.source, step=SECOND_FACTOR)
-    return made
+        start_pending_factor(work, user)
+    return begin_sign_in(work, user, shared=shared)
 
 
-def _end_pending_factors(work: Work, user_id: UUID) -> None:
+def end_pending_factors(work: Work, user_id: UUID) -> None:
+    """End a user's authenticators that wait for their first code."""
     pending = select(SecondFactor).where(
         SecondFactor.user_id == user_id, SecondFactor.confirmed_at.is_(None), SecondFactor.ended_at.is_(None)
     )
@@ -374,9 +302,9 @@ def _end_pending_factors(work: Work, user_id: UUID) -> None:
         work.record(old, ["ended_at"])
 
 
-def _start_factor(work: Work, user: User) -> SecondFactor:
+def start_pending_factor(work: Work, user: User) -> SecondFactor:
     """Make a pending factor in place of any other pending one."""
-    _end_pending_factors(work, user.id)
+    end_pending_factors(work, user.id)
     factor = SecondFactor.start(user.id, work.now)
     work.add(factor)
     return factor
@@ -397,7 +325,7 @@ class FactorWords(Takes):
     within=q.this_sign_in,
     allow=[[p.holds_it]],
     purpose="administration",
-    outlasts=_failed(CodeRefusedError, "code", _owner_of),
+    outlasts=failed(CodeRefusedError, "code", owner_of),
 )
 def confirm_second_factor(work: Work, sign_in: SignIn, *, code: str | None, passkey: str | None) -> SignIn:
     """Give the second factor: completes a sign-in, and makes a complete one fresh again. The token is renewed (S-111).
@@ -410,9 +338,9 @@ def confirm_second_factor(work: Work, sign_in: SignIn, *, code: str | None, pass
     user = user_in(work, sign_in.user_id)
     if user.disabled_at is not None or sign_in.ended_at is not None:
         raise CodeRefusedError if passkey is None else PasskeyRefusedError
-    _take_factor(work, user, code, passkey)
+    take_factor(work, user, code, passkey)
     sign_in.prove(work.now)
-    _renew(work, sign_in)
+    renew(work, sign_in)
     work.record(sign_in, ["second_factor_at", "fresh_at"])
     if not user.must_change_password:
         user.last_signed_in_at = work.now
@@ -435,7 +363,7 @@ class ChangePassword(Takes):
     within=accounts.oneself,
     allow=[[is_oneself]],
     purpose="administration",
-    outlasts=_failed(PasswordRefusedError, "password", _themselves),
+    outlasts=failed(PasswordRefusedError, "password", themselves),
 )
 def change_password(work: Work, user: User, *, present_password: str | None, new_password: str) -> SignIn:
     """Choose a password. All other sign-ins of the user end; this one takes a new token (S-110).
@@ -444,7 +372,7 @@ def change_password(work: Work, user: User, *, present_password: str | None, new
         InvalidInputError: too short, too long, one of the common ones, made of one's own context, or the present one.
         PasswordRefusedError: the present password is wrong; it counts as a failed sign-in.
     """
-    acting = _acting_sign_in(work)
+    acting = acting_sign_in(work)
     has_factor = q.has_factor(work.session, user.id)
     if has_factor and acting.second_factor_at is None:
         raise CodeRefusedError  # a reset leaves the second factor in force (S-105)
@@ -464,324 +392,7 @@ def change_password(work: Work, user: User, *, present_password: str | None, new
         user.last_signed_in_at = work.now
         work.record(user, ["last_signed_in_at"])
     end_sign_ins(work, user.id, "password_changed", but=acting.id)
-    _renew(work, acting)
-    return acting
-
-
-# --- second factors --------------------------------------------------------------------------------------------------
-
-
-@command(
-    records="account.factor_started",
-    on=User,
-    makes=SecondFactor,
-    takes=FactorWords,
-    within=accounts.oneself,
-    allow=[[is_oneself]],
-    purpose="administration",
-    outlasts=_failed(CodeRefusedError, "code", _themselves),
-)
-def start_factor(work: Work, user: User, *, code: str | None, passkey: str | None) -> SecondFactor:
-    """Begin to replace one's authenticator, or to set one up: by any second factor of the present ones.
-
-    Raises:
-        CodeRefusedError, PasskeyRefusedError: it is wrong or was used before; it counts as a failed sign-in.
-    """
-    _take_factor(work, user, code, passkey)
-    return _start_factor(work, user)
-
-
-class CodeWords(Takes):
-    """The first code of an authenticator."""
-
-    code = line(40)
-
-
-@command(
-    records="account.factor_enrolled",
-    on=SecondFactor,
-    makes=SignIn,
-    takes=CodeWords,
-    within=q.own_factors,
-    allow=[[p.holds_it]],
-    purpose="administration",
-)
-def enroll_factor(work: Work, factor: SecondFactor, *, code: str) -> SignIn:
-    """Take an authenticator into use by its first code, with ten new recovery codes. Other sign-ins end (S-110).
-
-    Raises:
-        InvalidInputError: the code is not one of this authenticator.
-        FactorNotPendingError: it was set up before, or replaced meanwhile.
-    """
-    user = user_in(work, factor.user_id)
-    acting = _acting_sign_in(work)
-    if user.must_change_password:
-        raise FactorNotPendingError
-    if factor.confirmed_at is not None or factor.ended_at is not None:
-        raise FactorNotPendingError
-    step = factor.matching_step(code, work.now)
-    if step is None:
-        raise InvalidInputError({"code": ["code_wrong"]})
-    if acting.second_factor_at is None and q.has_factor(work.session, user.id):
-        raise FactorNotPendingError
-    earlier = q.factor_of(work.session, user.id)
-    if earlier is not None:
-        earlier.ended_at = work.now
-        work.record(earlier, ["ended_at"])
-    factor.confirm(step, work.now)
-    work.record(factor, ["confirmed_at", "last_step"])
-    acting.shown_codes = _make_recovery_codes(work, user.id)
-    tell_change(work, user.id, "factor_added" if earlier is None else "factor_replaced")
-    _come_in_by_new(work, user, acting)
-    return acting
-
-
-def _come_in_by_new(work: Work, user: User, acting: SignIn) -> None:
-    """Complete a sign-in by a factor just set up; all others of the user end (S-110)."""
-    if user.factor_lost_at is not None:
-        user.factor_lost_at = None
-        work.record(user, ["factor_lost_at"])
-    if user.last_signed_in_at is None:  # the first day: nobody needs to be told what they are just doing
-        user.changes_seen_at = work.now
-        work.record(user, ["changes_seen_at"])
-    user.last_signed_in_at = work.now
-    work.record(user, ["last_signed_in_at"])
-    end_sign_ins(work, user.id, "factor_changed", but=acting.id)
-    acting.prove(work.now)
-    work.record(acting, ["second_factor_at", "fresh_at"])
-    _renew(work, acting)
-
-
-class AddPasskey(Takes):
-    """What its owner calls it, and its answer to the challenge, as JSON."""
-
-    name = line(60)
-    passkey = text(8000)
-
-
-def _keep_failed_adding(work: Work, _user: User, refusal: RefusedError, _words: Mapping[str, Any]) -> None:
-    if isinstance(refusal, PasskeyRefusedError | PasskeyKnownError):
-        passkeys.spend_challenge(work)
-
-
-@command(
-    records="account.passkey_added",
-    on=User,
-    makes=SignIn,
-    takes=AddPasskey,
-    within=accounts.oneself,
-    allow=[[is_oneself]],
-    purpose="administration",
-    outlasts=_keep_failed_adding,
-)
-def add_passkey(work: Work, user: User, *, name: str, passkey: str) -> SignIn:
-    """Add a passkey or security key; as the first factor it completes the sign-in, with ten recovery codes.
-
-    Other sign-ins end (S-110).
-
-    Raises:
-        FreshSignInNeededError: there is a factor, and it was given more than ten minutes ago, or not at all.
-        FactorNotPendingError: a password of one's own comes first.
-        PasskeyRefusedError: the answer is not to this sign-in's challenge, or too late.
-        PasskeyKnownError: this very passkey was added before.
-    """
-    acting = _acting_sign_in(work)
-    if user.must_change_password or acting.ended_at is not None:
-        raise FactorNotPendingError
-    is_first = _is_first(work, user, acting)
-    if not is_first:
-        require_fresh(work)  # whoever gave the password alone has given no factor
-    passkeys.take_new(work, user.id, passkey, name)
-    tell_change(work, user.id, "passkey_added")
-    if is_first:
-        _end_pending_factors(work, user.id)
-        acting.shown_codes = _make_recovery_codes(work, user.id)
-    _come_in_by_new(work, user, acting)
-    return acting
-
-
-@command(
-    records="account.passkey_removed",
-    on=Passkey,
-    makes=SignIn,
-    takes=Nothing,
-    within=own_passkeys.own,
-    allow=[[holds_it]],
-    purpose="administration",
-)
-def remove_passkey(work: Work, passkey: Passkey) -> SignIn:
-    """Remove one of one's passkeys, but never the last second factor. Other sign-ins end (S-110).
-
-    Raises:
-        FreshSignInNeededError: the second factor was given more than ten minutes ago.
-        PasskeyEndedError: it was removed before.
-        LastFactorError: the account has no other second factor.
-    """
-    require_fresh(work)
-    user_in(work, passkey.user_id)  # under lock: two removed at once would leave none
-    fields = passkey.end(at=work.now, by=work.actor.user_id, because="removed")
-    others = [one for one in own_passkeys.of_user(work.session, passkey.user_id) if one.id != passkey.id]
-    sheet = q.sheet_of(work.session, passkey.user_id)
-    has_sheet = sheet is not None and sheet.opens
-    if not others and not has_sheet and q.factor_of(work.session, passkey.user_id) is None:
-        raise LastFactorError
-    work.record(passkey, fields)
-    acting = _acting_sign_in(work)
-    tell_change(work, passkey.user_id, "passkey_removed")
-    end_sign_ins(work, passkey.user_id, "factor_changed", but=acting.id)
-    _renew(work, acting)
-    return acting
-
-
-# --- code sheets: a second factor on paper (decision 0025) ------------------------------------------------------------
-
-
-class MakeCodeSheet(Takes):
-    """A code, or the answer of a passkey, of a factor in force; neither on the first day, when there is none yet."""
-
-    code = line(40, required=False)
-    passkey = text(8000, required=False)
-
-
-@command(
-    records="account.code_sheet_made",
-    on=User,
-    makes=CodeSheet,
-    takes=MakeCodeSheet,
-    within=accounts.oneself,
-    allow=[[is_oneself]],
-    purpose="administration",
-    outlasts=_failed(CodeRefusedError, "code", _themselves),
-)
-def make_code_sheet(work: Work, user: User, *, code: str | None, passkey: str | None) -> CodeSheet:
-    """Draw a sheet of codes, told once in `shown_codes`. The one before holds until the new one's first code.
-
-    Raises:
-        InvalidInputError: neither a code nor a passkey's answer was given.
-        CodeRefusedError, PasskeyRefusedError: it is wrong or was used before; it counts as a failed sign-in.
-        SheetNotPendingError: on the first day, before a password of one's own was chosen.
-    """
-    acting = _acting_sign_in(work)
-    if user.must_change_password:
-        raise SheetNotPendingError
-    if not _is_first(work, user, acting):
-        if acting.second_factor_at is None:
-            raise CodeRefusedError
-        _take_factor(work, user, code, passkey)
-    _end_pending_sheets(work, user.id)
-    drawn = work.session.info.pop("drawn_ahead", None) or m.drawn_sheet()
-    before = q.sheet_of(work.session, user.id)
-    made = CodeSheet.print(user.id, drawn, work.now, unlike=before.name if before is not None else "")
-    work.add(made)
-    return made
-
-
-def _end_pending_sheets(work: Work, user_id: UUID) -> None:
-    pending = select(CodeSheet).where(
-        CodeSheet.user_id == user_id, CodeSheet.confirmed_at.is_(None), CodeSheet.ended_at.is_(None)
-    )
-    for old in work.session.scalars(pending):
-        old.ended_at = work.now
-        work.record(old, ["ended_at"])
-
-
-@command(
-    records="account.code_sheet_enrolled",
-    on=CodeSheet,
-    makes=SignIn,
-    takes=CodeWords,
-    within=q.own_sheets,
-    allow=[[p.holds_it]],
-    purpose="administration",
-)
-def enroll_code_sheet(work: Work, sheet: CodeSheet, *, code: str) -> SignIn:
-    """Take a sheet into use by the code of it that is asked for. The sheet before ends, and so do other sign-ins.
-
-    On the first day ten recovery codes come with it, told once in `shown_codes`.
-
-    Raises:
-        InvalidInputError: it is not the code that is asked for.
-        SheetNotPendingError: it was taken into use before, or replaced meanwhile.
-    """
-    user = user_in(work, sheet.user_id)
-    acting = _acting_sign_in(work)
-    is_first = _is_first(work, user, acting)
-    if user.must_change_password or (not is_first and acting.second_factor_at is None):
-        raise SheetNotPendingError
-    if sheet.confirmed_at is not None or sheet.ended_at is not None:
-        raise SheetNotPendingError
-    if not sheet.take(code):
-        raise InvalidInputError({"code": ["sheet_code_wrong"]})
-    earlier = q.sheet_of(work.session, user.id)
-    if earlier is not None:
-        earlier.ended_at = work.now
-        work.record(earlier, ["ended_at"])
-    sheet.confirm(work.now)
-    work.record(sheet, ["confirmed_at", "hashes", "asked"])
-    if is_first:
-        _end_pending_factors(work, user.id)
-        acting.shown_codes = _make_recovery_codes(work, user.id)
-    tell_change(work, user.id, "sheet_added" if earlier is None else "sheet_replaced")
-    _come_in_by_new(work, user, acting)
-    return acting
-
-
-@command(
-    records="account.code_sheet_reported",
-    on=User,
-    makes=CodeSheet,
-    takes=Nothing,
-    within=accounts.oneself,
-    allow=[[is_oneself]],
-    purpose="administration",
-)
-def lose_code_sheet(work: Work, user: User) -> CodeSheet:
-    """Say that a sheet is lost: none of its codes opens anything any more, and other sign-ins end.
-
-    It stays its account's factor until another takes its place, so that a password alone opens nothing (S-103).
-
-    Raises:
-        NoSheetError: there is none in use, or it was said before.
-    """
-    return lost_sheet(work, user)
-
-
-def lost_sheet(work: Work, user: User) -> CodeSheet:
-    """End a user's sheet in use, tell them, and end their other sign-ins; for its owner or an administrator."""
-    sheet = q.sheet_of(work.session, user.id)
-    if sheet is None:
-        raise NoSheetError
-    sheet.lose(work.now)
-    work.record(sheet, ["lost_at", "hashes", "asked"])
-    tell_change(work, user.id, "sheet_lost")
-    end_sign_ins(work, user.id, "factor_changed", but=work.actor.sign_in_id)
-    return sheet
-
-
-@command(
-    records="account.recovery_codes_made",
-    on=User,
-    makes=SignIn,
-    takes=FactorWords,
-    within=accounts.oneself,
-    allow=[[is_oneself]],
-    purpose="administration",
-    outlasts=_failed(CodeRefusedError, "code", _themselves),
-)
-def renew_recovery_codes(work: Work, user: User, *, code: str | None, passkey: str | None) -> SignIn:
-    """Make ten new recovery codes, by a second factor; the old ones work no more. Other sign-ins end.
-
-    Raises:
-        CodeRefusedError, PasskeyRefusedError: it is wrong or was used before; it counts as a failed sign-in.
-    """
-    acting = _acting_sign_in(work)
-    _take_factor(work, user, code, passkey)
-    acting.shown_codes = _make_recovery_codes(work, user.id)
-    tell_change(work, user.id, "codes_made")
-    end_sign_ins(work, user.id, "factor_changed", but=acting.id)
-    acting.prove(work.now)
-    work.record(acting, ["second_factor_at", "fresh_at"])
-    _renew(work, acting)
+    renew(work, acting)
     return acting
 
 
@@ -814,7 +425,7 @@ def acknowledge_rules(work: Work, user: User, *, wording: str, agreed: bool) -> 
     """
     if not agreed:
         raise InvalidInputError({"agreed": ["agree_first"]})
-    acting = _acting_sign_in(work)
+    acting = acting_sign_in(work)
     if acting.second_factor_at is None or user.must_change_password:
         raise CodeRefusedError
     if wording != q.WORDING:
@@ -882,28 +493,3 @@ def keep_alive(session: Session, sign_in_id: UUID, at: datetime) -> None:
         commit(session)
     except OperationalError:
         session.rollback()
-
-
-def first_sign_in(session: Session, sign_in_name: str, one_time: str, password: str, source: Source) -> SignIn:
-    """Walk an account through its first day: code, password, authenticator, rules. For the demo and tests.
-
-    Returns the complete sign-in, with its token and recovery codes.
-    """
-    check_ahead(session, name=sign_in_name, password=one_time)
-    data = {"name": sign_in_name, "password": one_time, "acknowledged": True}
-    began = execute(session, sign_in, actor=nobody(source), target=the_one(session).id, data=data)
-    user_id, sign_in_id = began.user_id, began.id
-
-    def oneself() -> Actor:
-        return q.actor_for(accounts.user(session, user_id), began, source, step=NEW_PASSWORD)
-
-    hash_ahead(session, password)
-    execute(session, change_password, actor=oneself(), target=user_id, data={"new_password": password})
-    factor = q.pending_factor(session, user_id)
-    if factor is None:
-        raise LookupError(sign_in_id)
-    shown = factor.code_of(int(clock(session).timestamp()) // 30)
-    complete = execute(session, enroll_factor, actor=oneself(), target=factor.id, data={"code": shown})
-    read = {"wording": q.WORDING, "agreed": True}
-    execute(session, acknowledge_rules, actor=oneself(), target=user_id, data=read)
-    return complete

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from referrals.kernel.actor import Actor
 from referrals.organization.models import Installation
-from referrals.sign_in.models import CodeSheet, SecondFactor, SignIn
+from referrals.sign_in.models import SecondFactor, SignIn
 
 
 def is_nobody_yet(actor: Actor, _installation: Installation) -> bool:
@@ -12,6 +12,6 @@ def is_nobody_yet(actor: Actor, _installation: Installation) -> bool:
     return actor.user_id is None and actor.kind in {"anonymous", "unknown"}
 
 
-def holds_it(actor: Actor, thing: SignIn | SecondFactor | CodeSheet) -> bool:
-    """Is the user whose sign-in, factor or sheet this is."""
+def holds_it(actor: Actor, thing: SignIn | SecondFactor) -> bool:
+    """Is the user whose sign-in or factor this is."""
     return actor.user_id == thing.user_id

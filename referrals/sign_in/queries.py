@@ -12,6 +12,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from referrals.account.models import FULL, AccountChange, RoleGrant, User, is_emergency_over, is_past_last_day
 from referrals.account.queries import by_name, user
+from referrals.code_sheet import queries as sheets
+from referrals.issuer import queries as issuers
 from referrals.kernel.actor import Actor, Role, Side, Source
 from referrals.kernel.errors import NotFoundError
 from referrals.kernel.orm import uuid7
@@ -21,9 +23,7 @@ from referrals.passkey import queries as passkeys
 from referrals.sign_in.models import (
     ATTEMPTS_WITHIN,
     RECOVERY_CODES,
-    SHEET_FEW,
     WORDING,
-    CodeSheet,
     FailedAttempt,
     Limits,
     RecoveryCode,
@@ -39,7 +39,6 @@ from referrals.sign_in.models import (
 
 __all__ = [
     "RECOVERY_CODES",
-    "SHEET_FEW",
     "WORDING",
 ]
 
@@ -64,11 +63,6 @@ def own_factors(actor: Actor) -> Select[SecondFactor]:
     return select(SecondFactor).where(SecondFactor.user_id == actor.user_id)
 
 
-def own_sheets(actor: Actor) -> Select[CodeSheet]:
-    """Select the actor's own code sheets."""
-    return select(CodeSheet).where(CodeSheet.user_id == actor.user_id)
-
-
 # --- what a sign-in has and stands for -------------------------------------------------------------------------------
 
 
@@ -88,22 +82,6 @@ def pending_factor(session: Session, user_id: UUID) -> SecondFactor | None:
     return session.scalars(statement.order_by(SecondFactor.id.desc()).limit(1)).one_or_none()
 
 
-def sheet_of(session: Session, user_id: UUID) -> CodeSheet | None:
-    """Return the code sheet that was taken into use last and not replaced; it may be lost or used up."""
-    statement = select(CodeSheet).where(
-        CodeSheet.user_id == user_id, CodeSheet.confirmed_at.is_not(None), CodeSheet.ended_at.is_(None)
-    )
-    return session.scalars(statement).one_or_none()
-
-
-def pending_sheet(session: Session, user_id: UUID) -> CodeSheet | None:
-    """Return the code sheet that waits for its first code."""
-    statement = select(CodeSheet).where(
-        CodeSheet.user_id == user_id, CodeSheet.confirmed_at.is_(None), CodeSheet.ended_at.is_(None)
-    )
-    return session.scalars(statement.order_by(CodeSheet.id.desc()).limit(1)).one_or_none()
-
-
 def has_factor(session: Session, user_id: UUID) -> bool:
     """Whether a second factor was ever set up and not replaced: then a password alone sets up none (S-103).
 
@@ -114,13 +92,12 @@ def has_factor(session: Session, user_id: UUID) -> bool:
 
 
 def _is_held_by(user_id: InstrumentedAttribute[UUID] | UUID) -> ColumnElement[bool]:
-    """Return the condition that somebody has, or lost, a second factor: an authenticator, a sheet or a passkey."""
-    kinds = (SecondFactor, CodeSheet)
-    theirs = (
-        exists().where(one.user_id == user_id, one.confirmed_at.is_not(None), one.ended_at.is_(None)) for one in kinds
+    """Return the condition that somebody has, or lost, a second factor of whichever kind."""
+    app = exists().where(
+        SecondFactor.user_id == user_id, SecondFactor.confirmed_at.is_not(None), SecondFactor.ended_at.is_(None)
     )
     lost = exists().where(_lost.id == user_id, _lost.factor_lost_at.is_not(None))
-    return or_(*theirs, passkeys.exists_for(user_id), lost)
+    return or_(app, sheets.exists_for(user_id), passkeys.exists_for(user_id), issuers.exists_for(user_id), lost)
 
 
 #: The statements that ask it may hold the user's row themselves.

@@ -1,4 +1,4 @@
-"""Both doors of signing in, step by step, and of what one signs in with."""
+"""Both doors of signing in, step by step, of one's sign-ins and one's password."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, cast
 from urllib.parse import quote
 from uuid import UUID
 
-import segno
 from flask import Response, flash, g, redirect, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
@@ -21,7 +20,6 @@ from referrals.account.web import (
     RATE,
     as_json,
     as_typed,
-    ask,
     ask_switchable,
     is_switch,
     list_operation,
@@ -29,6 +27,8 @@ from referrals.account.web import (
     where_to,
     words_of,
 )
+from referrals.code_sheet import queries as sheets
+from referrals.issuer import queries as issuers
 from referrals.kernel import language
 from referrals.kernel.actor import Actor, Source, nobody
 from referrals.kernel.command import execute
@@ -73,25 +73,12 @@ HALFWAY |= {
     "sign_in.second_step": "the second factor completes the sign-in",
     "sign_in.new_password_form": "a one-time code only opens this",
     "sign_in.new_password": "a one-time code only opens this",
-    "sign_in.enroll_form": "without a second factor there is nothing else to do",
-    "sign_in.enroll": "without a second factor there is nothing else to do",
-    "sign_in.add_passkey_form": "a first passkey is a second factor as good as any",
-    "sign_in.add_passkey": "a first passkey is a second factor as good as any",
-    "sign_in_api.add_passkey": "a first passkey is a second factor as good as any",
-    "sign_in.code_sheet_form": "without a second factor there is nothing else to do",
-    "sign_in.make_code_sheet": "without a second factor there is nothing else to do",
-    "sign_in.first_sheet_code_form": "without a second factor there is nothing else to do",
-    "sign_in.enroll_code_sheet": "without a second factor there is nothing else to do",
     "sign_in.rules_form": "the rules of behavior come before everything else",
     "sign_in.acknowledge_rules": "the rules of behavior come before everything else",
     "sign_in.sign_out": "whoever came half the way may leave",
     "sign_in_api.this_sign_in": "a program learns here what is still missing",
     "sign_in_api.second_step": "the second factor completes the sign-in",
     "sign_in_api.new_password": "a one-time code only opens this",
-    "sign_in_api.pending_authenticator": "without a second factor there is nothing else to do",
-    "sign_in_api.enroll": "without a second factor there is nothing else to do",
-    "sign_in_api.make_code_sheet": "without a second factor there is nothing else to do",
-    "sign_in_api.enroll_code_sheet": "without a second factor there is nothing else to do",
     "sign_in_api.rules": "the rules of behavior come before everything else",
     "sign_in_api.acknowledge_rules": "the rules of behavior come before everything else",
     "sign_in_api.sign_out": "whoever came half the way may leave",
@@ -104,7 +91,7 @@ _PAGES = {
     accounts.RULES: "/sign-in/rules",
 }
 #: What may be wrong with a code or a passkey's answer.
-_NOT_TAKEN = (InvalidInputError, CodeRefusedError, PasskeyRefusedError)
+NOT_TAKEN = (InvalidInputError, CodeRefusedError, PasskeyRefusedError)
 #: What a program sets on a request that nobody asked for, so that polling does not keep a sign-in alive (S-109).
 _BACKGROUND = "X-Background"
 
@@ -165,7 +152,7 @@ def _step_of(token: str) -> str:
     return held.step if held is not None else ""
 
 
-def _onward(step: str) -> ResponseReturnValue:
+def onward(step: str) -> ResponseReturnValue:
     """Lead to what is still missing, or to where the reader was going."""
     where = where_to()
     if step in _PAGES:
@@ -184,7 +171,7 @@ def _begin(given: Mapping[str, Any]) -> str:
     return cast("str", made.token)
 
 
-def _renewed(made: Any) -> str:
+def renewed(made: Any) -> str:
     """Put the renewed token into the cookie; return what is still missing."""
     token = cast("str", made.token)
     _hold(token)
@@ -193,35 +180,42 @@ def _renewed(made: Any) -> str:
 
 def go_on(made: Any = None) -> ResponseReturnValue:
     """Lead to what is still missing; `made` is a sign-in that took a new token. For rooms upstairs."""
-    return _onward(cast("SignedIn", current_user).step if made is None else _renewed(made))
+    return onward(step_now() if made is None else renewed(made))
 
 
-def told_on(made: Any) -> ResponseReturnValue:
-    """Answer with what is still missing of a sign-in that took a new token. For rooms upstairs."""
-    _renewed(made)
-    return as_json(_standing(made.token))
+def told_on(made: Any, *, status: int = 200) -> ResponseReturnValue:
+    """Answer with what is still missing of a sign-in that took a new token, and tell codes just made, once."""
+    codes = made.shown_codes
+    renewed(made)
+    return as_json(_standing(made.token, codes), status)
+
+
+def step_now() -> str:
+    """Return what the sign-in still lacks that the request came by."""
+    return cast("SignedIn", current_user).step
 
 
 def is_at_second_step() -> bool:
     """Whether the second factor is what is missing."""
-    return cast("SignedIn", current_user).step == accounts.SECOND_FACTOR
+    return step_now() == accounts.SECOND_FACTOR
 
 
 @doors.pages.get("/sign-in", endpoint="sign_in_form")
 def sign_in_form(form: Form | None = None) -> ResponseReturnValue:
     """Show the system-use notice and ask for name and password."""
     if current_user.is_authenticated:
-        return _onward(cast("SignedIn", current_user).step)
-    shown = ask_switchable(
-        "sign_in/sign_in.html",
-        form=form,
-        left="left" in request.args,
-        is_new=accounts.nobody_has_an_account(db.session()),
-    )
+        return onward(step_now())
+    is_new = accounts.nobody_has_an_account(db.session())
+    shown = _ask_name(form, left="left" in request.args, is_new=is_new)
     if form is not None:  # somebody chose
         return shown
     # Kept at once: the pages after it speak as this one does, until somebody chooses.
     return keep_language(shown, reader_language())
+
+
+def _ask_name(form: Form | None, status: int = 200, **around: Any) -> Response:
+    around["elsewhere"] = issuers.is_any_in_use(db.session())
+    return ask_switchable("sign_in/sign_in.html", form=form, status=status, **around)
 
 
 @doors.pages.post("/sign-in", endpoint="sign_in")
@@ -233,31 +227,31 @@ def take_sign_in() -> ResponseReturnValue:
     try:
         token = _begin(words_of(c.sign_in))
     except InvalidInputError as fault:
-        return ask_switchable("sign_in/sign_in.html", form=as_typed(fault.fields, "password"), status=422)
+        return _ask_name(as_typed(fault.fields, "password"), 422)
     except SignInRefusedError as refusal:
-        form = as_typed({"": [refusal.code]}, "password")
-        return ask_switchable("sign_in/sign_in.html", form=form, status=refusal.status)
+        return _ask_name(as_typed({"": [refusal.code]}, "password"), refusal.status)
     _hold(token)
-    return _onward(_step_of(token))
+    return onward(_step_of(token))
 
 
 @doors.pages.get("/sign-in/second-step", endpoint="second_step_form")
 def second_step_form(form: Form | None = None) -> ResponseReturnValue:
     """Ask for a code: to complete a sign-in, or to make it fresh again."""
-    step = cast("SignedIn", current_user).step
+    step = step_now()
     if step not in {accounts.SECOND_FACTOR, accounts.FULL}:
-        return _onward(step)
-    return _ask_code("sign_in/second_step.html", form=form, again=step == accounts.FULL)
+        return onward(step)
+    return ask_code("sign_in/second_step.html", form=form, again=step == accounts.FULL)
 
 
-def _ask_code(page: str, **around: Any) -> ResponseReturnValue:
+def ask_code(page: str, **around: Any) -> ResponseReturnValue:
     """Show a page that asks for a factor, of whichever kinds its reader has; of a sheet it names the code."""
     database, actor = asking()
-    sheet = q.sheet_of(database, actor.me)
+    sheet = sheets.sheet_of(database, actor.me)
     around["sheet"] = sheet if sheet is not None and sheet.opens else None
     around["is_dead"] = sheet is not None and not sheet.opens
     around["has_app"] = q.factor_of(database, actor.me) is not None
     around["has_passkey"] = _has_passkey()
+    around["elsewhere"] = [one.issuer for one in issuers.working_subjects(database, actor.me)]
     return ask_switchable(page, **around)
 
 
@@ -267,21 +261,24 @@ def take_second_step() -> ResponseReturnValue:
     """Take the code."""
     if is_switch():
         return switched(second_step_form)
-    again = cast("SignedIn", current_user).step == accounts.FULL
+    again = step_now() == accounts.FULL
     try:
         made = run(c.confirm_second_factor, _this_sign_in(), words_of(c.confirm_second_factor))
-    except _NOT_TAKEN as fault:
-        return _ask_code("sign_in/second_step.html", form=_not_taken(fault), status=fault.status, again=again)
-    few = _few_left(made.user_id)
-    step = _renewed(made)
-    if few:
-        flash("sheet_few_left", "warning")
-    return _onward(step)
+    except NOT_TAKEN as fault:
+        return ask_code("sign_in/second_step.html", form=not_taken(fault), status=fault.status, again=again)
+    warning = _of_few_left(made.user_id)
+    step = renewed(made)
+    if warning is not None:
+        flash(warning, "warning")
+    return onward(step)
 
 
-def _few_left(user_id: UUID) -> bool:
-    sheet = q.sheet_of(db.session(), user_id)
-    return sheet is not None and sheet.lost_at is None and sheet.left <= q.SHEET_FEW
+def _of_few_left(user_id: UUID) -> str | None:
+    """Return what to warn of, where somebody's sheet is nearly used up, or has been."""
+    sheet = sheets.sheet_of(db.session(), user_id)
+    if sheet is None or sheet.lost_at is not None or sheet.left > sheets.SHEET_FEW:
+        return None
+    return "sheet_few_left" if sheet.left else "sheet_used_up"
 
 
 def _has_passkey() -> bool:
@@ -289,7 +286,8 @@ def _has_passkey() -> bool:
     return bool(passkeys.of_user(db.session(), current_actor().me))
 
 
-def _not_taken(fault: RefusedError) -> Form:
+def not_taken(fault: RefusedError) -> Form:
+    """Return the form with what was wrong with a code or a passkey's answer, and without them."""
     faults = fault.fields if isinstance(fault, InvalidInputError) else {"code": [fault.code]}
     return as_typed(faults, "code", "passkey")
 
@@ -297,10 +295,16 @@ def _not_taken(fault: RefusedError) -> Form:
 @doors.pages.get("/sign-in/new-password", endpoint="new_password_form")
 def new_password_form(form: Form | None = None) -> ResponseReturnValue:
     """Ask for a password of one's own."""
-    step = cast("SignedIn", current_user).step
+    step = step_now()
     if step != accounts.NEW_PASSWORD:
-        return _onward(step)
-    return ask_switchable("sign_in/new_password.html", form=form, first=True)
+        return onward(step)
+    return ask_switchable("sign_in/new_password.html", form=form, first=True, elsewhere=_elsewhere())
+
+
+def _elsewhere() -> list[Any]:
+    """Return where people of one's organization may sign in instead of having a password here."""
+    database, actor = asking()
+    return issuers.in_use_of(database, actor.organization)
 
 
 @doors.pages.post("/sign-in/new-password", endpoint="new_password")
@@ -314,108 +318,18 @@ def take_new_password() -> ResponseReturnValue:
     except (InvalidInputError, CodeRefusedError) as fault:
         faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
         form = as_typed(faults, "new_password", "present_password")
-        return ask_switchable("sign_in/new_password.html", form=form, status=fault.status, first=True)
-    return _onward(_renewed(made))
-
-
-@doors.pages.get("/sign-in/enroll", endpoint="enroll_form")
-def enroll_form(form: Form | None = None) -> ResponseReturnValue:
-    """Show the authenticator's QR code and key, and ask for its first code."""
-    step = cast("SignedIn", current_user).step
-    if step != accounts.ENROLL:
-        return _onward(step)
-    return _enroll_page(form)
-
-
-@doors.pages.post("/sign-in/enroll", endpoint="enroll")
-@limiter.limit(RATE)
-def take_enroll() -> ResponseReturnValue:
-    """Take the first code, and show the recovery codes once."""
-    if is_switch():
-        return switched(enroll_form)
-    return _take_first_code("sign_in/enroll.html")
-
-
-@doors.pages.get("/sign-in/code-sheet", endpoint="code_sheet_form")
-def code_sheet_form(form: Form | None = None) -> ResponseReturnValue:
-    """Say what a code sheet is, and ask for a code before one is printed; on the first day there is none to ask for."""
-    step = cast("SignedIn", current_user).step
-    if step not in {accounts.ENROLL, accounts.FULL}:
-        return _onward(step)
-    return _ask_code("sign_in/code_sheet.html", form=form, first=step == accounts.ENROLL)
-
-
-@doors.pages.post("/sign-in/code-sheet", endpoint="make_code_sheet")
-@limiter.limit(RATE)
-def take_make_code_sheet() -> ResponseReturnValue:
-    """Draw a code sheet, and show it once, to be printed."""
-    if is_switch():
-        return switched(code_sheet_form)
-    step = cast("SignedIn", current_user).step
-    try:
-        made = _make_sheet(words_of(c.make_code_sheet))
-    except _NOT_TAKEN as fault:
-        form = _not_taken(fault)
-        return _ask_code("sign_in/code_sheet.html", form=form, status=fault.status, first=step == accounts.ENROLL)
-    return ask("sign_in/code_sheet_shown.html", sheet=made, codes=made.shown_codes)
-
-
-def _make_sheet(given: Mapping[str, Any]) -> Any:
-    c.draw_sheet_ahead(db.session())
-    try:
-        return run(c.make_code_sheet, current_actor().me, given)
-    finally:
-        db.session().info.pop("drawn_ahead", None)
-
-
-@doors.pages.get("/sign-in/code-sheet/first-code", endpoint="first_sheet_code_form")
-def first_sheet_code_form(form: Form | None = None) -> ResponseReturnValue:
-    """Ask for the first code of a sheet that was printed."""
-    return _first_sheet_code(form)
-
-
-def _first_sheet_code(form: Form | None = None, status: int = 200) -> ResponseReturnValue:
-    database, actor = asking()
-    sheet = q.pending_sheet(database, actor.me)
-    if sheet is None:
-        return redirect("/sign-in/code-sheet", 303)
-    return ask_switchable("sign_in/first_sheet_code.html", form=form, status=status, sheet=sheet)
-
-
-@doors.pages.post("/sign-in/code-sheet/first-code", endpoint="enroll_code_sheet")
-@limiter.limit(RATE)
-def take_enroll_code_sheet() -> ResponseReturnValue:
-    """Take the first code of a sheet; on the first day, show the recovery codes once."""
-    if is_switch():
-        return switched(first_sheet_code_form)
-    try:
-        made = run(c.enroll_code_sheet, _pending_sheet(), words_of(c.enroll_code_sheet))
-    except (InvalidInputError, RuleBrokenError) as fault:
-        faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
-        return _first_sheet_code(as_typed(faults, "code"), fault.status)
-    codes = made.shown_codes
-    step = _renewed(made)
-    if codes:
-        return ask("sign_in/recovery_codes.html", codes=codes)
-    flash("sheet_in_use", "success")
-    return redirect("/account", 303) if step == accounts.FULL else _onward(step)
-
-
-def _pending_sheet() -> UUID:
-    sheet = q.pending_sheet(db.session(), current_actor().me)
-    if sheet is None:
-        raise c.SheetNotPendingError
-    found = sheet.id
-    db.session.rollback()
-    return found
+        return ask_switchable(
+            "sign_in/new_password.html", form=form, status=fault.status, first=True, elsewhere=_elsewhere()
+        )
+    return onward(renewed(made))
 
 
 @doors.pages.get("/sign-in/rules", endpoint="rules_form")
 def rules_form(form: Form | None = None) -> ResponseReturnValue:
     """Show the rules of behavior, and ask for the promise to keep them."""
-    step = cast("SignedIn", current_user).step
+    step = step_now()
     if step != accounts.RULES:
-        return _onward(step)
+        return onward(step)
     return ask_switchable("sign_in/acknowledge_rules.html", form=form, **_rules())
 
 
@@ -427,13 +341,13 @@ def take_acknowledge_rules() -> ResponseReturnValue:
     try:
         run(c.acknowledge_rules, current_actor().me, words_of(c.acknowledge_rules))
     except c.RulesKnownError:
-        return _onward(accounts.FULL)  # sent twice: it holds, so go on
+        return onward(accounts.FULL)  # sent twice: it holds, so go on
     except (InvalidInputError, RuleBrokenError) as fault:
         faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
         return ask_switchable(
             "sign_in/acknowledge_rules.html", form=as_typed(faults, "wording"), status=fault.status, **_rules()
         )
-    return _onward(_step_of(cast("SignedIn", current_user).token))
+    return onward(_step_of(cast("SignedIn", current_user).token))
 
 
 def _rules() -> dict[str, Any]:
@@ -454,47 +368,6 @@ def _change_password(given: Mapping[str, Any]) -> Any:
     actor = current_actor()
     c.change_ahead(db.session(), actor, present=words["present_password"], new=words["new_password"])
     return run(c.change_password, actor.me, given)
-
-
-def _enroll_page(form: Form | None = None, status: int = 200, page: str = "sign_in/enroll.html") -> ResponseReturnValue:
-    shown = q.setup(db.session(), current_actor())
-    db.session.rollback()
-    if shown is None:  # it was replaced at another sign-in: begin again
-        session.clear()
-        return redirect("/sign-in", 303)
-    code = segno.make(shown.uri, error="m", micro=False)
-    drawing = {"size": len(code.matrix) + 8, "path": _path(code.matrix)}
-    return ask_switchable(page, form=form, status=status, key=shown.key, qr=drawing)
-
-
-def _path(matrix: Sequence[Sequence[int]]) -> str:
-    """Draw a QR code as one path of dark runs, with the quiet zone of four that readers need."""
-    drawn = []
-    for y, row in enumerate(matrix, 4):
-        x = 0
-        while x < len(row):
-            start = x
-            while x < len(row) and row[x]:
-                x += 1
-            if x > start:
-                drawn.append(f"M{start + 4} {y}h{x - start}v1h-{x - start}z")
-            x += 1
-    return "".join(drawn)
-
-
-def _take_first_code(page: str) -> ResponseReturnValue:
-    shown = q.setup(db.session(), current_actor())
-    db.session.rollback()
-    if shown is None:
-        return _enroll_page()
-    try:
-        made = run(c.enroll_factor, shown.id, words_of(c.enroll_factor))
-    except (InvalidInputError, RuleBrokenError) as fault:
-        faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
-        return _enroll_page(as_typed(faults, "code"), fault.status, page)
-    codes = made.shown_codes
-    _renewed(made)
-    return ask("sign_in/recovery_codes.html", codes=codes)
 
 
 # --- one's own account -----------------------------------------------------------------------------------------------
@@ -595,18 +468,6 @@ doors.act(
 )
 
 
-doors.act(
-    "/account/code-sheet/loss",
-    c.lose_code_sheet,
-    page="sign_in/lose_sheet.html",
-    context=lambda: {"codes_left": len(q.recovery_codes(db.session(), current_actor().me))},
-    then=lambda _sheet: "/account",
-    shape=SheetShape,
-    target=lambda _ids: current_actor().me,
-    done="sheet_is_lost",
-)
-
-
 @doors.pages.get("/account/password", endpoint="change_password_form")
 def change_password_form(form: Form | None = None) -> ResponseReturnValue:
     """Ask for the present password and a new one."""
@@ -625,148 +486,12 @@ def take_change_password() -> ResponseReturnValue:
         faults = fault.fields if isinstance(fault, InvalidInputError) else {"present_password": [fault.code]}
         form = as_typed(faults, "new_password", "present_password")
         return ask_switchable("sign_in/new_password.html", form=form, status=fault.status, first=False)
-    _renewed(made)
+    renewed(made)
     flash("password_changed", "success")
     return redirect("/account", 303)
 
 
-@doors.pages.get("/account/recovery-codes", endpoint="renew_recovery_codes_form")
-def renew_recovery_codes_form(form: Form | None = None) -> ResponseReturnValue:
-    """Ask for a code before making new recovery codes."""
-    return _ask_code("sign_in/give_code.html", form=form, purpose="recovery_codes")
-
-
-@doors.pages.post("/account/recovery-codes", endpoint="renew_recovery_codes")
-@limiter.limit(RATE)
-def take_renew_recovery_codes() -> ResponseReturnValue:
-    """Make new recovery codes, and show them once."""
-    if is_switch():
-        return switched(renew_recovery_codes_form)
-    try:
-        made = run(c.renew_recovery_codes, current_actor().me, words_of(c.renew_recovery_codes))
-    except _NOT_TAKEN as fault:
-        return _code_again(fault, "recovery_codes")
-    codes = made.shown_codes
-    _renewed(made)
-    return ask("sign_in/recovery_codes.html", codes=codes)
-
-
-@doors.pages.get("/account/authenticator", endpoint="start_factor_form")
-def start_factor_form(form: Form | None = None) -> ResponseReturnValue:
-    """Ask for a code of the present authenticator before replacing it."""
-    return _ask_code("sign_in/give_code.html", form=form, purpose="authenticator")
-
-
-@doors.pages.post("/account/authenticator", endpoint="start_factor")
-@limiter.limit(RATE)
-def take_start_factor() -> ResponseReturnValue:
-    """Begin to replace the authenticator."""
-    if is_switch():
-        return switched(start_factor_form)
-    try:
-        run(c.start_factor, current_actor().me, words_of(c.start_factor))
-    except _NOT_TAKEN as fault:
-        return _code_again(fault, "authenticator")
-    return redirect("/account/authenticator/new", 303)
-
-
-@doors.pages.get("/account/authenticator/new", endpoint="enroll_again_form")
-def enroll_again_form(form: Form | None = None) -> ResponseReturnValue:
-    """Show the new authenticator's QR code and key."""
-    if q.setup(db.session(), current_actor()) is None:
-        return redirect("/account/authenticator", 303)
-    return _enroll_page(form)
-
-
-@doors.pages.post("/account/authenticator/new", endpoint="enroll_again")
-@limiter.limit(RATE)
-def take_enroll_again() -> ResponseReturnValue:
-    """Take the new authenticator's first code."""
-    if is_switch():
-        return switched(enroll_again_form)
-    return _take_first_code("sign_in/enroll.html")
-
-
-def _code_again(fault: RefusedError, purpose: str) -> ResponseReturnValue:
-    return _ask_code("sign_in/give_code.html", form=_not_taken(fault), status=fault.status, purpose=purpose)
-
-
 # --- one's own passkeys ----------------------------------------------------------------------------------------------
-
-
-def _may_add() -> str:
-    """Return the step at which a passkey may be added: as the first factor, or beside others.
-
-    Raises:
-        SignInNeededError: something else comes first.
-        FreshSignInNeededError: there are others, and none was given within the last ten minutes (S-113).
-    """
-    step = cast("SignedIn", current_user).step
-    if step not in {accounts.ENROLL, accounts.FULL}:
-        raise SignInNeededError(step=step)
-    if step == accounts.FULL:
-        _require_fresh()
-    return step
-
-
-def _require_fresh() -> None:
-    if not q.is_fresh(db.session(), current_actor(), clock(db.session())):
-        raise FreshSignInNeededError
-
-
-@doors.pages.errorhandler(FreshSignInNeededError)
-def _code_first(_refusal: FreshSignInNeededError) -> ResponseReturnValue:
-    """Lead to the second step, and back to the page that was asked for: each has one of its own."""
-    flash("fresh_sign_in_needed", "warning")
-    return redirect(f"/sign-in/second-step?next={quote(request.path)}", 303)
-
-
-@doors.pages.get("/account/passkeys/new", endpoint="add_passkey_form")
-def add_passkey_form(form: Form | None = None) -> ResponseReturnValue:
-    """Ask for a name, and let the browser ask for the key."""
-    return ask_switchable("passkey/add.html", form=form, first=_may_add() == accounts.ENROLL)
-
-
-@doors.pages.post("/account/passkeys/new", endpoint="add_passkey")
-@limiter.limit(RATE)
-def take_add_passkey() -> ResponseReturnValue:
-    """Take a passkey; with the first one, show the recovery codes once."""
-    if is_switch():
-        return switched(add_passkey_form)
-    first = _may_add() == accounts.ENROLL
-    try:
-        made = run(c.add_passkey, current_actor().me, words_of(c.add_passkey))
-    except (InvalidInputError, PasskeyRefusedError, c.PasskeyKnownError) as fault:
-        faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
-        return ask_switchable("passkey/add.html", form=as_typed(faults, "passkey"), status=fault.status, first=first)
-    codes = made.shown_codes
-    _renewed(made)
-    if codes:
-        return ask("sign_in/recovery_codes.html", codes=codes)
-    flash("passkey_added", "success")
-    return redirect("/account/passkeys", 303)
-
-
-@doors.pages.get("/account/passkeys/<uuid:target>/removal", endpoint="remove_passkey_form")
-def remove_passkey_form(target: UUID) -> ResponseReturnValue:
-    """Ask whether a passkey is to be removed."""
-    one = passkeys.one_of(db.session(), current_actor(), target)
-    _require_fresh()
-    return ask("passkey/remove.html", it=one)
-
-
-@doors.pages.post("/account/passkeys/<uuid:target>/removal", endpoint="remove_passkey")
-@limiter.limit(RATE)
-def take_remove_passkey(target: UUID) -> ResponseReturnValue:
-    """Remove it."""
-    try:
-        made = run(c.remove_passkey, target, words_of(c.remove_passkey))
-    except c.LastFactorError as fault:
-        one = passkeys.one_of(db.session(), current_actor(), target)
-        return ask("passkey/remove.html", form=as_typed({"": [fault.code]}), status=fault.status, it=one)
-    _renewed(made)
-    flash("passkey_removed", "success")
-    return redirect("/account/passkeys", 303)
 
 
 @doors.pages.post("/sign-out", endpoint="sign_out")
@@ -789,7 +514,7 @@ def _standing(token: str, codes: Sequence[str] = ()) -> dict[str, Any]:
     if held is None:
         raise SignInNeededError
     actor: Actor = held.actor
-    sheet = q.sheet_of(db.session(), actor.me)
+    sheet = sheets.sheet_of(db.session(), actor.me)
     told = {
         "id": actor.sign_in_id,
         "next": held.step,
@@ -831,58 +556,14 @@ def json_this_sign_in() -> ResponseReturnValue:
 @limiter.limit(RATE)
 def json_second_step() -> ResponseReturnValue:
     """Give the second factor."""
-    made = run(c.confirm_second_factor, _this_sign_in(), json_words())
-    _renewed(made)
-    return as_json(_standing(made.token))
+    return told_on(run(c.confirm_second_factor, _this_sign_in(), json_words()))
 
 
 @doors.api.post("/sign-ins/current/password", endpoint="new_password")
 @limiter.limit(RATE)
 def json_new_password() -> ResponseReturnValue:
     """Choose a password."""
-    made = _change_password(json_words())
-    _renewed(made)
-    return as_json(_standing(made.token))
-
-
-@doors.api.get("/sign-ins/current/authenticator", endpoint="pending_authenticator")
-def json_pending_authenticator() -> ResponseReturnValue:
-    """Read what the authenticator app needs, until its first code is given."""
-    shown = q.setup(db.session(), current_actor())
-    if shown is None:
-        raise c.FactorNotPendingError
-    return as_json(SetupShape().told(shown))
-
-
-@doors.api.post("/sign-ins/current/authenticator", endpoint="enroll")
-@limiter.limit(RATE)
-def json_enroll() -> ResponseReturnValue:
-    """Give the authenticator's first code; the answer tells the recovery codes, once."""
-    shown = q.setup(db.session(), current_actor())
-    db.session.rollback()
-    if shown is None:
-        raise c.FactorNotPendingError
-    made = run(c.enroll_factor, shown.id, json_words())
-    codes = made.shown_codes
-    _renewed(made)
-    return as_json(_standing(made.token, codes))
-
-
-@doors.api.post("/sign-ins/current/code-sheet", endpoint="make_code_sheet")
-@limiter.limit(RATE)
-def json_make_code_sheet() -> ResponseReturnValue:
-    """Draw a code sheet; the answer tells its codes, once."""
-    return as_json(SheetShape().told(_make_sheet(json_words())), 201)
-
-
-@doors.api.post("/sign-ins/current/code-sheet/first-code", endpoint="enroll_code_sheet")
-@limiter.limit(RATE)
-def json_enroll_code_sheet() -> ResponseReturnValue:
-    """Give the code of a new sheet that is asked for; on the first day the answer tells the recovery codes, once."""
-    made = run(c.enroll_code_sheet, _pending_sheet(), json_words())
-    codes = made.shown_codes
-    _renewed(made)
-    return as_json(_standing(made.token, codes))
+    return told_on(_change_password(json_words()))
 
 
 @doors.api.get("/sign-ins/current/rules", endpoint="rules")
@@ -906,44 +587,6 @@ def json_sign_out() -> ResponseReturnValue:
     answer = as_json(EndedShape().told(ended))
     answer.headers["Clear-Site-Data"] = '"cache", "cookies", "storage"'
     return answer
-
-
-@doors.api.post("/account/authenticator", endpoint="start_factor")
-@limiter.limit(RATE)
-def json_start_factor() -> ResponseReturnValue:
-    """Begin to replace one's authenticator."""
-    run(c.start_factor, current_actor().me, json_words())
-    return as_json(SetupShape().told(q.setup(db.session(), current_actor())))
-
-
-@doors.api.post("/account/recovery-codes", endpoint="renew_recovery_codes")
-@limiter.limit(RATE)
-def json_renew_recovery_codes() -> ResponseReturnValue:
-    """Make new recovery codes; the answer tells them, once."""
-    made = run(c.renew_recovery_codes, current_actor().me, json_words())
-    codes = made.shown_codes
-    _renewed(made)
-    return as_json(_standing(made.token, codes))
-
-
-@doors.api.post("/account/passkeys", endpoint="add_passkey")
-@limiter.limit(RATE)
-def json_add_passkey() -> ResponseReturnValue:
-    """Add a passkey; the answer tells the recovery codes, once, where it is the first factor."""
-    _may_add()
-    made = run(c.add_passkey, current_actor().me, json_words())
-    codes = made.shown_codes
-    _renewed(made)
-    return as_json(_standing(made.token, codes), 201)
-
-
-@doors.api.post("/account/passkeys/<uuid:target>/removal", endpoint="remove_passkey")
-@limiter.limit(RATE)
-def json_remove_passkey(target: UUID) -> ResponseReturnValue:
-    """Remove one of one's passkeys."""
-    made = run(c.remove_passkey, target, json_words())
-    _renewed(made)
-    return as_json(_standing(made.token))
 
 
 list_operation(
@@ -974,39 +617,6 @@ list_operation(
     shape=StandingShape,
 )
 list_operation(
-    doors,
-    "/sign-ins/current/authenticator",
-    "pending_authenticator",
-    "Read what the authenticator app needs, until its first code is given.",
-    what=None,
-    shape=SetupShape,
-)
-list_operation(
-    doors,
-    "/sign-ins/current/authenticator",
-    "enroll",
-    "Give the authenticator's first code.",
-    what=c.enroll_factor,
-    shape=StandingShape,
-)
-list_operation(
-    doors,
-    "/sign-ins/current/code-sheet",
-    "make_code_sheet",
-    "Draw a code sheet.",
-    what=c.make_code_sheet,
-    shape=SheetShape,
-    creates=True,
-)
-list_operation(
-    doors,
-    "/sign-ins/current/code-sheet/first-code",
-    "enroll_code_sheet",
-    "Take a code sheet into use by its first code.",
-    what=c.enroll_code_sheet,
-    shape=StandingShape,
-)
-list_operation(
     doors, "/sign-ins/current/rules", "rules", "Read the rules of behavior in force.", what=None, shape=RulesShape
 )
 list_operation(
@@ -1018,35 +628,6 @@ list_operation(
     shape=StandingShape,
 )
 list_operation(doors, "/sign-ins/current/end", "sign_out", "Sign out, everywhere.", what=c.sign_out, shape=EndedShape)
-
-list_operation(
-    doors,
-    "/account/authenticator",
-    "start_factor",
-    "Begin to replace one's authenticator.",
-    what=c.start_factor,
-    shape=SetupShape,
-)
-list_operation(
-    doors,
-    "/account/recovery-codes",
-    "renew_recovery_codes",
-    "Make new recovery codes.",
-    what=c.renew_recovery_codes,
-    shape=StandingShape,
-)
-
-list_operation(
-    doors, "/account/passkeys", "add_passkey", "Add a passkey.", what=c.add_passkey, shape=StandingShape, creates=True
-)
-list_operation(
-    doors,
-    "/account/passkeys/<uuid:target>/removal",
-    "remove_passkey",
-    "Remove a passkey.",
-    what=c.remove_passkey,
-    shape=StandingShape,
-)
 
 
 def ask_again(_refusal: FreshSignInNeededError) -> ResponseReturnValue:
@@ -1103,26 +684,11 @@ say(
             "We could not take this code. Wait for the next one in your app, give the code of your sheet that is asked "
             "for, or use a recovery code."
         ),
-        "sheet_code_wrong": _l(
-            "This is not the code at that number. Look at the name of the sheet and the number again."
-        ),
-        "sheet_not_pending": _l("There is no printed sheet waiting for its first code. Print another one."),
-        "no_sheet": _l("There is no code sheet in use."),
-        "sheet_is_lost": _l("No code of that sheet opens anything any more. Print another sheet now."),
-        "sheet_in_use": _l("Your new code sheet is in use. Shred the old one."),
         "sheet_few_left": _l("Only a few codes are left on your sheet. Print a new one from your account page today."),
-        "code_wrong": _l(
-            "This is not the code your app shows for this key. Check the time on your phone, and enter the next code."
-        ),
+        "sheet_used_up": _l("No code is left on your sheet. Print a new one from your account page today."),
         "present_password_refused": _l("This is not your present password."),
         "fresh_sign_in_needed": _l("Enter a code once more before you go on. This protects what you are about to do."),
-        "last_factor": _l(
-            "This is the only second step of your account. Set up an authenticator app or add another key first."
-        ),
-        "passkey_added": _l("The passkey was added. You are signed out everywhere else."),
-        "passkey_removed": _l("The passkey was removed. You are signed out everywhere else."),
         "sign_in_over": _l("This sign-in has already ended."),
-        "factor_not_pending": _l("There is no authenticator waiting to be set up. Start again from your account page."),
         "password_too_short": _l("Use at least 15 characters. A few words that do not belong together work well."),
         "password_too_long": _l("Use at most 128 characters."),
         "password_common": _l(

@@ -15,7 +15,7 @@ from referrals.account.models import User
 from referrals.account.policy import administers_it, is_oneself
 from referrals.factor.commands import come_in_by_new, is_first, require_another_factor
 from referrals.issuer import commands as issuers
-from referrals.issuer import oidc
+from referrals.issuer import oidc, policy
 from referrals.issuer import queries as q
 from referrals.issuer.models import (
     CONFIRM,
@@ -32,7 +32,6 @@ from referrals.issuer.models import (
     SubjectKnownError,
     TooManyIssuersError,
 )
-from referrals.issuer import policy
 from referrals.kernel.command import Work, command
 from referrals.kernel.errors import InvalidInputError, RefusedError
 from referrals.kernel.schema import Nothing, Takes, code, line, secret, uid, yes_no
@@ -432,7 +431,7 @@ def disconnect_issuer(work: Work, subject: IssuerSubject) -> SignIn:
     require_fresh(work)
     user_in(work, subject.user_id)  # under lock: two factors removed at once would leave none
     fields = subject.end(at=work.now, by=work.actor.user_id, because="removed")
-    require_another_factor(work, subject.user_id)
+    require_another_factor(work, subject.user_id, but=subject.id)
     work.record(subject, fields)
     acting = acting_sign_in(work)
     tell_change(work, subject.user_id, "issuer_removed")

@@ -10,7 +10,6 @@ from flask import Response, flash, redirect, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from flask_babel import lazy_gettext as _l
-from flask_login import current_user
 from flask_wtf.csrf import generate_csrf
 from marshmallow import fields
 
@@ -270,7 +269,7 @@ def json_issuers_in_use() -> ResponseReturnValue:
 @doors.pages.get("/sign-in/organization", endpoint="ask_issuer_form")
 def ask_issuer_form(form: Form | None = None) -> ResponseReturnValue:
     """Show the system-use notice, and ask where somebody signs in."""
-    if current_user.is_authenticated:
+    if current_actor().user_id is not None:
         return go_on()
     return ask_switchable("single_sign_on/ask_issuer.html", form=form, **_choosing())
 
@@ -297,6 +296,7 @@ def json_ask_issuer() -> ResponseReturnValue:
 
 
 def _ask_issuer(given: Mapping[str, Any]) -> Any:
+    c.ask_issuer.takes.understood(given)  # before there is a cookie that the next try would have to name
     target = installation(db.session()).id
     db.session().info["browser"] = _browser()
     try:

@@ -28,6 +28,8 @@ from referrals.account.models import (
 )
 from referrals.account.policy import administers_it, administers_them, has_not_proposed_it, operates
 from referrals.account.queries import left
+from referrals.code_sheet.models import CodeSheet
+from referrals.factor.commands import lost_sheet
 from referrals.kernel import crypto
 from referrals.kernel.actor import Role, Side, system
 from referrals.kernel.command import Work, command, execute
@@ -37,8 +39,7 @@ from referrals.kernel.record import clock, day_of
 from referrals.kernel.schema import Line, Nothing, Takes, code, codes, day, line, many, uid
 from referrals.organization.models import Organization
 from referrals.organization.queries import own as own_organization
-from referrals.sign_in.commands import end_sign_ins, lost_sheet, require_fresh
-from referrals.sign_in.models import CodeSheet
+from referrals.sign_in.commands import end_sign_ins, require_fresh
 from referrals.staff import models as m
 from referrals.staff import queries as q
 from referrals.staff.models import AccessReview, AccessReviewLine, AccountKeptError

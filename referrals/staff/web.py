@@ -25,6 +25,7 @@ from referrals.account.web import (
     words_of,
     works_as,
 )
+from referrals.code_sheet import queries as sheets
 from referrals.kernel.actor import Role
 from referrals.kernel.door import Doors, Form, Shape, asking, idempotency_key, json_words, run
 from referrals.kernel.errors import InvalidInputError, RuleBrokenError
@@ -97,9 +98,9 @@ def account() -> Mapping[str, Any]:
         "codes_left": len(sign_ins.recovery_codes(database, actor.me)),
         "keys": len(passkeys.of_user(database, actor.me)),
         "ends_at": g.get("sign_in_ends_at"),
-        "sheet": sign_ins.sheet_of(database, actor.me),
+        "sheet": sheets.sheet_of(database, actor.me),
         "has_app": sign_ins.factor_of(database, actor.me) is not None,
-        "few": sign_ins.SHEET_FEW,
+        "few": sheets.SHEET_FEW,
         "mailed": MAIL_CHOICES,
         "hour": hour_in_words,
         "form": Form(),
@@ -146,7 +147,7 @@ def person(target: UUID) -> Mapping[str, Any]:
             "work": q.open_work(database, actor, it),
             "hands_over": p.hands_work_over(actor),
             "recoveries": recoveries.open_ones(database, actor, it.id),
-            "sheet": sign_ins.sheet_of(database, it.id),
+            "sheet": sheets.sheet_of(database, it.id),
         }
 
     return shown | {"around": around}

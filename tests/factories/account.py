@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from referrals.account import commands, queries
 from referrals.account.models import User
+from referrals.factor import commands as factors
 from referrals.kernel.actor import Actor, Role, Side, Source, nobody, system
 from referrals.kernel.command import execute
 from referrals.kernel.record import clock
@@ -113,7 +114,7 @@ def a_member(session: Session, organization_id: UUID, *roles: Role, name: str = 
     """Somebody signed in completely, the whole way through the doors' commands."""
     user = a_user(session, organization_id, *roles, name=name)
     sign_in_name, code = user.sign_in_name, cast("str", user.shown_code)
-    made = sign_ins.first_sign_in(session, sign_in_name, code, PASSWORD, Source("page"))
+    made = factors.first_sign_in(session, sign_in_name, code, PASSWORD, Source("page"))
     return Member(user.id, sign_in_name, PASSWORD, list(made.shown_codes), cast("str", made.token))
 
 

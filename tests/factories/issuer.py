@@ -140,7 +140,8 @@ def a_test_issuer(now: Callable[[], float]) -> Iterator[TestIssuer]:
         def do_POST(self) -> None:
             typed = self.rfile.read(int(self.headers["Content-Length"])).decode()
             form = {name: values[0] for name, values in parse_qs(typed).items()}
-            self._answer(*issuer.token(form, self.headers.get("Authorization", "")))
+            told = (503, {}) if issuer.is_down else issuer.token(form, self.headers.get("Authorization", ""))
+            self._answer(*told)
 
         def log_message(self, *_words: object) -> None:
             pass

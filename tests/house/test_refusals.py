@@ -22,6 +22,7 @@ from werkzeug.test import TestResponse
 from audit.models import AuditEvent
 from referrals import demo
 from referrals.account import queries as account_queries
+from referrals.factor import commands as factors
 from referrals.kernel.actor import Actor, Role, Side, Source, system
 from referrals.kernel.command import COMMANDS, Command, execute
 from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermittedError, RefusedError
@@ -30,7 +31,6 @@ from referrals.kernel.schema import Takes
 from referrals.kernel.web import API
 from referrals.organization import commands as organizations
 from referrals.organization.queries import installation
-from referrals.sign_in import commands as sign_ins
 from referrals.sign_in import queries as sign_in_queries
 from referrals.staff import commands as staff
 from tests.journeys.conftest import Caller, Front
@@ -163,7 +163,7 @@ def a_stranger(front: Front, side: Side, name: str) -> Actor:
             "roles": [role.value for role in (AGENCY_ROLES if side is Side.AGENCY else COMMUNITY_ROLES)],
         }
         user = execute(session, staff.add_user, actor=system("cli"), target=there.id, data=data)
-        sign_in = sign_ins.first_sign_in(session, name, str(user.shown_code), demo.PASSWORD, Source("cli"))
+        sign_in = factors.first_sign_in(session, name, str(user.shown_code), demo.PASSWORD, Source("cli"))
         known = account_queries.user(session, user.id)
         actor = sign_in_queries.actor_for(known, sign_in, Source("api"))
         session.rollback()

@@ -14,7 +14,16 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from referrals.cli import main
+from referrals.account import queries
+from referrals.cli import main, opened
+from referrals.factor import commands as factors
+from referrals.kernel.actor import Role, Source
+from referrals.kernel.command import execute
+from referrals.kernel.session import HouseSession
+from referrals.recovery import commands as recoveries
+from referrals.recovery import queries as recovery_queries
+from referrals.sign_in import queries as sign_in_queries
+from tests.factories import account as people
 
 Run = Callable[..., Result]
 
@@ -268,3 +277,82 @@ def test_s105_an_operator_begins_a_recovery_for_a_lone_administrator_and_is_neve
     assert installed("begin-recovery", "ann", "by mail").exit_code != 0
     assert "nothing_lost" in installed("begin-recovery", "ann", "photo_id_in_person").output
     assert "No recovery waits for ann." in installed("confirm-recovery", "ann", "photo_id_in_person").output
+
+
+@pytest.fixture
+def peopled(
+    installed: Run, place: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[people.Member, people.Member]:
+    """An agency that Ann alone administers and nobody else leads, and Casey, who works there; both signed in."""
+    made = installed("setup", "--agency", "Test County", "--name", "Ann Admin", "--sign-in-name", "ann")
+    one_time = re.search(r"shown once\): (\S+)", made.output)
+    assert one_time is not None
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    with opened() as (_, _engine, session):
+        began = factors.first_sign_in(session, "ann", one_time[1], people.PASSWORD, Source("page"))
+        ann = people.Member(began.user_id, "ann", people.PASSWORD, [], str(began.token))
+        home = queries.user(session, ann.user_id).organization_id
+        return ann, people.a_member(session, home, Role.CASE_MANAGER, name="Casey Morgan")
+
+
+def half_of(told: Result) -> str:
+    found = re.search(r"shown once\): ([0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4})\n", told.output)
+    assert (told.exit_code, found is not None) == (0, True), told.output
+    return str(found[1] if found is not None else None)
+
+
+def comes_back(session: HouseSession, member: people.Member, one: str, other: str) -> bool:
+    """Whether password and both halves lead to a new factor."""
+    began = people.try_sign_in(session, member.sign_in_name)
+    actor = sign_in_queries.actor_for(
+        queries.user(session, member.user_id), began, Source("page"), step=queries.SECOND_FACTOR
+    )
+    words = {"first_half": one, "second_half": other}
+    back = execute(session, recoveries.use_recovery, actor=actor, target=began.id, data=words)
+    held = sign_in_queries.holder(session, str(back.token), Source("page"))
+    session.rollback()
+    return held is not None and held.step == queries.ENROLL
+
+
+def test_s105_what_the_operator_begins_for_a_lone_administrator_a_colleague_confirms(
+    installed: Run, peopled: tuple[people.Member, people.Member]
+) -> None:
+    ann, casey = peopled
+    assert "administrator_there" in installed("begin-recovery", casey.sign_in_name, "photo_id_in_person").output
+    begun = installed("begin-recovery", "ann", "photo_id_in_person")
+    one = half_of(begun)
+    assert "First half of the code for ann (24 hours" in begun.output
+    assert "/organization/people/recoveries" in begun.output
+    assert "recovery_under_way" in installed("begin-recovery", "ann", "photo_id_in_person").output
+    twice = installed("confirm-recovery", "ann", "known_on_video")
+    assert (twice.exit_code, "operator_twice" in twice.output) == (1, True)
+    with opened() as (_, _engine, session):
+        waits = recovery_queries.newest(session, ann.user_id)
+        assert waits is not None
+        confirmed = execute(
+            session,
+            recoveries.confirm_recovery,
+            actor=casey.actor(session),
+            target=waits.id,
+            data={"how": "known_in_person"},
+        )
+        assert comes_back(session, ann, one, str(confirmed.shown_half))
+
+
+def test_s105_the_operator_confirms_what_a_lone_administrator_began(
+    installed: Run, peopled: tuple[people.Member, people.Member]
+) -> None:
+    ann, casey = peopled
+    with opened() as (_, _engine, session):
+        actor, words = ann.actor(session), {"how": "called_back"}
+        begun = execute(session, recoveries.start_recovery, actor=actor, target=casey.user_id, data=words)
+        one = str(begun.shown_half)
+    unseen = installed("confirm-recovery", casey.sign_in_name, "called_back")
+    assert unseen.exit_code != 0, "one of the two has to see the person"
+    confirmed = installed("confirm-recovery", casey.sign_in_name, "photo_id_in_person")
+    assert f"Second half of the code for {casey.sign_in_name}" in confirmed.output
+    other = half_of(confirmed)
+    assert "recovery_over" in installed("confirm-recovery", casey.sign_in_name, "photo_id_in_person").output
+    with opened() as (_, _engine, session):
+        assert comes_back(session, casey, one, other)

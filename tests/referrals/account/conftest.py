@@ -22,6 +22,7 @@ from werkzeug.test import TestResponse
 
 from referrals.account import queries
 from referrals.app import create_app
+from referrals.factor import commands as factors
 from referrals.kernel.actor import Actor, Role, Source, system
 from referrals.kernel.command import Command, execute
 from referrals.kernel.providers import FileProvider
@@ -29,7 +30,6 @@ from referrals.kernel.session import HouseSession
 from referrals.organization import commands
 from referrals.organization.queries import installation
 from referrals.settings import Settings, Site
-from referrals.sign_in import commands as sign_ins
 from referrals.sign_in import models as sign_in_models
 from referrals.sign_in import queries as sign_in_queries
 from referrals.staff import commands as staff
@@ -116,9 +116,9 @@ def run(session: Session, what: Command[Any, Any], actor: Actor, target: UUID, *
 
 
 def change_factor(house: Session, casey: people.Member, _ada: people.Member) -> None:
-    pending = run(house, sign_ins.start_factor, casey.actor(house), casey.user_id, code=casey.recovery_codes[0])
+    pending = run(house, factors.start_factor, casey.actor(house), casey.user_id, code=casey.recovery_codes[0])
     code = pending.code_of(int(house.info["clock"]().timestamp()) // 30)
-    run(house, sign_ins.enroll_factor, casey.actor(house), pending.id, code=code)
+    run(house, factors.enroll_factor, casey.actor(house), pending.id, code=code)
 
 
 def propose(house: Session, by: people.Member, user_id: UUID, role: str = "supervisor") -> UUID:
@@ -236,6 +236,13 @@ def code(house: HouseSession, moment: Moment) -> Callable[[str], str]:
         return found
 
     return now
+
+
+def spoken(answer: Any) -> str:
+    """The language that a page speaks."""
+    found = re.search(r'<html lang="(\w+)">', answer.text)
+    assert found is not None
+    return found[1]
 
 
 def signed_in(browser: Browser, member: people.Member, code: Callable[[str], str]) -> Browser:

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from referrals.account import commands, models, queries
 from referrals.account.models import User
+from referrals.factor import commands as factors
 from referrals.kernel.actor import Role, Source, system
 from referrals.kernel.errors import InvalidInputError, NotFoundError
-from referrals.sign_in import commands as sign_ins
 from referrals.sign_in import queries as sign_in_queries
 from referrals.sign_in.models import RecoveryCode, SecondFactor
 from referrals.staff import commands as staff
@@ -57,7 +57,7 @@ def test_s806_each_change_of_an_account_is_told_with_who_did_it(house: Session, 
     token = str(people.sign_in_fully(house, casey).token)
     now.pass_by(seconds=61)
     code = sign_in_queries.demo_code(house, casey.sign_in_name, now())
-    run(house, sign_ins.renew_recovery_codes, casey.actor(house, token), casey.user_id, code=code)
+    run(house, factors.renew_recovery_codes, casey.actor(house, token), casey.user_id, code=code)
     run(house, staff.confirm_role, bo.actor(house), propose(house, ada, casey.user_id))
     grant = next(one.id for one in queries.user(house, casey.user_id).grants if one.role == "supervisor")
     run(house, staff.end_role, ada.actor(house), grant)

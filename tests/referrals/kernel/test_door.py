@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from referrals.kernel import door, web
 from referrals.kernel.actor import Actor
+from referrals.kernel.door import Shape
 from referrals.kernel.look import NOT_SHARED
 from tests.referrals.kernel.conftest import CANARY, SEEN, ParcelShape
 
@@ -444,6 +445,19 @@ def test_a_page_leads_on_and_leaves_a_notice_of_codes_alone(visitor: Any, depot:
 def test_c14_a_value_that_does_not_cross_is_told_as_not_shared_and_nothing_else() -> None:
     told = ParcelShape().told({"id": UUID(int=1), "version": 1, "name": NOT_SHARED})
     assert told == {"id": str(UUID(int=1)), "version": 1, "name": {"shared": False}}
+
+
+def test_a_field_that_names_another_attribute_is_told_from_that_one() -> None:
+    class Label(Shape):
+        name = fields.String(attribute="called")
+
+    @dataclasses.dataclass
+    class Parcel:
+        called: str
+        name: str
+
+    assert Label().told(Parcel(called="Blue", name="never")) == {"name": "Blue"}
+    assert Label().told({"called": "Blue"}) == {"name": "Blue"}
 
 
 def test_c14_it_is_told_the_same_way_inside_another_shape() -> None:

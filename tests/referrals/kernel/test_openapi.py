@@ -80,7 +80,7 @@ def test_a_body_takes_what_its_command_takes_and_nothing_more(spec: dict[str, An
     for operation in OPERATIONS:
         if operation.method != "POST" or operation.takes is None:
             continue
-        described = by_id[operation.endpoint.replace("_api.", "_", 1)]
+        described = by_id[operation.operation_id]
         body = resolved(spec, described["requestBody"]["content"]["application/json"]["schema"])
         known = operation.takes().fields
         assert set(body.get("properties", {})) == {field.data_key or name for name, field in known.items()}
@@ -93,7 +93,7 @@ def test_an_edit_needs_if_match_and_a_creation_takes_an_idempotency_key(spec: di
     by_id = {one["operationId"]: one for _, _, one in operations(spec)}
     edits = creations = 0
     for operation in OPERATIONS:
-        described = by_id[operation.endpoint.replace("_api.", "_", 1)]
+        described = by_id[operation.operation_id]
         headers = {one["name"]: one["required"] for one in described["parameters"] if one["in"] == "header"}
         if operation.command is not None and operation.command.edits:
             edits += 1

@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from referrals.account import commands as accounts
 from referrals.account.models import AccountChange, User
+from referrals.factor import commands as factors
 from referrals.kernel.actor import Role
 from referrals.kernel.command import execute
 from referrals.kernel.job import run_once
@@ -78,7 +79,7 @@ def test_s806_a_change_in_ones_own_name_is_mailed_once_and_not_after_it_was_look
     assert mailed(house, server) == []
     run(
         house,
-        sign_ins.renew_recovery_codes,
+        factors.renew_recovery_codes,
         casey.actor(house, str(done.token)),
         casey.user_id,
         code=casey.recovery_codes[0],

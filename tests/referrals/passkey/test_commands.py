@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from referrals.account import queries as accounts
 from referrals.account.models import NEW_PASSWORD, AccountChange
+from referrals.factor import commands as factors
 from referrals.integration import commands as integrations
 from referrals.kernel.actor import Actor, Role, Source, TokenScope, system
 from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermittedError
@@ -62,7 +63,7 @@ def half(house: Session, began: SignIn) -> Actor:
 
 
 def add(house: Session, actor: Actor, key: Authenticator, name: str = "Blue key") -> SignIn:
-    made = run(house, sign_ins.add_passkey, actor, actor.me, name=name, passkey=key.create(asked(house, actor, ADD)))
+    made = run(house, factors.add_passkey, actor, actor.me, name=name, passkey=key.create(asked(house, actor, ADD)))
     return cast("SignIn", made)
 
 
@@ -207,7 +208,7 @@ def test_s103_a_challenge_to_add_is_none_to_use_and_the_other_way_round(house: S
     actor = casey.actor(house)
     to_use = asked(house, actor, USE)
     with pytest.raises(PasskeyRefusedError):
-        run(house, sign_ins.add_passkey, actor, actor.me, name="x", passkey=another.create(to_use))
+        run(house, factors.add_passkey, actor, actor.me, name="x", passkey=another.create(to_use))
 
 
 @pytest.mark.usefixtures("engine")
@@ -243,7 +244,7 @@ def test_s103_a_removed_passkey_opens_nothing(house: Session, casey: people.Memb
     with_key(house, casey, key)
     with_key(house, casey, other, "Spare")
     gone = keys_of(house, casey)[0]
-    made = run(house, sign_ins.remove_passkey, casey.actor(house), gone.id)
+    made = run(house, factors.remove_passkey, casey.actor(house), gone.id)
     assert not opens(house, casey.token)  # the acting sign-in has a new token (S-111)
     began = people.try_sign_in(house, casey.sign_in_name)
     options = asked(house, half(house, began), USE)
@@ -251,7 +252,7 @@ def test_s103_a_removed_passkey_opens_nothing(house: Session, casey: people.Memb
     refuse(house, began, key.get(options, by=key.credentials[0]))
     casey.token = cast("str", made.token)
     with pytest.raises(PasskeyEndedError):
-        run(house, sign_ins.remove_passkey, casey.actor(house), gone.id)
+        run(house, factors.remove_passkey, casey.actor(house), gone.id)
     with pytest.raises(PasskeyEndedError):
         run(house, c.rename_passkey, casey.actor(house), gone.id, name="Again")
 
@@ -312,9 +313,9 @@ def test_s103_a_key_is_added_once_by_whomever(house: Session, casey: people.Memb
     for who in (actor, dana):
         answer = key.create(asked(house, who, ADD), again=key.credentials[0])
         with pytest.raises(PasskeyKnownError):
-            run(house, sign_ins.add_passkey, who, who.me, name="Again", passkey=answer)
+            run(house, factors.add_passkey, who, who.me, name="Again", passkey=answer)
         with pytest.raises(PasskeyRefusedError):  # and the challenge is spent
-            run(house, sign_ins.add_passkey, who, who.me, name="Again", passkey=key.create(options))
+            run(house, factors.add_passkey, who, who.me, name="Again", passkey=key.create(options))
 
 
 def _id(key: Authenticator) -> str:
@@ -327,12 +328,12 @@ def test_s103_the_last_factor_is_never_removed(house: Session, agency: UUID) -> 
     member = by_key_alone(house, agency, key)
     (only,) = keys_of(house, member)
     with pytest.raises(LastFactorError):
-        run(house, sign_ins.remove_passkey, member.actor(house), only.id)
+        run(house, factors.remove_passkey, member.actor(house), only.id)
     with_key(house, member, spare, "Spare")
-    member.token = cast("str", run(house, sign_ins.remove_passkey, member.actor(house), only.id).token)
+    member.token = cast("str", run(house, factors.remove_passkey, member.actor(house), only.id).token)
     (left,) = keys_of(house, member)
     with pytest.raises(LastFactorError):
-        run(house, sign_ins.remove_passkey, member.actor(house), left.id)
+        run(house, factors.remove_passkey, member.actor(house), left.id)
     assert left.name == "Spare"
 
 
@@ -345,7 +346,7 @@ def test_s113_adding_and_removing_need_a_fresh_sign_in(house: Session, casey: pe
     with pytest.raises(FreshSignInNeededError):
         add(house, actor, spare)
     with pytest.raises(FreshSignInNeededError):
-        run(house, sign_ins.remove_passkey, actor, keys_of(house, casey)[0].id)
+        run(house, factors.remove_passkey, actor, keys_of(house, casey)[0].id)
     again = key.get(asked(house, actor, USE))
     made = run(house, sign_ins.confirm_second_factor, actor, cast("UUID", actor.sign_in_id), passkey=again)
     casey.token = cast("str", made.token)
@@ -368,11 +369,11 @@ def test_s103_the_password_alone_adds_no_second_key_to_an_account_that_has_a_fac
 def test_s103_the_password_alone_enrolls_no_app_that_was_begun_in_a_whole_sign_in(house: Session, agency: UUID) -> None:
     member = by_key_alone(house, agency, Authenticator())
     code = member.recovery_codes[0]
-    pending = run(house, sign_ins.start_factor, member.actor(house), member.user_id, code=code)
+    pending = run(house, factors.start_factor, member.actor(house), member.user_id, code=code)
     shown = pending.code_of(int(house.info["clock"]().timestamp()) // 30)
     began = people.try_sign_in(house, member.sign_in_name)
     with pytest.raises(FactorNotPendingError):
-        run(house, sign_ins.enroll_factor, half(house, began), pending.id, code=shown)
+        run(house, factors.enroll_factor, half(house, began), pending.id, code=shown)
 
 
 def test_s108_a_one_time_code_alone_adds_no_key(house: Session, agency: UUID) -> None:
@@ -419,7 +420,7 @@ def test_s103_another_ones_passkey_is_neither_renamed_nor_removed(
     with pytest.raises(NotFoundError):
         run(house, c.rename_passkey, ada.actor(house), theirs.id, name="Mine now")
     with pytest.raises(NotFoundError):
-        run(house, sign_ins.remove_passkey, ada.actor(house), theirs.id)
+        run(house, factors.remove_passkey, ada.actor(house), theirs.id)
     with pytest.raises(NotFoundError):
         q.one_of(house, ada.actor(house), theirs.id)
 
@@ -472,7 +473,7 @@ def test_s110_s806_adding_and_removing_end_the_other_sign_ins_are_recorded_and_t
     (kept,) = keys_of(house, casey)
     other = people.give_code(house, people.try_sign_in(house, casey.sign_in_name), casey.recovery_codes[0])
     before = len(events(house))
-    made = run(house, sign_ins.remove_passkey, casey.actor(house), kept.id)
+    made = run(house, factors.remove_passkey, casey.actor(house), kept.id)
     assert not opens(house, other.token)
     assert opens(house, made.token)
     assert ("account.passkey_removed", "done", None) in since(house, before)
@@ -494,16 +495,16 @@ def test_s103_whoever_has_a_key_alone_comes_in_gets_new_codes_and_adds_an_app(ho
     began = people.try_sign_in(house, member.sign_in_name)
     member.token = cast("str", give(house, began, key.get(asked(house, half(house, began), USE))).token)
     actor = member.actor(house)
-    made = run(house, sign_ins.renew_recovery_codes, actor, actor.me, passkey=key.get(asked(house, actor, USE)))
+    made = run(house, factors.renew_recovery_codes, actor, actor.me, passkey=key.get(asked(house, actor, USE)))
     assert len(set(made.shown_codes) - set(member.recovery_codes)) == 10
     member.token = cast("str", made.token)
     actor = member.actor(house)
-    pending = run(house, sign_ins.start_factor, actor, actor.me, passkey=key.get(asked(house, actor, USE)))
+    pending = run(house, factors.start_factor, actor, actor.me, passkey=key.get(asked(house, actor, USE)))
     shown = pending.code_of(int(house.info["clock"]().timestamp()) // 30)
-    made = run(house, sign_ins.enroll_factor, actor, pending.id, code=shown)
+    made = run(house, factors.enroll_factor, actor, pending.id, code=shown)
     member.token = cast("str", made.token)
     (only,) = keys_of(house, member)
-    run(house, sign_ins.remove_passkey, member.actor(house), only.id)  # the app is a factor, too
+    run(house, factors.remove_passkey, member.actor(house), only.id)  # the app is a factor, too
     assert keys_of(house, member) == []
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from referrals.account import models as account
 from referrals.account import queries
+from referrals.factor import commands as factors
 from referrals.kernel.actor import Role, Source, system
 from referrals.kernel.command import execute
 from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermittedError, RefusedError
@@ -197,7 +198,7 @@ def test_s105_the_password_alone_never_suffices_at_any_stage(
     assert pending is not None
     code = pending.code_of(int(house.info["clock"]().timestamp()) // 30)
     with pytest.raises(RefusedError):
-        run(house, sign_ins.enroll_factor, actor, pending.id, code=code)
+        run(house, factors.enroll_factor, actor, pending.id, code=code)
     assert step(house, used.token) == "enroll"
 
 
@@ -353,7 +354,7 @@ def test_s105_both_halves_and_the_password_lead_to_a_new_authenticator_and_nothi
     shown = sign_in_queries.pending_factor(house, casey.user_id)
     assert shown is not None
     code = shown.code_of(int(house.info["clock"]().timestamp()) // 30)
-    done = run(house, sign_ins.enroll_factor, held, shown.id, code=code)
+    done = run(house, factors.enroll_factor, held, shown.id, code=code)
     assert len(done.shown_codes) == 10
     assert step(house, done.token) == "full"
     state = house.query(FactorRecovery).one()

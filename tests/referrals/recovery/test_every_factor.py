@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 
 from referrals.account import queries as accounts
 from referrals.account.models import ENROLL, NEW_PASSWORD, SECOND_FACTOR, User
+from referrals.code_sheet import queries as sheets
+from referrals.factor import commands as factors
 from referrals.kernel.actor import Actor, Role, Source
 from referrals.kernel.errors import RefusedError
 from referrals.passkey import commands as passkeys
@@ -42,13 +44,13 @@ def asked(house: Session, actor: Actor, purpose: str) -> dict[str, Any]:
 
 def add_key(house: Session, actor: Actor, key: Authenticator) -> SignIn:
     answer = key.create(asked(house, actor, ADD))
-    return cast("SignIn", run(house, sign_ins.add_passkey, actor, actor.me, name="Blue key", passkey=answer))
+    return cast("SignIn", run(house, factors.add_passkey, actor, actor.me, name="Blue key", passkey=answer))
 
 
 def add_sheet(house: Session, actor: Actor) -> tuple[SignIn, list[str]]:
-    sheet = run(house, sign_ins.make_code_sheet, actor, actor.me)
+    sheet = run(house, factors.make_code_sheet, actor, actor.me)
     codes = list(sheet.shown_codes)
-    done = run(house, sign_ins.enroll_code_sheet, actor, sheet.id, code=codes[sheet.asked - 1])
+    done = run(house, factors.enroll_code_sheet, actor, sheet.id, code=codes[sheet.asked - 1])
     return cast("SignIn", done), codes
 
 
@@ -101,7 +103,7 @@ def nothing_opens(house: Session, about: people.Member, *dead: str) -> SignIn:
         with pytest.raises(CodeRefusedError):
             people.give_code(house, began, code)
     with pytest.raises(RefusedError):
-        run(house, sign_ins.make_code_sheet, actor, actor.me)
+        run(house, factors.make_code_sheet, actor, actor.me)
     with pytest.raises(FreshSignInNeededError):
         add_key(house, actor, Authenticator())
     assert q.setup(house, actor) is None
@@ -172,7 +174,7 @@ def test_s103_s105_a_sheet_that_was_the_only_factor_opens_nothing_after_a_recove
         return done
 
     about = on_the_first_day(house, agency, on_paper)
-    sheet = q.sheet_of(house, about.user_id)
+    sheet = sheets.sheet_of(house, about.user_id)
     assert sheet is not None
     asked_for = codes[cast("int", sheet.asked) - 1]
     house.rollback()
@@ -192,16 +194,16 @@ def test_s105_app_key_and_sheet_are_lost_together_and_a_pending_sheet_with_them(
     key = Authenticator()
     casey.token = cast("str", add_key(house, fresh(house, casey), key).token)
     actor = casey.actor(house)
-    made = run(house, sign_ins.make_code_sheet, actor, casey.user_id, code=casey.recovery_codes[-1])
+    made = run(house, factors.make_code_sheet, actor, casey.user_id, code=casey.recovery_codes[-1])
     codes, pending, number = list(made.shown_codes), made.id, made.asked
     halves = recovered(house, ada, suri, casey)
     began = nothing_opens(house, casey, codes[number - 1])
     half = oneself(house, began, SECOND_FACTOR)
     with pytest.raises(RefusedError):
-        run(house, sign_ins.enroll_code_sheet, half, pending, code=codes[number - 1])
+        run(house, factors.enroll_code_sheet, half, pending, code=codes[number - 1])
     back = come_back(house, casey, halves)
     with pytest.raises(RefusedError):
-        run(house, sign_ins.enroll_code_sheet, oneself(house, back, ENROLL), pending, code=codes[number - 1])
+        run(house, factors.enroll_code_sheet, oneself(house, back, ENROLL), pending, code=codes[number - 1])
     assert step_of(house, back) == ENROLL
     assert (q.factor_of(house, casey.user_id), own_passkeys.of_user(house, casey.user_id)) == (None, [])
 
@@ -222,7 +224,7 @@ def test_s105_a_recovery_begun_anew_after_its_code_lapsed_still_finds_what_was_l
     code = pyotp.TOTP(pending.seed).at(house.info["clock"]())
     factor_id = pending.id
     house.rollback()
-    done = run(house, sign_ins.enroll_factor, actor, factor_id, code=code)
+    done = run(house, factors.enroll_factor, actor, factor_id, code=code)
     assert (step_of(house, done), is_lost(house, casey)) == ("full", False)
     with pytest.raises(FactorNotPendingError):
-        run(house, sign_ins.enroll_factor, actor, factor_id, code=code)
+        run(house, factors.enroll_factor, actor, factor_id, code=code)

@@ -188,3 +188,23 @@ def test_s102_the_page_for_whoever_lost_the_factor_is_the_same_whether_a_recover
     assert at is not None
     second.post(f"{at[1]}/confirmation", how="known_on_video")
     assert told() == before
+
+
+def test_a_switch_keeps_how_the_second_colleague_made_sure_and_confirms_nothing(
+    app: Flask, browser: Browser, house: HouseSession, code: Callable[[str], str], request: pytest.FixtureRequest
+) -> None:
+    ada, casey, suri = (request.getfixturevalue(name) for name in ("ada", "casey", "suri"))
+    signed_in(browser, ada, code).post(f"/organization/people/{casey.user_id}/recovery", how="known_in_person")
+    second = signed_in(Browser(app), suri, code)
+    found = re.search(rf'href="({LISTED}/[0-9a-f-]+)"', second.get("/home").text)
+    assert found is not None
+    at, before = f"{found[1]}/confirmation", len(events(house))
+    page = second.post(at, how="called_back", show_in="es")
+    assert (page.status_code, '<html lang="es">' in page.text) == (200, True)
+    assert re.search(r'value="called_back" checked', page.text)
+    assert len(re.findall(r'name="how"[^>]* checked', page.text)) == 1
+    assert HALF.search(page.text) is None
+    assert since(house, before) == [("account.language_changed", "done", None)]
+    again = by_password(app, casey)
+    assert again.post("/sign-in/second-step", code=code(casey.sign_in_name)).location == "/home", "nothing was lost"
+    assert HALF.search(second.post(at, how="called_back").text), "and confirming is still to be done"

@@ -32,6 +32,8 @@ def test_everybody_sees_and_changes_when_mail_comes(browser: Browsers, world: Wo
     page = lee.page("/account")
     assert re.search(r"Once a day at 8:00\sAM, and at once when it is urgent", page)
     assert 'href="/account/mail"' in page
+    unchosen = lee.read("/account").get_json()
+    assert (unchosen["mail_choice"], unchosen["mail_hour"]) == ("daily", 8), "as the page says it"
     form = lee.page("/account/mail")
     assert "It goes to case_manager@mail.example." in form
     assert re.search(r'value="daily" checked', form)

@@ -19,12 +19,12 @@ from sqlalchemy.orm import Session
 
 from bench.statements import counting
 from referrals.account import models, queries
+from referrals.factor import commands as factors
 from referrals.kernel.actor import Role, Source, system
 from referrals.kernel.command import execute
 from referrals.kernel.providers import FileProvider
 from referrals.kernel.session import HouseSession
 from referrals.kernel.web import db
-from referrals.sign_in import commands as sign_ins
 from referrals.sign_in import models as sign_in_models
 from referrals.staff import commands as staff
 from tests.factories import account as people
@@ -89,7 +89,7 @@ def ask(app: Flask) -> Callable[[str, str, str], Told]:
 def somebody(house: Session, agency: UUID, name: str) -> str:
     """Somebody who has been through their first day; every name here is as long as the others."""
     user = people.a_user(house, agency, Role.CASE_MANAGER, sign_in_name=name)
-    sign_ins.first_sign_in(house, name, cast("str", user.shown_code), people.PASSWORD, Source("page"))
+    factors.first_sign_in(house, name, cast("str", user.shown_code), people.PASSWORD, Source("page"))
     return name
 
 

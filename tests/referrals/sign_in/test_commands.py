@@ -15,6 +15,7 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from referrals.account import models, queries
+from referrals.factor import commands as factors
 from referrals.kernel import crypto
 from referrals.kernel.actor import Role, Source, nobody, system
 from referrals.kernel.command import execute
@@ -320,65 +321,6 @@ def test_s104_the_database_holds_no_seed_and_no_code_in_clear(house: Session, ag
         assert secret not in dump
 
 
-def test_s104_new_recovery_codes_end_the_old_ones(house: Session, agency: UUID, now: Moment) -> None:
-    casey = people.a_member(house, agency, Role.CASE_MANAGER)
-    now.pass_by(minutes=2)
-    with pytest.raises(sign_in_models.CodeRefusedError):
-        run(house, sign_ins.renew_recovery_codes, casey.actor(house), casey.user_id, code="000000")
-    code = sign_in_queries.demo_code(house, casey.sign_in_name, now())
-    made = run(house, sign_ins.renew_recovery_codes, casey.actor(house), casey.user_id, code=code)
-    assert len(made.shown_codes) == 10
-    assert not opens(house, casey.token)
-    with pytest.raises(sign_in_models.CodeRefusedError):
-        people.give_code(house, people.try_sign_in(house, casey.sign_in_name), casey.recovery_codes[0])
-    assert people.give_code(house, people.try_sign_in(house, casey.sign_in_name), made.shown_codes[0]).token
-
-
-def test_s104_replacing_the_authenticator_needs_a_code_of_the_present_one(
-    house: Session, agency: UUID, now: Moment
-) -> None:
-    casey = people.a_member(house, agency, Role.CASE_MANAGER)
-    before = sign_in_queries.factor_of(house, casey.user_id)
-    assert before is not None
-    now.pass_by(minutes=2)
-    with pytest.raises(sign_in_models.CodeRefusedError):
-        run(house, sign_ins.start_factor, casey.actor(house), casey.user_id, code="000000")
-    code = sign_in_queries.demo_code(house, casey.sign_in_name, now())
-    pending = run(house, sign_ins.start_factor, casey.actor(house), casey.user_id, code=code)
-    with pytest.raises(InvalidInputError):
-        run(house, sign_ins.enroll_factor, casey.actor(house), pending.id, code="000000x")
-    shown = pending.code_of(int(now().timestamp()) // 30)
-    made = run(house, sign_ins.enroll_factor, casey.actor(house), pending.id, code=shown)
-    assert not opens(house, casey.token)
-    assert opens(house, made.token)
-    in_force = sign_in_queries.factor_of(house, casey.user_id)
-    assert in_force is not None
-    assert in_force.id == pending.id
-    with pytest.raises(sign_in_models.FactorNotPendingError):
-        run(house, sign_ins.enroll_factor, casey.actor(house, made.token), pending.id, code=shown)
-
-
-def test_s104_nobody_enrolls_a_factor_of_somebody_else(house: Session, agency: UUID) -> None:
-    casey, other = (people.a_member(house, agency, Role.CASE_MANAGER) for _ in range(2))
-    factor = sign_in_queries.factor_of(house, casey.user_id)
-    assert factor is not None
-    with pytest.raises(NotFoundError):
-        run(house, sign_ins.enroll_factor, other.actor(house), factor.id, code="000000")
-
-
-def test_s103_a_half_sign_in_does_not_replace_the_factor_that_it_lacks(
-    house: Session, agency: UUID, now: Moment
-) -> None:
-    casey = people.a_member(house, agency, Role.CASE_MANAGER)
-    now.pass_by(minutes=2)
-    code = sign_in_queries.demo_code(house, casey.sign_in_name, now())
-    pending = run(house, sign_ins.start_factor, casey.actor(house), casey.user_id, code=code)
-    shown = pending.code_of(int(now().timestamp()) // 30)
-    began = people.try_sign_in(house, casey.sign_in_name)
-    with pytest.raises(sign_in_models.FactorNotPendingError):
-        run(house, sign_ins.enroll_factor, casey.actor(house, cast("str", began.token)), pending.id, code=shown)
-
-
 # --- passwords, resets -----------------------------------------------------------------------------------------------
 
 
@@ -497,7 +439,7 @@ def test_s108_a_one_time_code_opens_once_and_only_to_choose_a_password(house: Se
     assert pending is not None
     shown = pending.code_of(int(house.info["clock"]().timestamp()) // 30)
     with pytest.raises(sign_in_models.FactorNotPendingError):
-        run(house, sign_ins.enroll_factor, held.actor, pending.id, code=shown)
+        run(house, factors.enroll_factor, held.actor, pending.id, code=shown)
     run(house, sign_ins.change_password, held.actor, user.id, new_password=people.PASSWORD)
     refuse_sign_in(house, name, code)
     assert people.try_sign_in(house, name).token

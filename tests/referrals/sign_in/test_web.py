@@ -24,7 +24,7 @@ from referrals.sign_in import web as sign_in_web
 from referrals.sign_in.models import FailedAttempt
 from referrals.staff import commands as staff
 from tests.factories import account as people
-from tests.referrals.account.conftest import NAME, Browser, Moment, events, shown, signed_in, since
+from tests.referrals.account.conftest import NAME, Browser, Moment, events, shown, signed_in, since, spoken
 
 # --- before anybody can sign in ---------------------------------------------------------------------------------------
 
@@ -331,12 +331,6 @@ def test_s302_a_form_without_its_token_is_refused(
 # --- a switch of the language beside a form --------------------------------------------------------------------------
 
 
-def spoken(answer: Any) -> str:
-    found = re.search(r'<html lang="(\w+)">', answer.text)
-    assert found is not None
-    return found[1]
-
-
 def offers_a_switch(answer: Any) -> bool:
     return '<button type="submit" form="typed" name="show_in" value="es" lang="es">' in answer.text
 
@@ -461,27 +455,6 @@ def test_a_switch_beside_a_secret_of_ones_account_changes_nothing_but_the_langua
     house.rollback()
 
 
-def test_a_switch_beside_the_first_code_of_a_sheet_takes_no_sheet_into_use(
-    browser: Browser, house: HouseSession, casey: people.Member, code: Callable[[str], str]
-) -> None:
-    signed_in(browser, casey, code)
-    at = "/sign-in/code-sheet/first-code"
-    page = browser.post("/sign-in/code-sheet", code=code(casey.sign_in_name))
-    assert "show_in" not in page.text, "shown this once: a switch would lose it"
-    assert 'action="/language"' not in page.text
-    codes = re.findall(r"<code>([0-9A-Z-]+)</code>", page.text)
-    sheet = sign_in_queries.pending_sheet(house, casey.user_id)
-    assert sheet is not None
-    first = codes[sheet.asked - 1]
-    house.rollback()
-    before = len(events(house))
-    page = browser.post(at, code=first, show_in="es")
-    assert (page.status_code, spoken(page)) == (200, "es")
-    assert not any(one in page.text for one in codes)
-    assert since(house, before) == [("account.language_changed", "done", None)]
-    assert browser.post(at, code=first).location == "/account", "nothing was used up"
-
-
 def test_s108_a_switch_on_the_first_day_shows_the_same_key_again_and_promises_nothing(
     browser: Browser, house: HouseSession, agency: UUID
 ) -> None:
@@ -553,26 +526,6 @@ def test_s110_one_sign_in_is_ended_from_the_list(
         browser.post(end, page="/account/sign-ins")
     assert elsewhere.get("/account").status_code == 303
     assert "That sign-in has ended" in browser.get("/account/sign-ins").text
-
-
-def test_s104_new_recovery_codes_and_a_new_authenticator_through_the_pages(
-    browser: Browser, casey: people.Member, code: Callable[[str], str], house: HouseSession, moment: Moment
-) -> None:
-    signed_in(browser, casey, code)
-    assert browser.post("/account/recovery-codes", code="000000").status_code == 401
-    page = browser.post("/account/recovery-codes", code=code(casey.sign_in_name))
-    codes = re.findall(r"<code class=\"tg-code\">(\d+-[0-9A-Z-]{14})</code>", page.text)
-    assert len(codes) == 10
-    assert browser.get("/account/authenticator/new").location == "/account/authenticator"
-    assert browser.post("/account/authenticator", code=codes[0]).location == "/account/authenticator/new"
-    assert "Key to type" in browser.get("/account/authenticator/new").text
-    factor = sign_in_queries.pending_factor(house, casey.user_id)
-    assert factor is not None
-    shown_code = factor.code_of(int(moment().timestamp()) // 30)
-    house.rollback()
-    page = browser.post("/account/authenticator/new", code=shown_code)
-    assert len(re.findall(r"<code class=\"tg-code\">(\d+-[0-9A-Z-]{14})</code>", page.text)) == 10
-    assert browser.get("/account").status_code == 200
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 from flask import Flask
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from tests.factories import account as people
@@ -47,15 +50,6 @@ def words(issuer: TestIssuer, **more: str) -> dict[str, str]:
     client, secret = CLIENT
     entered = {"name": "Blue County sign-in", "url": issuer.url, "client_id": client, "client_secret": secret}
     return entered | {"accepted_amr": "mfa"} | more
-
-
-def list_it(app: Flask, by: people.Member, code: Callable[[str], str], issuer: TestIssuer, **more: str) -> Browser:
-    """Let an administrator list the issuer."""
-    administrator = Browser(app)
-    administrator.sign_in(by, code)
-    answer = administrator.post(f"{LISTED}/new", **words(issuer, **more))
-    assert (answer.status_code, answer.location) == (303, LISTED), answer.text
-    return administrator
 
 
 def choice(answer: TestResponse) -> str:
@@ -107,10 +101,46 @@ def hand_in(who: Browser, back: str) -> TestResponse:
     return who.post(action[1], back, **kept)
 
 
-def connected(app: Flask, member: people.Member, code: Callable[[str], str], issuer: TestIssuer, subject: str) -> Browser:
-    """Let somebody connect their account."""
-    owner = Browser(app)
-    owner.sign_in(member, code)
-    answer = hand_in(owner, proof(owner, issuer, subject, "link", OWN))
-    assert (answer.status_code, answer.location) == (303, "/home"), answer.text
-    return owner
+@dataclass
+class County:
+    """An agency, its people, and where they sign in already."""
+
+    app: Flask
+    house: Session
+    agency: UUID
+    community: UUID
+    ada: people.Member
+    casey: people.Member
+    code_of: Callable[[str], str]
+    issuer: TestIssuer
+    moment: Moment
+
+    def browser(self) -> Browser:
+        """A browser that nobody used."""
+        return Browser(self.app)
+
+    def code(self, member: people.Member) -> str:
+        """The present code of somebody's authenticator."""
+        return self.code_of(member.sign_in_name)
+
+    def list_it(self, **more: str) -> Browser:
+        """Let the administrator list the issuer; return their browser."""
+        administrator = self.browser()
+        administrator.sign_in(self.ada, self.code_of)
+        answer = administrator.post(f"{LISTED}/new", **words(self.issuer, **more))
+        assert (answer.status_code, answer.location) == (303, LISTED), answer.text
+        return administrator
+
+    def connected(self, member: people.Member, subject: str) -> Browser:
+        """Let somebody connect their account; return their browser."""
+        owner = self.browser()
+        owner.sign_in(member, self.code_of)
+        answer = hand_in(owner, proof(owner, self.issuer, subject, "link", OWN))
+        assert (answer.status_code, answer.location) == (303, "/home"), answer.text
+        return owner
+
+
+@pytest.fixture
+def county(request: pytest.FixtureRequest) -> County:
+    names = ("app", "house", "agency", "community", "ada", "casey", "code", "issuer", "moment")
+    return County(*(request.getfixturevalue(name) for name in names))

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import pytest
-from flask import Flask
-from sqlalchemy import text
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select
 
+from referrals.account.models import User
 from referrals.kernel.actor import Role
 from tests.factories import account as people
-from tests.factories.issuer import CLIENT, TestIssuer
-from tests.referrals.account.conftest import Browser, Moment, shown
+from tests.factories.issuer import CLIENT
+from tests.referrals.account.conftest import Browser, shown
 from tests.referrals.single_sign_on.conftest import (
     LISTED,
     OWN,
     PROOF,
+    County,
     choice,
-    connected,
     hand_in,
     link,
-    list_it,
-    path,
     proof,
     way,
     words,
@@ -33,7 +30,6 @@ from tests.referrals.single_sign_on.conftest import (
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(120)]
 
-Code = Callable[[str], str]
 REFUSED = "This did not open an account here"
 
 
@@ -47,41 +43,37 @@ def is_nobody(who: Browser) -> bool:
     return who.get("/api/v1/sign-ins/current").status_code == 401
 
 
-def test_s116_a_first_day_at_ones_organization_needs_no_password_and_no_factor_of_our_own(
-    app: Flask, house: Session, agency: UUID, ada: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    list_it(app, ada, code, issuer)
-    user = people.a_user(house, agency, Role.CASE_MANAGER)
-    newcomer = Browser(app)
+def test_s116_a_first_day_at_ones_organization_needs_no_password_and_no_factor_of_our_own(county: County) -> None:
+    county.list_it()
+    user = people.a_user(county.house, county.agency, Role.CASE_MANAGER)
+    newcomer = county.browser()
     first = {"acknowledged": "true", "name": user.sign_in_name, "password": str(user.shown_code)}
     assert newcomer.post("/sign-in", **first).location == "/sign-in/new-password"
-    back = proof(newcomer, issuer, "casey-77", "link", "/sign-in/new-password")
+    back = proof(newcomer, county.issuer, "casey-77", "link", "/sign-in/new-password")
     answer = hand_in(newcomer, back)
     assert (answer.status_code, answer.location) == (303, "/sign-in/rules")
     agreed = newcomer.post("/sign-in/rules", wording="2026-11", agreed="true")
     assert (agreed.status_code, step(newcomer)) == (303, "full")
     # The code has done its work, and nothing typed opens the account.
     for typed in (str(user.shown_code), people.PASSWORD, "-"):
-        assert Browser(app).post("/sign-in", **(first | {"password": typed})).status_code == 401
-    later = Browser(app)
-    answer = hand_in(later, way(later, issuer, "casey-77"))
+        assert county.browser().post("/sign-in", **(first | {"password": typed})).status_code == 401
+    later = county.browser()
+    answer = hand_in(later, way(later, county.issuer, "casey-77"))
     assert (answer.status_code, answer.location, step(later)) == (303, "/home", "full")
 
 
-def test_s116_a_connected_account_opens_by_the_issuer_alone_and_by_password_with_it(
-    app: Flask, ada: people.Member, casey: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    list_it(app, ada, code, issuer)
-    connected(app, casey, code, issuer, "casey-77")
-    by_issuer = Browser(app)
-    assert hand_in(by_issuer, way(by_issuer, issuer, "casey-77")).location == "/home"
+def test_s116_a_connected_account_opens_by_the_issuer_alone_and_by_password_with_it(county: County) -> None:
+    county.list_it()
+    county.connected(county.casey, "casey-77")
+    by_issuer = county.browser()
+    assert hand_in(by_issuer, way(by_issuer, county.issuer, "casey-77")).location == "/home"
     assert step(by_issuer) == "full"
-    typed = {"acknowledged": "true", "name": casey.sign_in_name, "password": casey.password}
-    by_password = Browser(app)
+    typed = {"acknowledged": "true", "name": county.casey.sign_in_name, "password": county.casey.password}
+    by_password = county.browser()
     assert by_password.post("/sign-in", **typed).location == "/sign-in/second-step"
-    answer = hand_in(by_password, proof(by_password, issuer, "casey-77", "confirm", "/sign-in/second-step"))
+    answer = hand_in(by_password, proof(by_password, county.issuer, "casey-77", "confirm", "/sign-in/second-step"))
     assert (answer.location, step(by_password)) == ("/home", "full")
-    assert (issuer.asked[-1]["prompt"], issuer.asked[-1]["max_age"]) == ("login", "0")
+    assert (county.issuer.asked[-1]["prompt"], county.issuer.asked[-1]["max_age"]) == ("login", "0")
 
 
 @pytest.mark.parametrize(
@@ -96,214 +88,195 @@ def test_s116_a_connected_account_opens_by_the_issuer_alone_and_by_password_with
     ],
 )
 def test_s103_an_answer_without_a_word_for_two_factors_is_refused_and_opens_no_route(
-    app: Flask, ada: people.Member, casey: people.Member, code: Code, issuer: TestIssuer, says: dict[str, Any]
+    county: County, says: dict[str, Any]
 ) -> None:
-    list_it(app, ada, code, issuer)
-    connected(app, casey, code, issuer, "casey-77")
-    issuer.says = says
-    who = Browser(app)
-    answer = hand_in(who, way(who, issuer, "casey-77"))
+    county.list_it()
+    county.connected(county.casey, "casey-77")
+    county.issuer.says = says
+    who = county.browser()
+    answer = hand_in(who, way(who, county.issuer, "casey-77"))
     assert (answer.status_code, "with one step only" in shown(answer)) == (401, True)
     assert is_nobody(who)
     assert who.get("/api/v1/participants").status_code == 401
 
 
-def test_s103_a_level_opens_where_the_organization_named_it(
-    app: Flask, ada: people.Member, casey: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    list_it(app, ada, code, issuer, accepted_amr="", accepted_acr="urn:two urn:three")
-    issuer.says = {"amr": None, "acr": "urn:three"}
-    connected(app, casey, code, issuer, "casey-77")
-    assert issuer.asked[-1]["acr_values"] == "urn:two urn:three"
-    issuer.says = {"amr": ["mfa"], "acr": "urn:one"}
-    who = Browser(app)
-    assert hand_in(who, way(who, issuer, "casey-77")).status_code == 401
+def test_s103_a_level_opens_where_the_organization_named_it(county: County) -> None:
+    county.list_it(accepted_amr="", accepted_acr="urn:two urn:three")
+    county.issuer.says = {"amr": None, "acr": "urn:three"}
+    county.connected(county.casey, "casey-77")
+    assert county.issuer.asked[-1]["acr_values"] == "urn:two urn:three"
+    county.issuer.says = {"amr": ["mfa"], "acr": "urn:one"}
+    who = county.browser()
+    assert hand_in(who, way(who, county.issuer, "casey-77")).status_code == 401
 
 
-def test_s116_whoever_the_issuer_names_and_nobody_connected_makes_no_account_and_learns_nothing(
-    app: Flask, house: Session, ada: people.Member, casey: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    list_it(app, ada, code, issuer)
-    connected(app, casey, code, issuer, "casey-77")
-    counted = text('SELECT count(*) FROM "user"')
-    before = house.scalar(counted)
-    house.rollback()
-    issuer.says = {"email": "casey@example.org", "preferred_username": casey.sign_in_name, "name": "Casey Morgan"}
-    who = Browser(app)
-    unknown = hand_in(who, way(who, issuer, "somebody-else"))
+def test_s116_whoever_the_issuer_names_and_nobody_connected_makes_no_account_and_learns_nothing(county: County) -> None:
+    county.list_it()
+    county.connected(county.casey, "casey-77")
+    counted = select(func.count(User.id))
+    before = county.house.scalar(counted)
+    county.house.rollback()
+    county.issuer.says = {
+        "email": "casey@example.org",
+        "preferred_username": county.casey.sign_in_name,
+        "name": "Casey Morgan",
+    }
+    who = county.browser()
+    unknown = hand_in(who, way(who, county.issuer, "somebody-else"))
     assert (unknown.status_code, REFUSED in shown(unknown)) == (401, True)
     assert is_nobody(who)
-    assert house.scalar(counted) == before
-    house.rollback()
+    assert county.house.scalar(counted) == before
+    county.house.rollback()
 
 
 @pytest.mark.parametrize("how", ["locked", "disabled"])
-def test_s102_s116_locked_disabled_and_unknown_are_answered_alike(
-    app: Flask,
-    house: Session,
-    ada: people.Member,
-    casey: people.Member,
-    code: Code,
-    issuer: TestIssuer,
-    how: str,
-) -> None:
-    administrator = list_it(app, ada, code, issuer)
-    connected(app, casey, code, issuer, "casey-77")
+def test_s102_s116_locked_disabled_and_unknown_are_answered_alike(county: County, how: str) -> None:
+    administrator = county.list_it()
+    county.connected(county.casey, "casey-77")
     if how == "locked":
         for _ in range(5):
-            wrong = {"acknowledged": "true", "name": casey.sign_in_name, "password": "wrong wrong wrong"}
-            assert Browser(app).post("/sign-in", **wrong).status_code == 401
+            wrong = {"acknowledged": "true", "name": county.casey.sign_in_name, "password": "wrong wrong wrong"}
+            assert county.browser().post("/sign-in", **wrong).status_code == 401
     else:
-        page = f"/organization/people/{casey.user_id}/disable"
+        page = f"/organization/people/{county.casey.user_id}/disabling"
         assert administrator.post(page, because="Left the agency").status_code == 303
     told = []
     for subject in ("casey-77", "nobody-here"):
-        who = Browser(app)
-        answer = hand_in(who, way(who, issuer, subject))
+        who = county.browser()
+        answer = hand_in(who, way(who, county.issuer, subject))
         told.append((answer.status_code, shown(answer), is_nobody(who)))
     assert told[0] == told[1]
     assert told[0][0] == 401
 
 
-def test_s116_an_answer_is_for_one_browser_one_purpose_ten_minutes_and_once(
-    app: Flask, ada: people.Member, casey: people.Member, code: Code, issuer: TestIssuer, moment: Moment
-) -> None:
-    list_it(app, ada, code, issuer)
-    connected(app, casey, code, issuer, "casey-77")
-    who, thief = Browser(app), Browser(app)
-    stolen = way(who, issuer, "casey-77")
+def test_s116_an_answer_is_for_one_browser_one_purpose_ten_minutes_and_once(county: County) -> None:
+    county.list_it()
+    county.connected(county.casey, "casey-77")
+    who, thief = county.browser(), county.browser()
+    stolen = way(who, county.issuer, "casey-77")
     thief.get("/sign-in/organization")
     answer = hand_in(thief, stolen)
     assert (answer.status_code, REFUSED in shown(answer)) == (401, True)
     assert is_nobody(thief)
     assert hand_in(who, stolen).status_code == 401  # it was spent by the try
 
-    again = way(who, issuer, "casey-77")
+    again = way(who, county.issuer, "casey-77")
     kept = dict(parse_qsl(urlsplit(again).query))
     assert hand_in(who, again).location == "/home"
     who.post("/sign-out", "/home")
-    assert Browser(app).post("/sign-in/organization/answer", "/sign-in/organization", **kept).status_code == 401
+    assert county.browser().post("/sign-in/organization/answer", "/sign-in/organization", **kept).status_code == 401
 
-    late = Browser(app)
-    back = way(late, issuer, "casey-77")
-    moment.pass_by(minutes=10)
+    late = county.browser()
+    back = way(late, county.issuer, "casey-77")
+    county.moment.pass_by(minutes=10)
     assert hand_in(late, back).status_code == 401
 
-    other = Browser(app)
-    back = way(other, issuer, "casey-77")
+    other = county.browser()
+    back = way(other, county.issuer, "casey-77")
     kept = dict(parse_qsl(urlsplit(back).query)) | {"code": "another-code"}
     assert other.post("/sign-in/organization/answer", back, **kept).status_code == 401
 
 
-def test_s116_opening_the_address_one_is_sent_back_to_tries_nothing(
-    app: Flask, ada: people.Member, casey: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    list_it(app, ada, code, issuer)
-    connected(app, casey, code, issuer, "casey-77")
-    who = Browser(app)
-    back = way(who, issuer, "casey-77")
+def test_s116_opening_the_address_one_is_sent_back_to_tries_nothing(county: County) -> None:
+    county.list_it()
+    county.connected(county.casey, "casey-77")
+    who = county.browser()
+    back = way(who, county.issuer, "casey-77")
     for _ in range(2):
         assert who.get(back).status_code == 200
     assert (is_nobody(who), hand_in(who, back).location) == (True, "/home")
     for odd in ("/sign-in/organization/return", "/sign-in/organization/return?error=access_denied&state=x"):
-        answer = Browser(app).get(odd)
+        answer = county.browser().get(odd)
         assert (answer.status_code, "without having signed in there" in shown(answer)) == (400, True)
 
 
-def test_s114_nobody_is_sent_anywhere_before_the_notice_was_read(
-    app: Flask, ada: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    list_it(app, ada, code, issuer)
-    who = Browser(app)
+def test_s114_nobody_is_sent_anywhere_before_the_notice_was_read(county: County) -> None:
+    county.list_it()
+    who = county.browser()
     page = who.get("/sign-in/organization")
     assert "restricted information system" in shown(page)
     answer = who.post("/sign-in/organization", issuer_id=choice(page))
-    assert (answer.status_code, issuer.url in answer.text) == (422, False)
+    assert (answer.status_code, county.issuer.url in answer.text) == (422, False)
     answer = who.post("/sign-in/organization", acknowledged="true")
     assert (answer.status_code, "Choose your organization." in shown(answer)) == (422, True)
     answer = who.post("/sign-in/organization", acknowledged="true", issuer_id=str(UUID(int=7)))
     assert answer.status_code == 422
 
 
-def test_s113_an_older_sign_in_there_is_complete_here_and_not_fresh(
-    app: Flask, ada: people.Member, code: Code, issuer: TestIssuer, moment: Moment
-) -> None:
-    list_it(app, ada, code, issuer)
-    connected(app, ada, code, issuer, "ada-1")
-    for old, location in (({"auth_time": int(moment().timestamp()) - 3600}, None), ({"auth_time": None}, None)):
-        issuer.says = old
-        who = Browser(app)
-        assert hand_in(who, way(who, issuer, "ada-1")).location == "/home"
+def test_s113_an_older_sign_in_there_is_complete_here_and_not_fresh(county: County) -> None:
+    county.list_it()
+    county.connected(county.ada, "ada-1")
+    for old, location in (({"auth_time": int(county.moment().timestamp()) - 3600}, None), ({"auth_time": None}, None)):
+        county.issuer.says = old
+        who = county.browser()
+        assert hand_in(who, way(who, county.issuer, "ada-1")).location == "/home"
         assert step(who) == "full"
-        answer = who.post(f"{LISTED}/new", **words(issuer, url="https://other.example.org"))
+        answer = who.post(f"{LISTED}/new", **words(county.issuer, url="https://other.example.org"))
         assert answer.location == f"/sign-in/second-step?next={LISTED}/new", location
-    issuer.says = {"auth_time": int(moment().timestamp()) - 120}
-    answer = hand_in(who, proof(who, issuer, "ada-1", "confirm", "/sign-in/second-step"))
+    county.issuer.says = {"auth_time": int(county.moment().timestamp()) - 120}
+    answer = hand_in(who, proof(who, county.issuer, "ada-1", "confirm", "/sign-in/second-step"))
     assert answer.status_code == 401  # not signed in anew
-    issuer.says = {}
-    assert hand_in(who, proof(who, issuer, "ada-1", "confirm", "/sign-in/second-step")).location == "/home"
-    answer = who.post(f"{LISTED}/new", **words(issuer, url="https://other.example.org"))
+    county.issuer.says = {}
+    assert hand_in(who, proof(who, county.issuer, "ada-1", "confirm", "/sign-in/second-step")).location == "/home"
+    answer = who.post(f"{LISTED}/new", **words(county.issuer, url="https://other.example.org"))
     assert answer.status_code == 422  # asked for, and it is silent
 
 
-def test_s101_s116_five_answers_about_somebody_else_lock_the_account_at_the_second_step(
-    app: Flask, ada: people.Member, casey: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    list_it(app, ada, code, issuer)
-    connected(app, casey, code, issuer, "casey-77")
-    thief = Browser(app)
-    typed = {"acknowledged": "true", "name": casey.sign_in_name, "password": casey.password}
+def test_s101_s116_five_answers_about_somebody_else_lock_the_account_at_the_second_step(county: County) -> None:
+    county.list_it()
+    county.connected(county.casey, "casey-77")
+    thief = county.browser()
+    typed = {"acknowledged": "true", "name": county.casey.sign_in_name, "password": county.casey.password}
     assert thief.post("/sign-in", **typed).location == "/sign-in/second-step"
     for _ in range(5):
-        assert hand_in(thief, proof(thief, issuer, "thief-1", "confirm", "/sign-in/second-step")).status_code == 401
+        assert (
+            hand_in(thief, proof(thief, county.issuer, "thief-1", "confirm", "/sign-in/second-step")).status_code == 401
+        )
     assert step(thief) == "second_factor"
-    assert hand_in(thief, proof(thief, issuer, "casey-77", "confirm", "/sign-in/second-step")).status_code == 401
-    assert Browser(app).post("/sign-in", **typed).status_code == 401
+    back = proof(thief, county.issuer, "casey-77", "confirm", "/sign-in/second-step")
+    assert hand_in(thief, back).status_code == 401
+    assert county.browser().post("/sign-in", **typed).status_code == 401
 
 
-def test_s103_the_password_of_whoever_is_connected_alone_sets_up_no_other_factor_even_after_the_issuer_ended(
-    app: Flask, house: Session, agency: UUID, ada: people.Member, code: Code, issuer: TestIssuer
+def test_s103_a_password_alone_sets_up_no_factor_even_after_the_issuer_ended(
+    county: County,
 ) -> None:
-    administrator = list_it(app, ada, code, issuer)
-    user = people.a_user(house, agency, Role.CASE_MANAGER)
-    who = Browser(app)
+    administrator = county.list_it()
+    user = people.a_user(county.house, county.agency, Role.CASE_MANAGER)
+    who = county.browser()
     who.post("/sign-in", acknowledged="true", name=user.sign_in_name, password=str(user.shown_code))
-    assert hand_in(who, proof(who, issuer, "casey-77", "link", "/sign-in/new-password")).status_code == 303
+    assert hand_in(who, proof(who, county.issuer, "casey-77", "link", "/sign-in/new-password")).status_code == 303
     who.post("/sign-in/rules", wording="2026-11", agreed="true")
     (listed,) = administrator.get(f"/api/v1{LISTED}").get_json()["items"]
-    administrator.post("/sign-in/second-step", code=code(ada.sign_in_name))
+    administrator.post("/sign-in/second-step", code=county.code(county.ada))
     ended = administrator.post(f"{LISTED}/{listed['id']}/end", because="We moved")
     assert (ended.status_code, listed["people"], is_nobody(who)) == (303, 1, True)
-    assert "No organization signs in this way yet" in shown(Browser(app).get("/sign-in/organization"))
+    assert "No organization signs in this way yet" in shown(county.browser().get("/sign-in/organization"))
 
-    reset = administrator.post(f"/organization/people/{user.id}/password-reset")
+    reset = administrator.post(f"/organization/people/{user.id}/reset")
     given = shown(reset)
-    import re  # noqa: PLC0415
-
     found = re.search(r"[0-9A-Z]{4}(?:-[0-9A-Z]{4}){3}", given)
     assert found is not None, given
-    back = Browser(app)
+    back = county.browser()
     first = {"acknowledged": "true", "name": user.sign_in_name, "password": found[0]}
     assert back.post("/sign-in", **first).location == "/sign-in/second-step"
     for page in ("/sign-in/enroll", "/sign-in/new-password", "/sign-in/code-sheet"):
         assert back.get(page).location == "/sign-in/second-step"
 
 
-def test_s116_an_issuer_is_believed_about_its_own_organization_alone(
-    app: Flask, house: Session, community: UUID, ada: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    administrator = list_it(app, ada, code, issuer)
+def test_s116_an_issuer_is_believed_about_its_own_organization_alone(county: County) -> None:
+    administrator = county.list_it()
     (listed,) = administrator.get(f"/api/v1{LISTED}").get_json()["items"]
-    partner = people.a_member(house, community, Role.NAVIGATOR, name="Nia Brooks")
-    other = Browser(app)
-    other.sign_in(partner, code)
+    partner = people.a_member(county.house, county.community, Role.NAVIGATOR, name="Nia Brooks")
+    other = county.browser()
+    other.sign_in(partner, county.code_of)
     assert "Your organization has none here" in shown(other.get(OWN))
     answer = other.post(PROOF, OWN + "?", issuer_id=listed["id"], purpose="link")
     assert answer.status_code == 303
-    assert issuer.asked == []
-    boss = people.a_member(house, community, Role.ADMINISTRATOR, name="Bo Lund")
-    theirs = Browser(app)
-    theirs.sign_in(boss, code)
+    assert county.issuer.asked == []
+    boss = people.a_member(county.house, county.community, Role.ADMINISTRATOR, name="Bo Lund")
+    theirs = county.browser()
+    theirs.sign_in(boss, county.code_of)
     assert theirs.get(f"/api/v1{LISTED}").get_json()["items"] == []
     random = str(UUID(int=7))
     for act in ("renewal", "end"):
@@ -312,28 +285,24 @@ def test_s116_an_issuer_is_believed_about_its_own_organization_alone(
     assert other.get(LISTED).status_code == 403
 
 
-def test_s116_a_person_there_is_one_person_here(
-    app: Flask, house: Session, agency: UUID, ada: people.Member, casey: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    list_it(app, ada, code, issuer)
-    connected(app, casey, code, issuer, "casey-77")
-    other = people.a_member(house, agency, Role.CASE_MANAGER, name="Robin Vale")
-    who = Browser(app)
-    who.sign_in(other, code)
-    answer = hand_in(who, proof(who, issuer, "casey-77", "link", OWN))
+def test_s116_a_person_there_is_one_person_here(county: County) -> None:
+    county.list_it()
+    county.connected(county.casey, "casey-77")
+    other = people.a_member(county.house, county.agency, Role.CASE_MANAGER, name="Robin Vale")
+    who = county.browser()
+    who.sign_in(other, county.code_of)
+    answer = hand_in(who, proof(who, county.issuer, "casey-77", "link", OWN))
     assert (answer.status_code, "connected already" in shown(answer)) == (409, True)
     assert who.get(f"/api/v1{OWN}").get_json()["items"] == []
 
 
-def test_s110_connecting_and_disconnecting_end_all_other_sign_ins_and_are_told(
-    app: Flask, ada: people.Member, casey: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    list_it(app, ada, code, issuer)
-    elsewhere = Browser(app)
-    elsewhere.sign_in(casey, code)
-    owner = connected(app, casey, code, issuer, "casey-77")
+def test_s110_connecting_and_disconnecting_end_all_other_sign_ins_and_are_told(county: County) -> None:
+    county.list_it()
+    elsewhere = county.browser()
+    elsewhere.sign_in(county.casey, county.code_of)
+    owner = county.connected(county.casey, "casey-77")
     assert (is_nobody(elsewhere), step(owner)) == (True, "full")
-    elsewhere.sign_in(casey, code)
+    elsewhere.sign_in(county.casey, county.code_of)
     (row,) = owner.get(f"/api/v1{OWN}").get_json()["items"]
     ended = owner.post(f"{OWN}/{row['id']}/end")
     assert (ended.status_code, ended.location) == (303, OWN)
@@ -342,87 +311,79 @@ def test_s110_connecting_and_disconnecting_end_all_other_sign_ins_and_are_told(
     assert "Connected with your organization's own sign-in" in told
     assert "Disconnected from your organization's own sign-in" in told
     assert owner.get(f"{OWN}/{row['id']}/end").status_code == 404
-    who = Browser(app)
-    assert hand_in(who, way(who, issuer, "casey-77")).status_code == 401
+    who = county.browser()
+    assert hand_in(who, way(who, county.issuer, "casey-77")).status_code == 401
 
 
-def test_s103_the_connection_that_is_the_only_factor_is_not_ended(
-    app: Flask, house: Session, agency: UUID, ada: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    list_it(app, ada, code, issuer)
-    user = people.a_user(house, agency, Role.CASE_MANAGER)
-    who = Browser(app)
+def test_s103_the_connection_that_is_the_only_factor_is_not_ended(county: County) -> None:
+    county.list_it()
+    user = people.a_user(county.house, county.agency, Role.CASE_MANAGER)
+    who = county.browser()
     who.post("/sign-in", acknowledged="true", name=user.sign_in_name, password=str(user.shown_code))
-    hand_in(who, proof(who, issuer, "casey-77", "link", "/sign-in/new-password"))
+    hand_in(who, proof(who, county.issuer, "casey-77", "link", "/sign-in/new-password"))
     who.post("/sign-in/rules", wording="2026-11", agreed="true")
     (row,) = who.get(f"/api/v1{OWN}").get_json()["items"]
     answer = who.post(f"{OWN}/{row['id']}/end")
     assert (answer.status_code, "only second step of your account" in shown(answer)) == (409, True)
-    later = Browser(app)
-    assert hand_in(later, way(later, issuer, "casey-77")).location == "/home"
+    later = county.browser()
+    assert hand_in(later, way(later, county.issuer, "casey-77")).location == "/home"
 
 
-def test_an_issuer_that_does_not_answer_is_not_listed_and_one_that_falls_silent_says_so(
-    app: Flask, ada: people.Member, casey: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    administrator = Browser(app)
-    administrator.sign_in(ada, code)
-    for url in ("http://127.0.0.1:9", f"{issuer.url}/", "http://169.254.169.254", "file:///etc/passwd", "x"):
-        answer = administrator.post(f"{LISTED}/new", **words(issuer, url=url))
+def test_an_issuer_that_does_not_answer_is_not_listed_and_one_that_falls_silent_says_so(county: County) -> None:
+    administrator = county.browser()
+    administrator.sign_in(county.ada, county.code_of)
+    for url in ("http://127.0.0.1:9", f"{county.issuer.url}/", "http://169.254.169.254", "file:///etc/passwd", "x"):
+        answer = administrator.post(f"{LISTED}/new", **words(county.issuer, url=url))
         assert (answer.status_code, "Under this address nothing answers" in shown(answer)) == (422, True), url
         assert CLIENT[1] not in answer.text
-    answer = administrator.post(f"{LISTED}/new", **words(issuer, accepted_amr=""))
+    answer = administrator.post(f"{LISTED}/new", **words(county.issuer, accepted_amr=""))
     assert (answer.status_code, "Enter the word by which" in shown(answer)) == (422, True)
-    assert administrator.post(f"{LISTED}/new", **words(issuer)).status_code == 303
-    answer = administrator.post(f"{LISTED}/new", **words(issuer))
+    assert administrator.post(f"{LISTED}/new", **words(county.issuer)).status_code == 303
+    answer = administrator.post(f"{LISTED}/new", **words(county.issuer))
     assert (answer.status_code, "uses this address already" in shown(answer)) == (409, True)
-    connected(app, casey, code, issuer, "casey-77")
-    who = Browser(app)
-    back = way(who, issuer, "casey-77")
-    issuer.is_down = True
+    county.connected(county.casey, "casey-77")
+    who = county.browser()
+    back = way(who, county.issuer, "casey-77")
+    county.issuer.is_down = True
     answer = hand_in(who, back)
     assert (answer.status_code, "does not answer now" in shown(answer)) == (503, True)
-    issuer.is_down = False
+    county.issuer.is_down = False
     assert hand_in(who, back).location == "/home"  # nothing was spent
 
 
-def test_a_new_secret_is_used_at_once_and_none_is_ever_shown(
-    app: Flask, ada: people.Member, casey: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    administrator = list_it(app, ada, code, issuer, client_secret="an old secret")  # noqa: S106
-    owner = Browser(app)
-    owner.sign_in(casey, code)
-    assert hand_in(owner, proof(owner, issuer, "casey-77", "link", OWN)).status_code == 401
+def test_a_new_secret_is_used_at_once_and_none_is_ever_shown(county: County) -> None:
+    administrator = county.list_it(client_secret="an old secret")
+    owner = county.browser()
+    owner.sign_in(county.casey, county.code_of)
+    assert hand_in(owner, proof(owner, county.issuer, "casey-77", "link", OWN)).status_code == 401
     (listed,) = administrator.get(f"/api/v1{LISTED}").get_json()["items"]
-    administrator.post("/sign-in/second-step", code=code(ada.sign_in_name))
+    administrator.post("/sign-in/second-step", code=county.code(county.ada))
     answer = administrator.post(f"{LISTED}/{listed['id']}/renewal", client_secret=CLIENT[1])
     assert (answer.status_code, answer.location) == (303, LISTED)
-    owner.post("/sign-in/second-step", code=code(casey.sign_in_name))
-    assert hand_in(owner, proof(owner, issuer, "casey-77", "link", OWN)).location == "/home"
+    owner.post("/sign-in/second-step", code=county.code(county.casey))
+    assert hand_in(owner, proof(owner, county.issuer, "casey-77", "link", OWN)).location == "/home"
     for page in (LISTED, f"/api/v1{LISTED}", f"{LISTED}/{listed['id']}/renewal", f"{LISTED}/{listed['id']}/end"):
         told = administrator.get(page).text
         assert "an old secret" not in told
         assert CLIENT[1] not in told
 
 
-def test_s116_programs_sign_people_in_by_the_same_commands(
-    app: Flask, ada: people.Member, casey: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    administrator = Browser(app)
-    administrator.sign_in(ada, code)
+def test_s116_programs_sign_people_in_by_the_same_commands(county: County) -> None:
+    administrator = county.browser()
+    administrator.sign_in(county.ada, county.code_of)
     token = administrator.get("/api/v1/sign-ins/current").get_json()["csrf_token"]
-    answer = administrator.send(f"/api/v1{LISTED}", words(issuer), token)
+    answer = administrator.send(f"/api/v1{LISTED}", words(county.issuer), token)
     assert (answer.status_code, answer.get_json()["people"]) == (201, 0)
-    owner = Browser(app)
-    owner.sign_in(casey, code)
+    owner = county.browser()
+    owner.sign_in(county.casey, county.code_of)
     token = owner.get("/api/v1/sign-ins/current").get_json()["csrf_token"]
     asked = {"issuer_id": answer.get_json()["id"], "purpose": "link"}
     told = owner.send("/api/v1/sign-ins/current/issuer", asked, token).get_json()
-    back = dict(parse_qsl(urlsplit(issuer.sign_in(told["address"], "casey-77")).query))
+    back = dict(parse_qsl(urlsplit(county.issuer.sign_in(told["address"], "casey-77")).query))
     done = owner.send(f"/api/v1{OWN}/answer", back, token)
     assert (done.status_code, done.get_json()["next"]) == (200, "full")
 
-    who = Browser(app)
+    who = county.browser()
     (offered,) = who.get("/api/v1/sign-ins/organization").get_json()["items"]
     assert offered["name"] == "Blue County sign-in"
     refused = who.send("/api/v1/sign-ins/organization", {"issuer_id": offered["id"]})
@@ -430,37 +391,32 @@ def test_s116_programs_sign_people_in_by_the_same_commands(
     begun = who.send("/api/v1/sign-ins/organization", {"issuer_id": offered["id"], "acknowledged": True})
     assert begun.status_code == 201
     told = begun.get_json()
-    back = dict(parse_qsl(urlsplit(issuer.sign_in(told["address"], "casey-77")).query))
+    back = dict(parse_qsl(urlsplit(county.issuer.sign_in(told["address"], "casey-77")).query))
     assert who.send("/api/v1/sign-ins/organization/answer", back | {"code": ""}, told["csrf_token"]).status_code == 422
     done = who.send("/api/v1/sign-ins/organization/answer", back, told["csrf_token"])
     assert (done.status_code, done.get_json()["next"], step(who)) == (200, "full", "full")
     asked = {"issuer_id": offered["id"], "purpose": "confirm"}
     token = done.get_json()["csrf_token"]
     told = who.send("/api/v1/sign-ins/current/issuer", asked, token).get_json()
-    back = dict(parse_qsl(urlsplit(issuer.sign_in(told["address"], "casey-77")).query))
+    back = dict(parse_qsl(urlsplit(county.issuer.sign_in(told["address"], "casey-77")).query))
     done = who.send("/api/v1/sign-ins/current/issuer/answer", back, token)
     assert done.status_code == 200
 
 
-def test_s109_a_shared_computer_is_one_however_somebody_signs_in(
-    app: Flask, ada: people.Member, casey: people.Member, code: Code, issuer: TestIssuer, moment: Moment
-) -> None:
-    list_it(app, ada, code, issuer)
-    connected(app, casey, code, issuer, "casey-77")
-    who = Browser(app)
-    assert hand_in(who, way(who, issuer, "casey-77", shared="true")).location == "/home"
+def test_s109_a_shared_computer_is_one_however_somebody_signs_in(county: County) -> None:
+    county.list_it()
+    county.connected(county.casey, "casey-77")
+    who = county.browser()
+    assert hand_in(who, way(who, county.issuer, "casey-77", shared="true")).location == "/home"
     assert who.get("/api/v1/sign-ins/current").get_json()["shared"] is True
-    moment.pass_by(minutes=6)
+    county.moment.pass_by(minutes=6)
     assert is_nobody(who)
 
 
-def test_the_way_there_is_a_link_to_the_issuers_own_host_and_the_language_goes_along(
-    app: Flask, ada: people.Member, code: Code, issuer: TestIssuer
-) -> None:
-    list_it(app, ada, code, issuer)
-    who = Browser(app)
+def test_the_way_there_is_a_link_to_the_issuers_own_host_and_the_language_goes_along(county: County) -> None:
+    county.list_it()
+    who = county.browser()
     page = who.get("/sign-in/organization")
     answer = who.post("/sign-in/organization", acknowledged="true", issuer_id=choice(page))
     assert 'rel="noreferrer"' in answer.text
-    assert dict(parse_qsl(urlsplit(link(answer, issuer)).query))["ui_locales"] == "en"
-    assert path("https://127.0.0.1/sign-in/organization/return?x=1") == "/sign-in/organization/return?x=1"
+    assert dict(parse_qsl(urlsplit(link(answer, county.issuer)).query))["ui_locales"] == "en"

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from referrals.account import models, queries
+from referrals.factor import commands as factors
 from referrals.kernel.actor import Role, Source, system
 from referrals.kernel.command import Command
 from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermittedError, RefusedError
@@ -445,7 +446,7 @@ def test_s804_an_emergency_account_ends_after_72_hours_and_nothing_extends_it(
     words = {"display_name": "Em Ergency", "roles": ["case_manager"], "emergency_because": "Flood at North Ridge"}
     added = run(house, staff.add_user, ada.actor(house), agency, sign_in_name="em.one", **words)
     user_id, until = added.id, now() + timedelta(hours=72)
-    made = sign_ins.first_sign_in(house, "em.one", str(added.shown_code), people.PASSWORD, Source("page"))
+    made = factors.first_sign_in(house, "em.one", str(added.shown_code), people.PASSWORD, Source("page"))
     em = people.Member(user_id, "em.one", people.PASSWORD, list(made.shown_codes), str(made.token))
     kept = queries.user(house, user_id).emergency_until
     assert kept is not None
@@ -475,7 +476,7 @@ def test_s804_an_open_sign_in_ends_with_the_emergency_before_the_worker_comes(
 ) -> None:
     words = {"sign_in_name": "em.two", "display_name": "Em Two", "roles": ["supervisor"]}
     added = run(house, staff.add_user, system("cli"), agency, **words, emergency_because="Flood")
-    made = sign_ins.first_sign_in(house, "em.two", str(added.shown_code), people.PASSWORD, Source("page"))
+    made = factors.first_sign_in(house, "em.two", str(added.shown_code), people.PASSWORD, Source("page"))
     em = people.Member(added.id, "em.two", people.PASSWORD, list(made.shown_codes), str(made.token))
     now.pass_by(hours=71, minutes=55)
     token = people.sign_in_fully(house, em).token

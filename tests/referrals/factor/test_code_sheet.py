@@ -2,61 +2,43 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from referrals.account import models, queries
+from referrals.code_sheet import queries as sheets
+from referrals.code_sheet.models import NoSheetError, SheetNotPendingError
+from referrals.factor import commands as factors
 from referrals.kernel.actor import Role, Source
 from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermittedError
-from referrals.kernel.orm import uuid7
-from referrals.sign_in import commands as sign_ins
 from referrals.sign_in import models as m
 from referrals.sign_in import queries as q
 from referrals.staff import commands as staff
 from tests.factories import account as people
 from tests.referrals.account.conftest import Browser, Moment, events, opens, refuse_sign_in, run
+from tests.referrals.factor.conftest import on_paper_alone
 
 
 def a_sheet(house: Session, member: people.Member, code: str, token: str = "") -> tuple[list[str], str]:
     """A sheet printed by this code and taken into use; its codes, and the token that holds then."""
-    made = run(house, sign_ins.make_code_sheet, member.actor(house, token), member.user_id, code=code)
+    made = run(house, factors.make_code_sheet, member.actor(house, token), member.user_id, code=code)
     codes = list(made.shown_codes)
     first = codes[made.asked - 1]
-    done = run(house, sign_ins.enroll_code_sheet, member.actor(house, token), made.id, code=first)
+    done = run(house, factors.enroll_code_sheet, member.actor(house, token), made.id, code=first)
     return codes, cast("str", done.token)
 
 
 def asked(house: Session, member: people.Member) -> int:
-    sheet = q.sheet_of(house, member.user_id)
+    sheet = sheets.sheet_of(house, member.user_id)
     assert sheet is not None
     assert sheet.asked is not None
     number = sheet.asked
     house.rollback()
     return number
-
-
-def on_paper_alone(house: Session, agency: UUID) -> tuple[people.Member, list[str]]:
-    """Somebody whose first day was without a phone: their codes."""
-    user = people.a_user(house, agency, Role.CASE_MANAGER)
-    name, one_time = user.sign_in_name, cast("str", user.shown_code)
-    began = people.try_sign_in(house, name, one_time)
-    actor = q.actor_for(queries.user(house, user.id), began, Source("page"), step=queries.NEW_PASSWORD)
-    with pytest.raises(m.SheetNotPendingError):  # first a password of one's own
-        run(house, sign_ins.make_code_sheet, actor, user.id)
-    run(house, sign_ins.change_password, actor, user.id, new_password=people.PASSWORD)
-    made = run(house, sign_ins.make_code_sheet, actor, user.id)
-    codes = list(made.shown_codes)
-    done = run(house, sign_ins.enroll_code_sheet, actor, made.id, code=codes[made.asked - 1])
-    oneself = q.actor_for(queries.user(house, user.id), done, Source("page"), step=queries.RULES)
-    run(house, sign_ins.acknowledge_rules, oneself, user.id, wording=q.WORDING, agreed=True)
-    return people.Member(user.id, name, people.PASSWORD, list(done.shown_codes), cast("str", done.token)), codes
 
 
 @pytest.mark.usefixtures("engine")
@@ -85,7 +67,7 @@ def test_s104_a_code_of_a_sheet_works_once_also_at_another_sign_in(house: Sessio
     people.give_code(house, first, code)
     with pytest.raises(m.CodeRefusedError):
         people.give_code(house, second, code)
-    sheet = q.sheet_of(house, casey.user_id)
+    sheet = sheets.sheet_of(house, casey.user_id)
     assert sheet is not None
     assert sheet.left == 58
 
@@ -117,7 +99,7 @@ def test_s104_somebody_elses_sheet_opens_nothing_and_is_taken_into_use_by_nobody
     casey_again = people.give_code(house, began, casey.recovery_codes[1])
     pending = run(
         house,
-        sign_ins.make_code_sheet,
+        factors.make_code_sheet,
         casey.actor(house, cast("str", casey_again.token)),
         casey.user_id,
         code=casey.recovery_codes[2],
@@ -126,7 +108,7 @@ def test_s104_somebody_elses_sheet_opens_nothing_and_is_taken_into_use_by_nobody
         "str", people.give_code(house, people.try_sign_in(house, other.sign_in_name), other.recovery_codes[1]).token
     )
     with pytest.raises(NotFoundError):
-        run(house, sign_ins.enroll_code_sheet, other.actor(house, token), pending.id, code="x")
+        run(house, factors.enroll_code_sheet, other.actor(house, token), pending.id, code="x")
     with pytest.raises(NotPermittedError):
         run(house, staff.end_code_sheet, other.actor(house, token), casey.user_id)
 
@@ -136,13 +118,13 @@ def test_s104_a_new_sheet_ends_the_one_before_by_its_first_code_and_not_sooner(h
     casey = people.a_member(house, agency, Role.CASE_MANAGER)
     old, token = a_sheet(house, casey, casey.recovery_codes[0])
     with pytest.raises(InvalidInputError):
-        run(house, sign_ins.make_code_sheet, casey.actor(house, token), casey.user_id)
-    made = run(house, sign_ins.make_code_sheet, casey.actor(house, token), casey.user_id, code=casey.recovery_codes[1])
+        run(house, factors.make_code_sheet, casey.actor(house, token), casey.user_id)
+    made = run(house, factors.make_code_sheet, casey.actor(house, token), casey.user_id, code=casey.recovery_codes[1])
     codes, first, sheet_id = list(made.shown_codes), made.asked, made.id
     still = people.give_code(house, people.try_sign_in(house, casey.sign_in_name), old[asked(house, casey) - 1])
     with pytest.raises(InvalidInputError):
-        run(house, sign_ins.enroll_code_sheet, casey.actor(house, token), sheet_id, code=codes[first % 60])
-    done = run(house, sign_ins.enroll_code_sheet, casey.actor(house, token), sheet_id, code=codes[first - 1])
+        run(house, factors.enroll_code_sheet, casey.actor(house, token), sheet_id, code=codes[first % 60])
+    done = run(house, factors.enroll_code_sheet, casey.actor(house, token), sheet_id, code=codes[first - 1])
     assert not opens(house, still.token)
     assert opens(house, done.token)
     assert not done.shown_codes  # recovery codes are as they were
@@ -150,8 +132,8 @@ def test_s104_a_new_sheet_ends_the_one_before_by_its_first_code_and_not_sooner(h
     with pytest.raises(m.CodeRefusedError):
         people.give_code(house, began, old[asked(house, casey) - 1])
     assert people.give_code(house, began, codes[asked(house, casey) - 1]).token
-    with pytest.raises(m.SheetNotPendingError):
-        run(house, sign_ins.enroll_code_sheet, casey.actor(house, began.token), sheet_id, code=codes[0])
+    with pytest.raises(SheetNotPendingError):
+        run(house, factors.enroll_code_sheet, casey.actor(house, began.token), sheet_id, code=codes[0])
 
 
 @pytest.mark.usefixtures("engine")
@@ -186,13 +168,13 @@ def test_s103_a_sheet_may_be_the_only_factor_and_every_place_that_asks_for_a_cod
     fresh = people.give_code(house, began, codes[asked(house, casey) - 1])  # a fresh sign-in
     actor = casey.actor(house, cast("str", fresh.token))
     assert q.is_fresh(house, actor, now())
-    renewed = run(house, sign_ins.renew_recovery_codes, actor, casey.user_id, code=codes[asked(house, casey) - 1])
+    renewed = run(house, factors.renew_recovery_codes, actor, casey.user_id, code=codes[asked(house, casey) - 1])
     actor = casey.actor(house, renewed.token)
-    pending = run(house, sign_ins.start_factor, actor, casey.user_id, code=codes[asked(house, casey) - 1])
+    pending = run(house, factors.start_factor, actor, casey.user_id, code=codes[asked(house, casey) - 1])
     shown = pending.code_of(int(now().timestamp()) // 30)
-    run(house, sign_ins.enroll_factor, actor, pending.id, code=shown)
+    run(house, factors.enroll_factor, actor, pending.id, code=shown)
     assert q.factor_of(house, casey.user_id) is not None
-    assert q.sheet_of(house, casey.user_id) is not None  # an authenticator beside it
+    assert sheets.sheet_of(house, casey.user_id) is not None  # an authenticator beside it
 
 
 def test_s103_a_half_sign_in_prints_no_sheet_and_sets_up_no_authenticator(house: Session, agency: UUID) -> None:
@@ -200,9 +182,9 @@ def test_s103_a_half_sign_in_prints_no_sheet_and_sets_up_no_authenticator(house:
     began = people.try_sign_in(house, casey.sign_in_name)
     half = casey.actor(house, cast("str", began.token))
     with pytest.raises(m.CodeRefusedError):
-        run(house, sign_ins.make_code_sheet, half, casey.user_id)
+        run(house, factors.make_code_sheet, half, casey.user_id)
     with pytest.raises(m.CodeRefusedError):  # not even by the right code: it is for the second step
-        run(house, sign_ins.make_code_sheet, half, casey.user_id, code=codes[asked(house, casey) - 1])
+        run(house, factors.make_code_sheet, half, casey.user_id, code=codes[asked(house, casey) - 1])
     held = q.holder(house, cast("str", began.token), Source("page"))
     assert held is not None
     assert held.step == "second_factor"
@@ -212,12 +194,12 @@ def test_s103_a_half_sign_in_prints_no_sheet_and_sets_up_no_authenticator(house:
 def test_s103_a_lost_sheet_opens_nothing_and_a_password_alone_sets_up_no_other(house: Session, agency: UUID) -> None:
     casey, codes = on_paper_alone(house, agency)
     ada = people.a_member(house, agency, Role.ADMINISTRATOR)
-    with pytest.raises(m.NoSheetError):
-        run(house, sign_ins.lose_code_sheet, ada.actor(house), ada.user_id)
+    with pytest.raises(NoSheetError):
+        run(house, factors.lose_code_sheet, ada.actor(house), ada.user_id)
     next_one = codes[asked(house, casey) - 1]
     run(house, staff.end_code_sheet, ada.actor(house), casey.user_id)
     assert not opens(house, casey.token)
-    with pytest.raises(m.NoSheetError):
+    with pytest.raises(NoSheetError):
         run(house, staff.end_code_sheet, ada.actor(house), casey.user_id)
     began = people.try_sign_in(house, casey.sign_in_name)
     held = q.holder(house, cast("str", began.token), Source("page"))
@@ -233,7 +215,7 @@ def test_s103_a_lost_sheet_opens_nothing_and_a_password_alone_sets_up_no_other(h
 def test_s806_printing_replacing_and_losing_a_sheet_are_told_and_on_record(house: Session, agency: UUID) -> None:
     casey, codes = on_paper_alone(house, agency)
     _, token = a_sheet(house, casey, codes[asked(house, casey) - 1])
-    run(house, sign_ins.lose_code_sheet, casey.actor(house, token), casey.user_id)
+    run(house, factors.lose_code_sheet, casey.actor(house, token), casey.user_id)
     assert opens(house, token)  # here it goes on; elsewhere not
     told = [one.what for one in queries.changes(house, casey.actor(house, token))]
     assert told[:3] == ["sheet_lost", "sheet_replaced", "sheet_added"]
@@ -254,7 +236,7 @@ def test_s103_the_first_day_and_the_second_step_on_paper_through_the_pages(
     assert browser.get("/sign-in/code-sheet").status_code == 200
     page = browser.post("/sign-in/code-sheet")
     assert page.headers["Cache-Control"] == "no-store"
-    sheet = q.pending_sheet(house, user.id)
+    sheet = sheets.pending_sheet(house, user.id)
     assert sheet is not None
     codes = _codes(page.text)
     assert len(codes) == 60
@@ -268,7 +250,7 @@ def test_s103_the_first_day_and_the_second_step_on_paper_through_the_pages(
     again.post("/sign-in", acknowledged="true", name=name, password=people.PASSWORD)
     asks = again.get("/sign-in/second-step").text
     house.expire_all()
-    sheet = q.sheet_of(house, user.id)
+    sheet = sheets.sheet_of(house, user.id)
     assert sheet is not None
     assert f"code {sheet.asked} of sheet {sheet.name}" in asks
     assert "authenticator app and enter" not in asks
@@ -277,31 +259,3 @@ def test_s103_the_first_day_and_the_second_step_on_paper_through_the_pages(
 
 def _codes(page: str) -> list[str]:
     return [part.split("<", 1)[0] for part in page.split("<code>")[1:]]
-
-
-def a_plain_sheet() -> m.CodeSheet:
-    codes = [models.random_code(10) for _ in range(12)]
-    drawn = codes, [models.recovery.hash(models.plain_code(code)) for code in codes]
-    return m.CodeSheet.print(uuid7(), drawn, datetime.now(UTC), unlike="")
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 11)), max_size=40))
-def test_s104_over_any_sequence_of_tries_each_code_is_taken_once_and_only_where_it_is_asked(
-    tries: list[tuple[bool, int]],
-) -> None:
-    sheet: Any = a_plain_sheet()
-    codes, taken = list(sheet.shown_codes), set[int]()
-    for right, other in tries:
-        before = sheet.asked
-        number = before if right and before is not None else other + 1
-        opened = sheet.take(codes[number - 1])
-        assert opened == (number == before)
-        if opened:
-            assert number not in taken
-            taken.add(number)
-            assert sheet.asked not in taken
-        else:
-            assert sheet.asked == before
-        assert sheet.left == 12 - len(taken)
-    assert sheet.asked is None or sheet.asked in sheet.unused()
