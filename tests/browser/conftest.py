@@ -275,7 +275,9 @@ def visitor(chromium: Browser, service: Service) -> Iterator[Callable[..., Visit
     opened: list[Visitor] = []
     before = len(service.complaints())
 
-    def open_one(*, width: int = DESK, scripts: bool = True, host: str = "127.0.0.1", **options: Any) -> Visitor:
+    def open_one(
+        *, width: int = DESK, scripts: bool = True, host: str = "127.0.0.1", also: str = "", **options: Any
+    ) -> Visitor:
         # By another name of its host, the service knows none of the cookies that were kept.
         here = (
             service
@@ -294,7 +296,8 @@ def visitor(chromium: Browser, service: Service) -> Iterator[Callable[..., Visit
                 one.faults.append(f"console: {message.text}")
 
         def asked(request: Request) -> None:
-            if not request.url.startswith((here.url, "data:", "about:")):
+            # `also` is another service of the test's own, to which somebody is sent on purpose.
+            if not request.url.startswith((here.url, also or here.url, "data:", "about:")):
                 one.faults.append(f"request to another host: {request.url}")
             if request.url.endswith("/csp-reports"):
                 one.faults.append("a Content-Security-Policy report")

@@ -40,6 +40,8 @@ class TestIssuer:
     #: Another key or algorithm than the published one.
     signs_by: tuple[str, Any] | None = None
     is_down: bool = False
+    #: Who is signed in there already, at whichever browser asks.
+    person: str = ""
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     asked: list[dict[str, str]] = field(default_factory=list)
 
@@ -127,6 +129,11 @@ def a_test_issuer(now: Callable[[], float]) -> Iterator[TestIssuer]:
                 self._answer(200, issuer.metadata())
             elif self.path == "/keys":
                 self._answer(200, {"keys": [issuer.key.as_dict(private=False)]})
+            elif self.path.startswith("/authorize?") and issuer.person:
+                self.send_response(302)
+                self.send_header("Location", issuer.sign_in(issuer.url + self.path, issuer.person))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
             elif self.path == "/moved/.well-known/openid-configuration":
                 self.send_response(302)
                 self.send_header("Location", f"{issuer.url}/.well-known/openid-configuration")
