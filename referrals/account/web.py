@@ -88,9 +88,14 @@ def ask(page: str, *, form: Form | None = None, status: int = 200, **around: Any
     return make_response(render_template(page, form=form, next=where_to(), **around), status)
 
 
-def as_typed(faults: Mapping[str, Sequence[str]], *secret: str) -> Form:
-    """Return the form as it was typed, without its secrets, with its faults in words."""
-    kept = {name: value for name, value in request.form.items() if name not in secret}
+def as_typed(faults: Mapping[str, Sequence[str]], *secret: str, several: str = "") -> Form:
+    """Return the form as it was typed, without its secrets, with its faults in words.
+
+    Of the field that takes `several`, every box that was ticked is kept.
+    """
+    kept: dict[str, Any] = {name: value for name, value in request.form.items() if name not in secret}
+    if several:
+        kept[several] = request.form.getlist(several)
     return Form(kept, {name: [sentence(f"{code}.{name}") for code in codes] for name, codes in faults.items()})
 
 
@@ -114,12 +119,12 @@ def is_switch() -> bool:
     return SHOW_IN in request.form
 
 
-def switched(show: Callable[[Form], ResponseReturnValue]) -> ResponseReturnValue:
+def switched(show: Callable[[Form], ResponseReturnValue], *, several: str = "") -> ResponseReturnValue:
     """Show a form in the language that it asks for, with all that is typed but the secrets.
 
     `show` is what shows the page to whoever opens it, so that nobody sees more by a switch than by opening it.
     """
-    return in_language(request.form[SHOW_IN], lambda: make_response(show(as_typed({}, *SECRETS))))
+    return in_language(request.form[SHOW_IN], lambda: make_response(show(as_typed({}, *SECRETS, several=several))))
 
 
 def words_of(what: Command[Any, Any]) -> dict[str, Any]:

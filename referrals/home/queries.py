@@ -104,8 +104,10 @@ class Day:
     invited_count: int = 0
     #: Whether the yearly review of the organization's accounts is overdue (S-805).
     review_overdue: bool = False
-    #: Recoveries of a lost second factor that wait for this person as the second colleague (S-105).
+    #: Recoveries of a lost second factor that wait for this person as the second colleague (S-105), and those that they
+    #: began and that are not over.
     recoveries: Sequence[ShownRecovery] = ()
+    begun: Sequence[ShownRecovery] = ()
     #: How many people who left have work that a colleague should take over (S-807).
     left_count: int = 0
 
@@ -144,7 +146,9 @@ def today(session: Session, actor: Actor) -> Day:
         ]
         day.review_overdue = staff.review_state(session, actor.organization, clock(session), zone=actor.zone).is_overdue
     if recoveries.leads(actor):
-        day.recoveries = recoveries.waiting_for(session, actor)
+        still_open = recoveries.open_ones(session, actor)
+        day.recoveries = [one for one in still_open if one.may_confirm]
+        day.begun = [one for one in still_open if one.may_withdraw]
     if p.leads_an_organization(actor):
         day.left_count = len(_to_hand_over(open_work(session, actor)))
     return day

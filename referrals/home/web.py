@@ -54,6 +54,7 @@ class DayShape(Shape):
     review_overdue = fields.Boolean()
     proposed_count = fields.Integer()
     recoveries_count = fields.Integer()
+    recoveries_begun_count = fields.Integer()
     invited_count = fields.Integer()
     leaving_within = fields.Dict(keys=fields.String(), values=fields.Integer())
 
@@ -156,6 +157,7 @@ def home() -> Mapping[str, Any]:
         "review_overdue": day.review_overdue,
         "proposed_count": len(day.proposed),
         "recoveries_count": len(day.recoveries),
+        "recoveries_begun_count": len(day.begun),
         "invited_count": day.invited_count,
         "leaving_within": {str(days): count for days, count in day.windows.items()},
     }

@@ -12,11 +12,22 @@ from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
 from referrals.account import queries as accounts
-from referrals.account.web import RATE, ROLE_NAMES, as_json, as_typed, ask, list_operation, words_of
+from referrals.account.web import (
+    RATE,
+    ROLE_NAMES,
+    as_json,
+    as_typed,
+    ask,
+    ask_switchable,
+    is_switch,
+    list_operation,
+    switched,
+    words_of,
+)
 from referrals.integration import commands as c
 from referrals.integration import queries as q
 from referrals.kernel.actor import Actor, Role, Source, TokenScope, nobody
-from referrals.kernel.door import Doors, Shape, asking, idempotency_key, json_words, run
+from referrals.kernel.door import Doors, Form, Shape, asking, idempotency_key, json_words, run
 from referrals.kernel.errors import (
     InvalidInputError,
     NotForTokensError,
@@ -103,10 +114,10 @@ def integrations(after: UUID | None) -> Mapping[str, Any]:
 
 
 @doors.pages.get(f"{INTEGRATIONS}/new", endpoint="make_token_form")
-def make_token_form() -> ResponseReturnValue:
+def make_token_form(form: Form | None = None) -> ResponseReturnValue:
     """Ask what an integration is, what it may do, and until when."""
     q.tokens_for(db.session(), current_actor())
-    return ask("integration/make_token.html", **_offered())
+    return ask_switchable("integration/make_token.html", form=form, **_offered())
 
 
 def _offered() -> dict[str, Any]:
@@ -119,13 +130,15 @@ def _offered() -> dict[str, Any]:
 @doors.pages.post(f"{INTEGRATIONS}/new", endpoint="make_token")
 def take_make_token() -> ResponseReturnValue:
     """Let an integration in, and show its token once."""
+    if is_switch():
+        return switched(make_token_form, several="scopes")
     given = words_of(c.make_token)
     try:
         made = run(c.make_token, current_actor().organization, given, key=request.form.get("idempotency_key"))
     except (InvalidInputError, RuleBrokenError) as fault:
-        form = as_typed(fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]})
-        form.values = {**form.values, "scopes": request.form.getlist("scopes")}
-        return ask("integration/make_token.html", form=form, status=fault.status, **_offered())
+        faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
+        form = as_typed(faults, several="scopes")
+        return ask_switchable("integration/make_token.html", form=form, status=fault.status, **_offered())
     return _show_token(made)
 
 
@@ -136,19 +149,21 @@ def json_make_token() -> ResponseReturnValue:
 
 
 @doors.pages.get(f"{INTEGRATIONS}/<uuid:target>/renewal", endpoint="renew_token_form")
-def renew_token_form(target: UUID) -> ResponseReturnValue:
+def renew_token_form(target: UUID, form: Form | None = None) -> ResponseReturnValue:
     """Ask until when the token that follows works."""
-    return ask("integration/renew_token.html", **_of_token(target))
+    return ask_switchable("integration/renew_token.html", form=form, **_of_token(target))
 
 
 @doors.pages.post(f"{INTEGRATIONS}/<uuid:target>/renewal", endpoint="renew_token")
 def take_renew_token(target: UUID) -> ResponseReturnValue:
     """Make the token that follows, and show it once."""
+    if is_switch():
+        return switched(lambda form: renew_token_form(target, form))
     try:
         made = run(c.renew_token, target, words_of(c.renew_token), key=request.form.get("idempotency_key"))
     except (InvalidInputError, RuleBrokenError) as fault:
         form = as_typed(fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]})
-        return ask("integration/renew_token.html", form=form, status=fault.status, **_of_token(target))
+        return ask_switchable("integration/renew_token.html", form=form, status=fault.status, **_of_token(target))
     return _show_token(made)
 
 

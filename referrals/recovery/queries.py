@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -178,11 +178,6 @@ def _may_see(session: Session, actor: Actor, row: FactorRecovery, at: datetime) 
     if leads(actor) or p.is_about_them(actor, row):
         return True
     return p.stands_in_beside_the_operator(actor, row) and actor.user_id in could_be_second(session, row, at)
-
-
-def waiting_for(session: Session, actor: Actor) -> Sequence[ShownRecovery]:
-    """Return the recoveries that wait for the actor as the second, oldest first."""
-    return [one for one in open_ones(session, actor) if one.may_confirm]
 
 
 def recovery_for(session: Session, actor: Actor, recovery_id: UUID) -> ShownRecovery:

@@ -20,7 +20,10 @@ from referrals.account.web import (
     as_json,
     as_typed,
     ask,
+    ask_switchable,
+    is_switch,
     list_operation,
+    switched,
     told_change,
     words_of,
     works_as,
@@ -126,6 +129,7 @@ def people(after: UUID | None) -> Mapping[str, Any]:
     def around() -> dict[str, Any]:
         return {
             "waiting": len(q.waiting(database, actor.organization)),
+            "recoveries": len(recoveries.open_ones(database, actor)),
             "unreached": _unreached(*rows),
             "review": q.review_state(database, actor.organization, clock(database), zone=actor.zone),
         }
@@ -170,23 +174,24 @@ _SECOND: Words = _l("Holds once another administrator of your organization confi
 
 
 @doors.pages.get("/organization/people/new", endpoint="add_user_form")
-def add_user_form() -> ResponseReturnValue:
+def add_user_form(form: Form | None = None) -> ResponseReturnValue:
     """Ask who joins, and as what."""
     q.people_for(db.session(), current_actor())
-    return ask("staff/add_user.html", roles=_own_side())
+    return ask_switchable("staff/add_user.html", form=form, roles=_own_side())
 
 
 @doors.pages.post("/organization/people/new", endpoint="add_user")
 def take_add_user() -> ResponseReturnValue:
     """Add an account, and show its one-time code once."""
+    if is_switch():
+        return switched(add_user_form, several="roles")
     actor = current_actor()
     try:
         made = run(c.add_user, actor.organization, words_of(c.add_user), key=request.form.get("idempotency_key"))
     except (InvalidInputError, RuleBrokenError) as fault:
         faults = fault.fields if isinstance(fault, InvalidInputError) else {"": [fault.code]}
-        form = as_typed(faults)
-        form.values = {**form.values, "roles": request.form.getlist("roles")}
-        return ask("staff/add_user.html", form=form, status=fault.status, roles=_own_side())
+        form = as_typed(faults, several="roles")
+        return ask_switchable("staff/add_user.html", form=form, status=fault.status, roles=_own_side())
     waiting = q.waiting(db.session(), actor.organization, made.id)
     return ask("staff/one_time_code.html", it=made, code=made.shown_code, added=True, waits=bool(waiting))
 

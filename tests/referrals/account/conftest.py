@@ -245,6 +245,11 @@ def spoken(answer: Any) -> str:
     return found[1]
 
 
+def sheet_codes(answer: TestResponse) -> list[str]:
+    """The codes of a sheet that a page shows, in order."""
+    return re.findall(r">([0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{2})</code>", answer.text)
+
+
 def signed_in(browser: Browser, member: people.Member, code: Callable[[str], str]) -> Browser:
     browser.sign_in(member, code)
     return browser

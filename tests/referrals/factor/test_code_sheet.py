@@ -19,7 +19,7 @@ from referrals.sign_in import models as m
 from referrals.sign_in import queries as q
 from referrals.staff import commands as staff
 from tests.factories import account as people
-from tests.referrals.account.conftest import Browser, Moment, events, opens, refuse_sign_in, run
+from tests.referrals.account.conftest import Browser, Moment, events, opens, refuse_sign_in, run, sheet_codes
 from tests.referrals.factor.conftest import on_paper_alone
 
 
@@ -238,7 +238,7 @@ def test_s103_the_first_day_and_the_second_step_on_paper_through_the_pages(
     assert page.headers["Cache-Control"] == "no-store"
     sheet = sheets.pending_sheet(house, user.id)
     assert sheet is not None
-    codes = _codes(page.text)
+    codes = sheet_codes(page)
     assert len(codes) == 60
     assert codes[0] not in browser.get("/sign-in/code-sheet/first-code").text
     assert browser.post("/sign-in/code-sheet/first-code", code="0000-0000-00").status_code == 422
@@ -255,7 +255,3 @@ def test_s103_the_first_day_and_the_second_step_on_paper_through_the_pages(
     assert f"code {sheet.asked} of sheet {sheet.name}" in asks
     assert "authenticator app and enter" not in asks
     assert again.post("/sign-in/second-step", code=codes[cast("int", sheet.asked) - 1]).status_code == 303
-
-
-def _codes(page: str) -> list[str]:
-    return [part.split("<", 1)[0] for part in page.split("<code>")[1:]]

@@ -13,7 +13,7 @@ from referrals.kernel.openapi import document
 from referrals.kernel.session import HouseSession
 from referrals.sign_in import queries as sign_in_queries
 from tests.factories import account as people
-from tests.referrals.account.conftest import Browser, Moment, events, signed_in, since, spoken
+from tests.referrals.account.conftest import Browser, Moment, events, sheet_codes, signed_in, since, spoken
 
 
 def test_programs_find_what_moved_here_under_the_names_that_it_had(app: Flask) -> None:
@@ -35,7 +35,7 @@ def test_a_switch_beside_the_first_code_of_a_sheet_takes_no_sheet_into_use(
     page = browser.post("/sign-in/code-sheet", code=code(casey.sign_in_name))
     assert "show_in" not in page.text, "shown this once: a switch would lose it"
     assert 'action="/language"' not in page.text
-    codes = re.findall(r"<code>([0-9A-Z-]+)</code>", page.text)
+    codes = sheet_codes(page)
     sheet = sheets.pending_sheet(house, casey.user_id)
     assert sheet is not None
     first = codes[sheet.asked - 1]

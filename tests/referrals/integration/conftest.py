@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.referrals.account.conftest import agency, community, house, now
+from tests.referrals.account.conftest import ada, agency, app, browser, casey, code, community, house, moment, now
 
-__all__ = ["agency", "community", "house", "now"]
+__all__ = ["ada", "agency", "app", "browser", "casey", "code", "community", "house", "moment", "now"]

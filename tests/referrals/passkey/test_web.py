@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -84,11 +85,14 @@ def test_s103_an_address_of_digits_says_where_passkeys_work(
     owner = Browser(app)
     with_key(owner, whole(owner, casey, code), Authenticator())
     page = owner.get("/account/passkeys/new")
-    assert "work at https://localhost, not at the address you came by" in shown(page)
+    link = '<a href="https://localhost/sign-in">https://localhost</a>'
+    assert f"work at {link}, not at the address you came by" in page.text
     assert "data-passkey=" not in page.text
     later = Browser(app)
     password_given(later, casey)
-    assert "work at https://localhost" in shown(later.get("/sign-in/second-step"))
+    page = later.get("/sign-in/second-step")
+    assert f"work at {link}" in page.text
+    assert re.search(r"<h1[^>]*>\s*Enter your code", page.text), "an app stands beside the key"
 
 
 def test_s113_pages_that_add_or_remove_lead_to_the_second_step_and_back(
@@ -111,7 +115,7 @@ def test_s113_pages_that_add_or_remove_lead_to_the_second_step_and_back(
 
 def test_s103_the_first_day_goes_without_a_phone(app: Flask, house: Session, agency: Any) -> None:
     user = people.a_user(house, agency, Role.CASE_MANAGER)
-    one_time, name = str(user.shown_code), user.sign_in_name
+    one_time, name, user_id = str(user.shown_code), user.sign_in_name, user.id
     house.rollback()
     key, browser = Authenticator(), Browser(app)
     browser.post("/sign-in", acknowledged="true", name=name, password=one_time)
@@ -123,11 +127,17 @@ def test_s103_the_first_day_goes_without_a_phone(app: Flask, house: Session, age
     answer = browser.post("/account/passkeys/new", name="", passkey=right)
     assert answer.status_code == 422
     assert right not in answer.text
+    form = re.search(r'<form class="tg-form" method="post"([^>]*)>', answer.text)
+    assert form is not None
+    assert "action=" not in form[1], "its form is at this address, which opens again"
+    assert browser.get("/account/passkeys/new").status_code == 200
     answer = browser.post("/account/passkeys/new", name="Key on my badge", passkey="")
     assert (answer.status_code, "This needs JavaScript" in shown(answer)) == (422, True)
     answer = browser.post("/account/passkeys/new", name="Key on my badge", passkey=right)
     assert answer.status_code == 200
     assert answer.text.count("tg-code") == 10
+    assert "authenticator" not in shown(answer), "whoever has a key is told of no app that they do not have"
+    assert "apart from your phone, key or sheet" in shown(answer)
     assert browser.get("/home").location == "/sign-in/rules"
     browser.post("/sign-in/rules", agreed="true", wording="2026-11")
     account = shown(browser.get("/account"))
@@ -140,3 +150,8 @@ def test_s103_the_first_day_goes_without_a_phone(app: Flask, house: Session, age
     assert answer.status_code == 303
     assert "Blue" in shown(browser.get("/account/passkeys"))
     assert json.loads(right)["id"] not in browser.get("/api/v1/account/passkeys").text
+    again = Browser(app)
+    password_given(again, people.Member(user_id, name, people.PASSWORD, [], ""))
+    page = again.get("/sign-in/second-step")
+    assert re.search(r"<h1[^>]*>\s*Use your passkey or security key", page.text)
+    assert "Enter your code" not in page.text

@@ -51,21 +51,35 @@ def test_s105_two_colleagues_bring_somebody_back_through_the_pages(
     assert browser.post(f"{person}/recovery").status_code == 422
     page = browser.post(f"{person}/recovery", how="known_in_person")
     one = half_of(page.text)
-    assert "A recovery waits for a second colleague" in shown(browser.get(person))
+    page = browser.get(person)
+    assert "A recovery waits for a second colleague" in shown(page)
+    assert re.search(r"<h2[^>]*>\s*Recovery of the second factor", page.text)
+    assert "Recoveries of a lost second factor : 1" in shown(browser.get("/organization/people"))
+    assert f'href="{LISTED}"' in browser.get("/organization/people").text
+    begun = browser.get("/home")
+    assert "Recoveries that you began Casey Morgan: Waiting for a second colleague" in shown(begun)
+    assert "Make sure who is asking" not in shown(begun), "not by the first"
+    assert f'href="{LISTED}"' in begun.text
+    counts = browser.get("/api/v1/home").get_json()
+    assert (counts["recoveries_count"], counts["recoveries_begun_count"]) == (0, 1)
     assert browser.post(f"{person}/recovery", how="known_in_person").status_code == 409
 
     second = signed_in(Browser(app), suri, code)
     at = re.search(rf'href="({LISTED}/[0-9a-f-]+)"', second.get("/home").text)
     assert at is not None, "it waits on the home of whoever may be the second"
+    assert f'href="{LISTED}"' in second.get("/home").text
+    assert "Recoveries that you began" not in shown(second.get("/home"))
     assert at[1] in second.get(LISTED).text
     assert "Casey Morgan" in shown(second.get(at[1]))
     assert one not in second.get(at[1]).text
     assert second.post(f"{at[1]}/confirmation").status_code == 422
     other = half_of(second.post(f"{at[1]}/confirmation", how="known_on_video").text)
     assert "Confirmed, not used yet" in shown(browser.get(at[1]))
+    assert "Casey Morgan: Confirmed, not used yet" in shown(browser.get("/home"))
 
     back = by_password(app, casey)
     assert "/sign-in/recovery" in back.get("/sign-in/second-step").text
+    assert "Are you the only administrator? Ask whoever runs this service" in shown(back.get("/sign-in/recovery"))
     wrong = back.post("/sign-in/recovery", first_half=one, second_half=one)
     assert wrong.status_code == 401
     assert one not in wrong.text
@@ -78,6 +92,7 @@ def test_s105_two_colleagues_bring_somebody_back_through_the_pages(
     house.rollback()
     assert "recovery codes" in back.post("/sign-in/enroll", code=digits).text
     assert back.get("/home").status_code == 200
+    assert "Recoveries that you began" not in shown(browser.get("/home")), "it is over"
     told = shown(back.get("/account/changes"))
     assert "Two colleagues agreed that your second factor is lost" in told
 

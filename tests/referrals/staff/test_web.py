@@ -14,7 +14,7 @@ from referrals.kernel.actor import Role
 from referrals.kernel.session import HouseSession
 from referrals.sign_in import commands as sign_ins
 from tests.factories import account as people
-from tests.referrals.account.conftest import Browser, Moment, add_organization, shown, signed_in
+from tests.referrals.account.conftest import Browser, Moment, add_organization, events, shown, signed_in, since, spoken
 
 # --- one's own account -----------------------------------------------------------------------------------------------
 
@@ -52,6 +52,40 @@ def test_an_administrator_adds_a_person_whose_code_is_shown_once(
     assert one_time[1] not in page.text
     assert people.try_sign_in(house, "nico.vale", one_time[1]).token
     assert "Nico Vale" in browser.get("/organization/people").text
+
+
+def test_a_switch_of_the_language_keeps_a_half_typed_person_and_adds_nobody(
+    browser: Browser, ada: people.Member, code: Callable[[str], str], house: HouseSession
+) -> None:
+    signed_in(browser, ada, code)
+    at, before = "/organization/people/new", len(events(house))
+    typed = {
+        "display_name": "Nico <Vale>",
+        "sign_in_name": "nico.vale",
+        "email": "nico@example.org",
+        "phone": "555 0100",
+    }
+    page = browser.post(at, **typed, roles=["case_manager", "supervisor"], emergency_because="Flood", show_in="es")
+    assert (page.status_code, spoken(page)) == (200, "es")
+    for value in ("Nico &lt;Vale&gt;", "nico.vale", "nico@example.org", "555 0100", "Flood"):
+        assert f'value="{value}"' in page.text
+    assert re.findall(r'value="(\w+)" checked', page.text) == ["case_manager", "supervisor"]
+    assert "usa-error-message" not in page.text
+    assert since(house, before) == [("account.language_changed", "done", None)]
+    assert queries.by_name(house, "nico.vale") is None
+    house.rollback()
+    page = browser.post(at, **typed, show_in="en")
+    assert (spoken(page), re.findall(r'value="(\w+)" checked', page.text)) == ("en", [])
+
+
+def test_s202_a_switch_shows_the_form_to_nobody_who_could_not_open_it(
+    browser: Browser, casey: people.Member, code: Callable[[str], str]
+) -> None:
+    signed_in(browser, casey, code)
+    path = "/organization/people/new"
+    page = browser.post(path, "/account", show_in="es", display_name="Nico Vale")
+    assert (page.status_code, browser.get(path).status_code) == (403, 403)
+    assert "Nico Vale" not in page.text
 
 
 def test_an_administrator_gives_and_takes_roles_unlocks_resets_and_disables(
