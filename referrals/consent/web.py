@@ -501,7 +501,11 @@ OPERATIONS.append(
 
 def _declining(target: UUID) -> Mapping[str, Any]:
     context = _asking(target)
-    return context | {"sides": [(context["from_org_id"], context["own_name"]), *context["partners"]]}
+    *above, _here = context["breadcrumbs"]
+    return context | {
+        "sides": [(context["from_org_id"], context["own_name"]), *context["partners"]],
+        "breadcrumbs": [*above, {"url": None, "label": sentence("consent_page.decline")}],
+    }
 
 
 doors.act(
@@ -617,6 +621,7 @@ say(
         "consent_page.one": _l("Consent"),
         "consent_page.ask": _l("Ask for consent"),
         "consent_page.act": _l("Confirm"),
+        "consent_page.decline": _l("Record a no"),
         "consent_page.upload": _l("Add a signed form"),
         "consent_page.participant": _l("Participant"),
         "consent_page.scan": _l("Added %(at)s (%(size)s kB)"),
