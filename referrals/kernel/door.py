@@ -731,12 +731,12 @@ def _typed(faults: FieldFaults, takes: Takes, *, upload: bool = False, facts: Ma
     for name in form:
         values = form.getlist(name)
         kept[name] = values if len(values) > 1 else values[0]
-    told = {name: [sentence(_asked(code, name, takes), facts) for code in codes] for name, codes in faults.items()}
+    told = {name: [sentence(worded(code, name, takes), facts) for code in codes] for name, codes in faults.items()}
     version = _version_named()
     return Form(kept, told, version, upload, request.form.get("idempotency_key") or str(uuid7()))
 
 
-def _asked(code: str, name: str, takes: Takes) -> str:
+def worded(code: str, name: str, takes: Takes) -> str:
     """Return the code of a fault's sentence: what is left out is entered, chosen or dated, and may say by name what."""
     one = takes.fields.get(name)
     if code != "required" or one is None:

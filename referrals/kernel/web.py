@@ -651,6 +651,7 @@ _NEXT: Final[Mapping[int, Words]] = {
     405: _l("Go back to the page you came from."),
     409: _l("Go back, reload the page to see how things stand now, and decide again."),
     413: _l("Shorten the text or choose a smaller file, and send it again."),
+    422: _l("Go back, check what you typed or chose, and try again."),
     429: _l("Wait a few minutes, then try again."),
     500: _l("Nothing was changed. Try again; if it happens again, tell your administrator the request number below."),
     503: _l("Nothing was changed. Try again in a minute; if it lasts, tell your administrator."),
