@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from flask import Response, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
@@ -215,14 +215,30 @@ doors.act(
 @doors.pages.post("/language", endpoint="choose_language")
 @limiter.limit(RATE)
 def take_language() -> ResponseReturnValue:
-    """Change the language of the pages: for the person who is signed in, and at this browser; the same page follows."""
-    back = redirect(page_before(), 303)
+    """Change the language of the pages: for the person who is signed in, and at this browser; the same page follows.
+
+    Beside the filters of a list it comes with what is typed there, which then filters: nothing typed is lost.
+    """
+    beside_filters = SHOW_IN in request.args
+    wished = request.args[SHOW_IN] if beside_filters else request.form.get("language", "")
+    back = redirect(_filtered(page_before()) if beside_filters else page_before(), 303)
     try:
-        words = c.choose_language.takes.understood({"language": request.form.get("language", "")})
+        words = c.choose_language.takes.understood({"language": wished})
     except InvalidInputError:
         return back
     _keep_language(words["language"])
     return keep_language(back, words["language"])
+
+
+def _filtered(address: str) -> str:
+    """Return a list's address with its filters as they stand in the form; its page stays where none was changed."""
+    parts = urlsplit(address)
+    typed = [(name, value) for name, value in request.form.items(multi=True) if name != "csrf_token" and value]
+    before = parse_qsl(parts.query)
+    rest = [(name, value) for name, value in before if name not in request.form]
+    if sorted(typed) != sorted(one for one in before if one not in rest):
+        rest = [one for one in rest if one[0] != "after"]
+    return urlunsplit(("", "", parts.path, urlencode(typed + rest), ""))
 
 
 def as_json(body: Mapping[str, Any], status: int = 200) -> Response:

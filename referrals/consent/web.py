@@ -27,6 +27,7 @@ from referrals.kernel.door import (
     asking,
     form_words,
     json_words,
+    worded,
 )
 from referrals.kernel.errors import InvalidInputError
 from referrals.kernel.look import NOT_SHARED
@@ -464,7 +465,7 @@ def review_consent(target: UUID) -> ResponseReturnValue:
     try:
         documents = _drawn(ask.understood(form_words(ask)))
     except InvalidInputError as fault:
-        told = {name: [sentence(code) for code in codes] for name, codes in fault.fields.items()}
+        told = {name: [sentence(worded(code, name, ask)) for code in codes] for name, codes in fault.fields.items()}
         return make_response(
             render_template("consent/new.html", form=Form(_typed(), told, may_switch=True), **context), 422
         )
@@ -501,7 +502,11 @@ OPERATIONS.append(
 
 def _declining(target: UUID) -> Mapping[str, Any]:
     context = _asking(target)
-    return context | {"sides": [(context["from_org_id"], context["own_name"]), *context["partners"]]}
+    *above, _here = context["breadcrumbs"]
+    return context | {
+        "sides": [(context["from_org_id"], context["own_name"]), *context["partners"]],
+        "breadcrumbs": [*above, {"url": None, "label": sentence("consent_page.decline")}],
+    }
 
 
 doors.act(
@@ -553,16 +558,17 @@ doors.act(
 # --- what comes after -------------------------------------------------------------------------------------------------
 
 
-def _about(target: UUID) -> Mapping[str, Any]:
+def _about(target: UUID, here: str) -> Mapping[str, Any]:
     session, actor = asking()
     seen = q.consent(session, actor, target)
     return {
         "seen": seen,
         "entry": in_words([seen])[0],
         "breadcrumbs": [
+            {"url": f"/participants/{seen.participant_id}", "label": sentence("consent_page.participant")},
             {"url": f"/participants/{seen.participant_id}/consents", "label": sentence("consent_page.list")},
             {"url": f"/consents/{target}", "label": sentence("consent_page.one")},
-            {"url": None, "label": sentence("consent_page.act")},
+            {"url": None, "label": sentence(here)},
         ],
     }
 
@@ -575,7 +581,10 @@ doors.act(
     "/consents/<uuid:target>/withdrawal",
     c.withdraw_consent,
     page="consent/withdraw.html",
-    context=lambda target: {**_about(target), "hows": _choices("withdrawn_how", c.WITHDRAWN_HOW)},
+    context=lambda target: {
+        **_about(target, "consent_page.withdraw"),
+        "hows": _choices("withdrawn_how", c.WITHDRAWN_HOW),
+    },
     then=lambda row: f"/consents/{row.id}",
     show=_shown,
     shape=SignedShape,
@@ -585,7 +594,7 @@ doors.act(
     "/consents/<uuid:target>/witness",
     c.confirm_witness,
     page="consent/witness.html",
-    context=_about,
+    context=lambda target: _about(target, "consent_page.witness"),
     then=lambda row: f"/consents/{row.id}",
     show=_shown,
     shape=SignedShape,
@@ -616,7 +625,9 @@ say(
         "consent_page.list": _l("Consents"),
         "consent_page.one": _l("Consent"),
         "consent_page.ask": _l("Ask for consent"),
-        "consent_page.act": _l("Confirm"),
+        "consent_page.withdraw": _l("Take the consent back"),
+        "consent_page.witness": _l("Confirm as witness"),
+        "consent_page.decline": _l("Record a no"),
         "consent_page.upload": _l("Add a signed form"),
         "consent_page.participant": _l("Participant"),
         "consent_page.scan": _l("Added %(at)s (%(size)s kB)"),

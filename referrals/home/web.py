@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from flask import redirect
+from flask import redirect, request
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
@@ -212,7 +212,12 @@ def _placed(one: Any) -> dict[str, Any]:
 
 def _around() -> Mapping[str, Any]:
     actor = current_actor()
-    return {"works": p.works_with_participants(actor), "may_add": writes_an_agencys_record(actor, None)}
+    searched = request.args.get("search")
+    return {
+        "works": p.works_with_participants(actor),
+        "may_add": writes_an_agencys_record(actor, None),
+        "searched": searched,
+    }
 
 
 @doors.search("/search", page="home/search.html", shape=HitShape, takes=SearchWords, blank=_around, kept=_Typed())

@@ -20,6 +20,7 @@ from flask import Blueprint, Response, current_app, flash, make_response, redire
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf
 from marshmallow import Schema, fields
+from marshmallow.validate import OneOf
 from sqlalchemy.orm import Session
 from typing_extensions import override
 from werkzeug.datastructures import MultiDict
@@ -450,8 +451,8 @@ class Search:
     def take(self, **ids: UUID) -> ResponseReturnValue:
         """Take the form: keep what was typed and lead on to it, or else answer at once."""
         if SHOW_IN in request.form:
-            form = _typed({}, upload=False, facts={})
-            return in_language(request.form[SHOW_IN], lambda: self._shown(form, {}, ids, 200))
+            form = _typed({}, self.takes)
+            return in_language(request.form[SHOW_IN], lambda: self._again(form, ids))
         try:
             typed = form_words(self.takes)
             words = self.takes.understood(typed)
@@ -460,7 +461,14 @@ class Search:
                 return redirect(f"{request.path}?search={self.kept.keep(typed)}", 303)
             return self._found(Form(request.form.to_dict()), words, ids)
         except InvalidInputError as fault:
-            return self._shown(_typed(fault.fields, upload=False, facts=fault.facts), {}, ids, 422)
+            return self._shown(_typed(fault.fields, self.takes, facts=fault.facts), {}, ids, 422)
+
+    def _again(self, form: Form, ids: Mapping[str, UUID]) -> Response:
+        """Show the form with what is typed; where it stands beside what was found, with that, too."""
+        asked = self.kept.words(request.args["search"]) if self.kept is not None and "search" in request.args else None
+        if asked is None:
+            return self._shown(form, {}, ids, 200)
+        return self._found(form, self.takes.understood(asked), ids)
 
     def take_json(self, **ids: UUID) -> ResponseReturnValue:
         """Take a JSON object; answer with what is found."""
@@ -468,7 +476,7 @@ class Search:
         _count_search()
         return _resource(self.shape, self.read(**ids, **words))
 
-    def _found(self, form: Form, words: Mapping[str, Any], ids: Mapping[str, UUID]) -> ResponseReturnValue:
+    def _found(self, form: Form, words: Mapping[str, Any], ids: Mapping[str, UUID]) -> Response:
         _count_search()
         return self._shown(form, {**self.read(**ids, **words), "asked": True}, ids, 200)
 
@@ -509,7 +517,7 @@ class Act:
         if self.saves_itself is not None and request.headers.get(SAVES_ITSELF) is not None:
             return self._keep(self.saves_itself, ids)
         if self.page is not None and SHOW_IN in request.form:
-            typed = _typed({}, upload=self.upload, facts={})
+            typed = _typed({}, self.what.takes, upload=self.upload)
             return in_language(request.form[SHOW_IN], lambda: self._form(typed, ids, 200))
         given: Mapping[str, Any] = {}
         try:
@@ -559,7 +567,8 @@ class Act:
     def _again(self, fault: RefusedError, fields: FieldFaults, ids: Mapping[str, UUID]) -> ResponseReturnValue:
         if self.page is None:
             raise fault
-        return self._form(_typed(fields, upload=self.upload, facts=fault.facts), ids, fault.status)
+        form = _typed(fields, self.what.takes, upload=self.upload, facts=fault.facts)
+        return self._form(form, ids, fault.status)
 
     def _compare(
         self, refusal: ChangedMeanwhileError, given: Mapping[str, Any], ids: Mapping[str, UUID]
@@ -587,7 +596,7 @@ class Act:
                 return self._again(again, {"": [again.code]}, ids)
             return self._leave(row)
         people = _called(one.by for one in differ.values())
-        form = _typed({"": ["compare_and_choose"]}, upload=self.upload, facts={})
+        form = _typed({"": ["compare_and_choose"]}, self.what.takes, upload=self.upload)
         form.since, form.version = _version_named(), str(refusal.version)
         form.conflicts = {
             name: Conflict(
@@ -740,16 +749,28 @@ def _joined_date(given: MultiDict[str, str], stem: str) -> str | None:
         return f"{year}-{month}-{day}"  # the schema says what is wrong with it
 
 
-def _typed(faults: FieldFaults, *, upload: bool, facts: Mapping[str, Any]) -> Form:
+def _typed(faults: FieldFaults, takes: Takes, *, upload: bool = False, facts: Mapping[str, Any] | None = None) -> Form:
     """Return the form as it was typed, with its faults in words: nothing typed is lost."""
     kept: dict[str, Any] = {}
     form = _as_chosen(request.form)
     for name in form:
         values = form.getlist(name)
         kept[name] = values if len(values) > 1 else values[0]
-    told = {name: [sentence(code, facts) for code in codes] for name, codes in faults.items()}
+    told = {name: [sentence(worded(code, name, takes), facts) for code in codes] for name, codes in faults.items()}
     version = _version_named()
     return Form(kept, told, version, upload, request.form.get("idempotency_key") or str(uuid7()))
+
+
+def worded(code: str, name: str, takes: Takes) -> str:
+    """Return the code of a fault's sentence: what is left out is entered, chosen or dated, and may say by name what."""
+    one = takes.fields.get(name)
+    if code != "required" or one is None:
+        return code
+    if isinstance(one, fields.Date):
+        return f"required_day.{name}"
+    of = one.inner if isinstance(one, fields.List) else one
+    is_chosen = isinstance(of, fields.UUID | fields.Boolean) or any(isinstance(v, OneOf) for v in of.validators)
+    return f"required_choice.{name}" if is_chosen else f"required_text.{name}"
 
 
 def _version_named() -> str | None:

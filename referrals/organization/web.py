@@ -343,7 +343,8 @@ doors.act(
 def _ending(what: Command[Any, Any], target: UUID, kind: str, back: str) -> dict[str, Any]:
     thing = one_of(what, target)
     there = thing.facility_id if kind == "room" else thing.id
-    return {"it": thing, "kind": kind, "back": f"{back}{there}"}
+    up = thing.facility.name if kind == "room" else thing.name
+    return {"it": thing, "kind": kind, "back": f"{back}{there}", "up": up}
 
 
 # --- closing days -----------------------------------------------------------------------------------------------------

@@ -686,8 +686,9 @@ say(
         "person_done.assigned": _l("Your colleague is on the care team now."),
         "person_done.assignment_over": _l("They are no longer on the care team. What they did stays on record."),
         "number_taken": _l(
-            "Your agency already has a participant under this number. Check the number, or open their record. Nothing "
-            "was saved."
+            "Your agency already has a participant under this number. Check the number. If it is right, look for them "
+            "under Participants. If you do not find them there, you do not work with them: ask your supervisor. "
+            "Nothing was saved."
         ),
         "likely_duplicate": _l(
             "Your agency may have this participant already. Look at who is shown below. If this is a different person, "

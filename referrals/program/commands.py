@@ -10,7 +10,7 @@ from marshmallow import ValidationError, fields
 
 from referrals.kernel.command import Work, command
 from referrals.kernel.errors import ChangedMeanwhileError, InvalidInputError
-from referrals.kernel.schema import Line, Takes, code, codes, line, text, uid, whole
+from referrals.kernel.schema import Takes, code, codes, line, text, uid, whole
 from referrals.organization import queries as organizations
 from referrals.organization.commands import email, web_address
 from referrals.organization.models import Location, Organization
@@ -26,8 +26,8 @@ class Places(fields.List[str]):
     """Areas served: a list of lines, or what a form sends: text with one area on each line."""
 
     def __init__(self) -> None:
-        """Bound the list and each line of it."""
-        super().__init__(Line(validate=_short), load_default=[], validate=_few)
+        """Bound the list and each line of it; the longest name of a county with its state is well below 100."""
+        super().__init__(line(100, least=0), load_default=[], validate=_few)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> list[Any]:
         """Split what came as text; keep each area once."""
@@ -41,11 +41,6 @@ class Places(fields.List[str]):
             faults = fault.messages.values() if isinstance(fault.messages, dict) else [fault.messages]
             raise ValidationError(sorted({code for codes in faults for code in codes})) from None
         return once(one for one in given if one)
-
-
-def _short(value: str) -> None:
-    if len(value) > 100:  # noqa: PLR2004  # the longest name of a county with its state is well below
-        raise ValidationError("too_long")
 
 
 def _few(values: list[str]) -> None:

@@ -362,6 +362,7 @@ say(
     {
         "program_added": _l("The program was added. Say who answers for it, and whether there is room."),
         "program_changed": _l("The program was changed."),
+        "required_text.places": _l("On one line nothing can be read. Write the place, or take the line out."),
         "program_closed_now": _l("The program is closed. Nobody can send a new referral to it."),
         "capacity_set": _l("The capacity is as you said, as of now."),
         "capacity_confirmed": _l("Thank you. The capacity is confirmed as of now."),

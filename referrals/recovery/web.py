@@ -197,7 +197,8 @@ list_operation(
 def _refusing(target: UUID) -> Mapping[str, Any]:
     database, actor = asking()
     it = q.recovery_for(database, actor, target)
-    return {"it": it, "oneself": it.user_id == actor.user_id, "options": list(REASONS.items())}
+    oneself = it.user_id == actor.user_id
+    return {"it": it, "oneself": oneself, "options": list((OWN_REASONS if oneself else REASONS).items())}
 
 
 def _again(row: Any) -> Any:
@@ -306,10 +307,17 @@ REASONS: dict[str, Words] = dict(
         strict=True,
     )
 )
+#: Why somebody stops the recovery of their own factor: only what one can say of oneself.
+OWN_REASONS: dict[str, Words] = {
+    "not_asked_for": _l("I did not ask for it"),
+    "found_again": _l("I found my app or a recovery code again"),
+    "by_mistake": _l("It was begun by mistake"),
+}
 
 say(
     {
         "required.first_half": _l("Enter the first half of the code."),
+        "required_choice.because": _l("Choose a reason."),
         "required.second_half": _l("Enter the second half of the code."),
         "recovery_code_refused": _l(
             "We could not take these two halves. Check both with your colleagues. They work once, for a day at most."

@@ -233,6 +233,10 @@ say(
         "release_page.returned": _l("Record the return to custody"),
         "release_page.corrected": _l("This was a mistake"),
         "release_done.corrected": _l("The correction is on record beside the mistake. Both sides are told of it."),
+        "required_choice.source": _l("Choose who says so."),
+        "required_day.as_of": _l("Enter the day on which they said so."),
+        "required_day.released_on": _l("Enter the day of release."),
+        "required_day.returned_on": _l("Enter the day of the return."),
         "nothing_to_correct": _l(
             "On record now is neither that they left nor that they came back. Another expected day is a new statement."
         ),

@@ -77,3 +77,33 @@ def test_coming_in_and_searching_go_on_in_either_language_with_all_but_the_secre
     hand.press("English", exact=True)
     assert known.page.get_by_role("searchbox").input_value() == "Núñez"
     assert hand.heading() == "Search"
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
+def test_filters_filter_by_enter_and_by_their_button_and_a_switch_keeps_what_is_typed(
+    visitor: Callable[..., Any], *, scripts: bool
+) -> None:
+    one = visitor(scripts=scripts, width=320).come_back("dana")
+    hand, page = Mouse(one), one.page
+    words = page.get_by_role("textbox").first
+    one.go("/programs")
+    page.locator("details.tg-filters summary").click()
+    words.fill("Home")
+    hand.press("Español", exact=True)
+    page.wait_for_url("**/programs?search=Home")
+    assert page.evaluate("document.documentElement.lang") == "es"
+    page.locator("details.tg-filters summary").click()
+    assert words.input_value() == "Home"
+    words.fill("Homeward")
+    words.press("Enter")
+    page.wait_for_url("**/programs?search=Homeward&*")
+    assert page.evaluate("document.documentElement.lang") == "es", "Enter filters, and switches nothing"
+    assert page.get_by_role("link", name="Homeward: supported housing").count() == 1
+    hand.press("English", exact=True)
+    page.wait_for_url("**/programs?search=Homeward")
+    assert page.evaluate("document.documentElement.lang") == "en"
+    page.locator("details.tg-filters summary").click()
+    words.fill("nothing like it")
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.wait_for_url("**/programs?search=nothing+like+it&*")
+    assert page.get_by_text("Nothing matches these filters.").count() == 1

@@ -248,6 +248,23 @@ def test_every_kind_gives_its_first_control_the_id_that_the_summary_links_to(ren
         assert 'id="thing-error"' in html, kind
 
 
+def test_no_filter_has_to_be_set_and_none_is_called_optional(render: Callable[..., str]) -> None:
+    for kind in ("text", "select"):
+        html = render(FIELD + "{{ field(form, 'thing', 'Thing', kind=kind, required=None) }}", form=Form(), kind=kind)
+        assert " required" not in html
+        assert "optional" not in html
+    text = '{% from "components/filters.html" import filters %}{% call filters("/list") %}{% endcall %}'
+    assert re.search(r"<form id=\"filters\"[^>]* novalidate>", render(text, form=Form()))
+
+
+def test_the_hint_of_a_box_stands_under_the_words_beside_it_and_is_read_with_it(render: Callable[..., str]) -> None:
+    text = FIELD + "{{ field(form, 'thing', 'Thing', kind='checkbox', hint='What it does.') }}"
+    html = render(text, form=Form(errors={"thing": ["Put this right."]}))
+    order = [html.index(one) for one in ('id="thing-error"', "<input", "</label>", 'id="thing-hint"')]
+    assert order == sorted(order)
+    assert 'aria-describedby="thing-hint thing-error"' in html
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

@@ -284,3 +284,54 @@ def test_the_switch_beside_a_form_keeps_what_is_typed_there_and_holds_from_then_
     assert reader.speaks("/home") == "es"
     told = house.scalars(select(AuditEvent).where(AuditEvent.action.in_(["account.language_changed", "person.added"])))
     assert [one.action for one in told] == ["account.language_changed"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "follows"),
+    [
+        ({"search": "beds & más"}, "search=beds+%26+m%C3%A1s&size=50"),
+        ({"search": ""}, "size=50"),
+        ({"search": "beds", "place": "Oakland"}, "search=beds&place=Oakland&size=50"),
+        ({"search": "old"}, f"search=old&size=50&after={UUID(int=7)}"),
+    ],
+    ids=["edited", "emptied", "one more", "as it was"],
+)
+def test_the_switch_beside_filters_keeps_what_is_typed_there_in_the_address_and_no_token(
+    app: Flask,
+    casey: people.Member,
+    code: Callable[[str], str],
+    house: HouseSession,
+    *,
+    typed: dict[str, str],
+    follows: str,
+) -> None:
+    reader = Reader(app)
+    reader.sign_in(casey, code)
+    here = f"/programs?search=old&size=50&after={UUID(int=7)}"
+    page = reader.get("/programs").text
+    assert re.search(r'<form id="filters" method="get"[^>]*>(?:(?!</form>).)*name="search"', page, re.DOTALL)
+    switch = re.search(
+        r'<button type="submit" form="filters" formmethod="post" formaction="([^"]+)" name="csrf_token"', page
+    )
+    assert switch is not None
+    assert switch[1] == "/language?show_in=es"
+    assert page.index('form="filters" tabindex="-1"') < page.index(switch[0]), "Enter filters"
+    assert 'name="csrf_token"' not in page[page.index('<form id="filters"') :].partition("</form>")[0]
+    bare = reader.client.post(switch[1], base_url=HERE, data=typed, headers={"Referer": HERE + here})
+    assert (bare.status_code, chosen_by(house, casey)) == (400, None), "as every form, it shows that it came from here"
+    answer = reader.post(switch[1], here, typed)
+    assert (answer.status_code, answer.location) == (303, f"/programs?{follows}")
+    assert "csrf" not in answer.location
+    assert (chosen_by(house, casey), reader.speaks("/programs")) == ("es", "es")
+
+
+@pytest.mark.parametrize("wished", ["fr", "", "//elsewhere.example"])
+def test_a_switch_beside_filters_to_no_language_of_ours_changes_nothing_but_filters(
+    app: Flask, casey: people.Member, code: Callable[[str], str], house: HouseSession, wished: str
+) -> None:
+    reader = Reader(app)
+    reader.sign_in(casey, code)
+    answer = reader.post(f"/language?show_in={wished}", "/programs", {"search": "beds", "language": "es"})
+    assert (answer.location, chosen_by(house, casey)) == ("/programs?search=beds&language=es", None)
+    away = {"Referer": "https://elsewhere.example/programs"}
+    assert reader.post("/language?show_in=es", "/programs", {"search": "x"}, **away).status_code in {303, 400}

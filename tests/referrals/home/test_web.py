@@ -95,8 +95,23 @@ def test_a_switch_beside_the_search_box_keeps_what_is_typed_and_searches_nothing
     assert session.scalars(select(KeptSearch)).all() == [], "nothing is kept, as nothing was asked"
     bare = worker.open("POST", "/search", data={"words": "Núñez", "show_in": "es"})
     assert (bare.status_code, "Núñez" in bare.text) == (400, False)
+
+
+def test_a_switch_beside_what_was_found_keeps_both_the_finds_and_what_is_typed_anew(
+    visit: Visits, session: HouseSession
+) -> None:
+    worker = visit(an_agency(session), Role.CASE_MANAGER)
     found = worker.post("/search", words="Núñez")
     assert found.status_code == 303
     shown = worker.get(found.location).text
-    assert 'action="/language"' in shown, "what was found is shown again by its address"
-    assert 'name="show_in"' not in shown
+    assert f'name="show_in" value="es" lang="es" formaction="{found.location}"' in shown
+    kept = len(session.scalars(select(KeptSearch)).all())
+    session.rollback()
+    page = worker.post(found.location, words="Núñez Or", show_in="es")
+    assert (page.status_code, '<html lang="es">' in page.text) == (200, True)
+    assert 'value="Núñez Or"' in page.text
+    assert "Lo que se encontró" in page.text
+    assert f'formaction="{found.location}"' in page.text, "and once more, back"
+    assert len(session.scalars(select(KeptSearch)).all()) == kept, "what is typed is not kept before it is asked"
+    gone = worker.post("/search?search=01939d00-0000-7000-8000-000000000001", words="Núñez Or", show_in="en")
+    assert (gone.status_code, 'value="Núñez Or"' in gone.text, "What was found" in gone.text) == (200, True, False)

@@ -191,3 +191,14 @@ def test_each_request_of_an_auditor_leaves_one_event(
             assert (event["action"], event["source"]["channel"]) == (action, "api" if door else "page")
             assert browser.get("/api/v1/oversight").json["events"] == before + 2  # the request, and this count
             assert UUID(event["request"])
+
+
+def test_a_switch_beside_the_search_for_a_reference_keeps_the_number_and_looks_for_nobody(
+    session: HouseSession, house: Watched, sign_in: Callable[..., Any]
+) -> None:
+    browser = sign_in(house.agency, Role.AUDITOR)
+    assert 'form="typed" name="show_in" value="es"' in browser.get("/oversight/participants").text
+    page = browser.post("/oversight/participants", agency_number=NUMBER, show_in="es")
+    assert (page.status_code, '<html lang="es">' in page.text, f'value="{NUMBER}"' in page.text) == (200, True, True)
+    assert str(house.ref) not in page.text
+    assert last_event(session)["action"] == "account.language_changed"

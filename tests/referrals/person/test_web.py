@@ -366,6 +366,24 @@ def test_beyond_a_thousand_names_are_not_opened_for_an_order(
     assert listed(casey, f"sort=name&facility_id={held}") == [str(here)]
 
 
+def test_a_number_that_is_taken_says_the_same_to_whoever_may_see_its_holder_and_to_others(
+    house: House, casey: Visitor
+) -> None:
+    here = added(casey, agency_number="AB-771")
+    other = a_member(house.session, house.agency.id, Role.CASE_MANAGER, name="Other Person")
+    words = details(**{"birth_date-year": "1990", "birth_date-month": "1", "birth_date-day": "5"})
+    words |= {"agency_number": "AB 771", "family_name": "Elsewhere"}
+    words.pop("birth_date")
+    said = set[str]()
+    for one, may_see in ((casey, True), (house.visitor(other), False)):
+        answer = one.form("/participants/new", words)
+        assert (answer.status_code, str(here) in answer.text) == (409, may_see)
+        summary = answer.text.partition('id="error-summary"')[2].partition("</ul>")[0]
+        assert "ask your supervisor" in summary
+        said.add(summary)
+    assert len(said) == 1, "nobody learns by the words whether they may see them"
+
+
 def test_a_switch_beside_the_search_for_a_participant_keeps_what_is_typed_and_finds_nobody(
     house: House, casey: Visitor
 ) -> None:

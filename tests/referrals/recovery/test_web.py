@@ -223,3 +223,29 @@ def test_a_switch_keeps_how_the_second_colleague_made_sure_and_confirms_nothing(
     again = by_password(app, casey)
     assert again.post("/sign-in/second-step", code=code(casey.sign_in_name)).location == "/home", "nothing was lost"
     assert HALF.search(second.post(at, how="called_back").text), "and confirming is still to be done"
+
+
+def test_whom_a_recovery_is_about_stops_it_in_their_own_words_and_finds_back_to_their_account(
+    app: Flask, browser: Browser, code: Callable[[str], str], request: pytest.FixtureRequest
+) -> None:
+    ada, casey, suri = (request.getfixturevalue(name) for name in ("ada", "casey", "suri"))
+    signed_in(browser, ada, code).post(f"/organization/people/{casey.user_id}/recovery", how="known_in_person")
+    own = signed_in(Browser(app), casey, code)
+    at = re.search(rf'href="({LISTED}/[0-9a-f-]+)/refusal"', own.get("/account").text)
+    assert at is not None
+    page = own.get(f"{at[1]}/refusal").text
+    crumbs = page.partition('class="tg-crumbs"')[2].partition("</ol>")[0]
+    assert re.findall(r'href="([^"]+)"', crumbs) == ["/account"]
+    assert "I did not ask for it" in page
+    assert "I found my app or a recovery code again" in page
+    assert "The person" not in page.partition("<fieldset")[2]
+    assert re.findall(r'name="because" value="(\w+)"', page) == ["not_asked_for", "found_again", "by_mistake"]
+    theirs = signed_in(Browser(app), suri, code).get(f"{at[1]}/refusal").text
+    assert len(re.findall(r'name="because" value="', theirs)) == 5
+    assert "The person did not ask for it" in theirs
+    left_out = own.post(f"{at[1]}/refusal")
+    assert (left_out.status_code, "Choose a reason." in left_out.text) == (422, True)
+    assert own.post(f"{at[1]}/refusal", because="not_asked_for").location == at[1]
+    stopped = own.get(at[1]).text
+    assert "Recovery of your second factor" in stopped
+    assert 'href="/account"' in stopped.partition('class="tg-crumbs"')[2].partition("</ol>")[0]

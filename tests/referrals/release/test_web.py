@@ -110,3 +110,39 @@ def test_a_return_to_custody_is_offered_after_a_release_and_recorded_by_the_agen
     row = house.casey.json(house.here).json["items"][0]
     assert (row["released_on"], row["unknown_because"], row["returned_on"] is None) == (None, "court_pending", False)
     assert "Expected release" in house.casey.page(f"/participants/{house.person}")
+
+
+def test_once_they_are_out_the_agency_is_asked_for_no_other_day(house: House) -> None:
+    assert "Say when" in house.casey.page(house.here)
+    words = as_fields("released_on", -1) | as_fields("as_of", -1) | {"source": "agency_record"}
+    assert house.casey.form(f"/participants/{house.person}/release", words).status_code == 303
+    page = house.casey.page(house.here)
+    assert "no other day is expected" in page
+    assert ("Say when" in page, 'name="as_of-day"' in page, 'form="typed"' in page) == (False, False, False)
+    assert "All that was said" in page
+    assert f"{house.here}/correction" in page
+    assert "Say when" in house.nia.page(house.here), "what others hear may still be written down"
+
+
+def test_what_is_left_out_is_named_once_and_as_what_it_is(house: House) -> None:
+    there = f"/participants/{house.person}/release"
+    words = as_fields("released_on", -1) | as_fields("as_of", -1) | {"source": "agency_record"}
+    assert house.casey.form(there, words).status_code == 303
+    mistaken = house.casey.json(house.here).json["items"][0]["id"]
+    page = house.casey.form(f"{house.here}/correction", {"mistaken_id": mistaken})
+    assert page.status_code == 422
+    summary = page.text.partition('id="error-summary"')[2].partition("</ul>")[0]
+    said = re.findall(r'<a href="#(\w+)">([^<]+)</a>', summary)
+    assert ("source", "Choose who says so.") in said
+    assert ("as_of", "Enter the day on which they said so.") in said
+    assert len({words for _name, words in said}) == len(said), "each once"
+    assert "Enter an answer." not in page.text
+
+
+def test_the_history_is_a_card_for_each_entry_on_a_phone(house: House) -> None:
+    words = as_fields("expected_on", 30) | as_fields("as_of", -2) | {"source": "agency_record"}
+    assert house.casey.form(house.here, words).status_code == 303
+    table = house.casey.page(house.here).partition("<table")[2].partition("</table>")[0]
+    assert "usa-table--stacked" in table
+    heads = re.findall(r'<th scope="col">([^<]+)</th>', table)
+    assert re.findall(r'data-label="([^"]+)"', table) == heads
