@@ -28,6 +28,8 @@ def take_answer(
 ) -> tuple[IssuerRequest, Answer]:
     """Take the answer to a request, once; the door had it fetched before (`queries.answer_ahead`).
 
+    Only what is taken spends the request: the issuer changes each code once, and a thief's try locks nobody out.
+
     Raises:
         IssuerRefusedError: there is none, or it came late, twice, to another browser, or is not right.
         IssuerUnreachableError: the issuer did not answer.
@@ -46,13 +48,6 @@ def take_answer(
     request.issuer.require_two_factors(answer)
     work.record(request, request.spend(work.now))
     return request, answer
-
-
-def spend(work: Work, state: str) -> None:
-    """Let a request be answered no more: a wrong answer was its one."""
-    request = q.request_of(work.session, state)
-    if request is not None and (fields := request.spend(work.now)):
-        work.record(request, fields)
 
 
 def end_subjects(work: Work, user_id: UUID, because: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -33,7 +31,7 @@ from referrals.issuer.models import (
     TooManyIssuersError,
 )
 from referrals.kernel.command import Work, command
-from referrals.kernel.errors import InvalidInputError, RefusedError
+from referrals.kernel.errors import InvalidInputError
 from referrals.kernel.schema import Nothing, Takes, code, line, secret, uid, yes_no
 from referrals.organization.models import Installation, Organization
 from referrals.organization.queries import own as own_organization
@@ -243,11 +241,6 @@ class Returned(Takes):
     code = line(2000)
 
 
-def _keep_spent(work: Work, _on: Any, refusal: RefusedError, words: Mapping[str, Any]) -> None:
-    if isinstance(refusal, IssuerRefusedError | OneFactorError):
-        issuers.spend(work, words["state"])
-
-
 @command(
     records="issuer.signed_in",
     on=Installation,
@@ -256,7 +249,6 @@ def _keep_spent(work: Work, _on: Any, refusal: RefusedError, words: Mapping[str,
     within=the_installation,
     allow=[[is_nobody_yet]],
     purpose="administration",
-    outlasts=_keep_spent,
 )
 def sign_in_at_issuer(work: Work, _installation: Installation, *, state: str, code: str) -> SignIn:
     """Sign in by an issuer's answer, which stands for password and second factor.
@@ -327,14 +319,6 @@ def _require_connecting(work: Work, user: User, acting: SignIn) -> bool:
     return first
 
 
-_count_wrong = failed(IssuerRefusedError, "issuer", owner_of)
-
-
-def _keep_wrong(work: Work, sign_in: SignIn, refusal: RefusedError, words: Mapping[str, Any]) -> None:
-    _keep_spent(work, sign_in, refusal, words)
-    _count_wrong(work, sign_in, refusal, words)
-
-
 @command(
     records="issuer.confirmed",
     on=SignIn,
@@ -343,7 +327,7 @@ def _keep_wrong(work: Work, sign_in: SignIn, refusal: RefusedError, words: Mappi
     within=this_sign_in,
     allow=[[holds_it]],
     purpose="administration",
-    outlasts=_keep_wrong,
+    outlasts=failed(IssuerRefusedError, "issuer", owner_of),
 )
 def confirm_at_issuer(work: Work, sign_in: SignIn, *, state: str, code: str) -> SignIn:
     """Give the second factor by an issuer's answer: completes a sign-in, or makes it fresh. The token is renewed.
@@ -381,7 +365,6 @@ def confirm_at_issuer(work: Work, sign_in: SignIn, *, state: str, code: str) -> 
     within=accounts.oneself,
     allow=[[is_oneself]],
     purpose="administration",
-    outlasts=_keep_spent,
 )
 def connect_issuer(work: Work, user: User, *, state: str, code: str) -> SignIn:
     """Connect one's account with whom an issuer says one is. All other sign-ins of the user end (S-110).
