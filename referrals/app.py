@@ -40,11 +40,13 @@ from referrals.settings import Settings
 from referrals.sign_in import web as sign_in
 from referrals.staff import web as staff
 from referrals.view import web as view
+from referrals.worklist import web as worklist
 
 #: Every room, from the ground floor up: a room's tables come after those it refers to.
 ROOMS: Final = (
     *("organization", "account", "passkey", "sign_in", "mail", "view", "integration", "recovery", "staff", "program"),
-    *("partnership", "person", "consent", "release", "referral", "handoff", "exchange", "oversight", "home"),
+    *("partnership", "person", "consent", "release", "referral"),
+    *("handoff", "worklist", "exchange", "oversight", "home"),
 )
 
 #: The rooms' doors.
@@ -65,6 +67,7 @@ DOORS: Final[tuple[Doors, ...]] = (
     release.doors,
     referral.doors,
     handoff.doors,
+    worklist.doors,
     exchange.doors,
     oversight.doors,
     home.doors,

@@ -26,6 +26,7 @@ from referrals.referral import queries as q
 from referrals.referral.models import DEATH_WRITTEN_AFTER, OPEN, TERMINAL, Facts, Referral, State, settle
 from referrals.release import queries as releases
 from referrals.release.models import ReleaseDate
+from referrals.worklist import queries as lists
 from tests.factories.referral import RETURNED, ZONE, World, a_consent, a_world, planting, tomorrow
 
 KNOWN: dict[str, Any] = {"told_by": "family", "died_on": "2026-02-20", "is_checked": True}
@@ -63,7 +64,7 @@ def see(world: World, who: str, referral_id: UUID) -> q.View:
 
 def listed(world: World, who: str) -> dict[str, list[UUID]]:
     with looking(world.session):
-        found = {str(one): q.listed(world.session, world.people[who], one).cards for one in q.Group}
+        found = {str(one): lists.listed(world.session, world.people[who], one).cards for one in lists.Group}
     return {group: [card.id for card in cards] for group, cards in found.items()}
 
 
@@ -185,7 +186,7 @@ def test_who_may_not_know_of_a_death_begins_a_draft_as_ever_and_reads_only_that_
     seen = own_draft(world, kept)
     assert (seen.extra["has_died"], seen.death) == (True, None)
     with looking(world.session):
-        assert {card.status for card in q.drafts(world.session, world.case_manager)} == {"cancelled"}
+        assert {card.status for card in lists.drafts(world.session, world.case_manager)} == {"cancelled"}
     return_consent_again(world)
     assert own_draft(world, kept).death is not None
 
