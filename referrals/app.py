@@ -36,6 +36,7 @@ from referrals.program import web as program
 from referrals.recovery import web as recovery
 from referrals.referral import web as referral
 from referrals.release import web as release
+from referrals.reminder import commands as reminder
 from referrals.settings import Settings
 from referrals.sign_in import web as sign_in
 from referrals.staff import web as staff
@@ -46,7 +47,7 @@ from referrals.worklist import web as worklist
 ROOMS: Final = (
     *("organization", "account", "passkey", "sign_in", "mail", "view", "integration", "recovery", "staff", "program"),
     *("partnership", "person", "consent", "release", "referral"),
-    *("handoff", "worklist", "exchange", "oversight", "home"),
+    *("handoff", "reminder", "worklist", "exchange", "oversight", "home"),
 )
 
 #: The rooms' doors.
@@ -72,6 +73,9 @@ DOORS: Final[tuple[Doors, ...]] = (
     oversight.doors,
     home.doors,
 )
+
+#: What rooms without a door do by themselves. A job is known to the worker once its room is here.
+JOBS: Final = (reminder.remind, reminder.tell_moves)
 
 
 def gates() -> list[Gate]:

@@ -101,7 +101,6 @@ from referrals.referral.models import (
     State,
     deadlines,
     flags,
-    half_used_at,
     settle,
 )
 from referrals.release import queries as releases
@@ -651,10 +650,7 @@ TOLD: Final[Mapping[State, str]] = {
     State.DECLINED: "referral.declined",
     **dict.fromkeys(TERMINAL - {State.DECLINED}, "referral.ended"),
 }
-HALF_USED: Final = "referral.half_used"
-OVERDUE: Final = "referral.overdue"
 POSTED: Final = "referral.message_posted"
-MOVED: Final = "referral.release_moved"
 
 
 def told_of(referral: Referral, step: ReferralStep) -> tuple[str, frozenset[UUID]] | None:
@@ -691,7 +687,7 @@ def is_still_told(session: Session, actor: Actor, referral_id: UUID, kind: str, 
     seen = settle(row.recorded, fact, at).state
     if kind == "referral.ended":
         return seen in TERMINAL  # whoever worked on it may know, though nothing ties them to it any more
-    return policy.takes_part(actor, row) and _still_stands(session, row, actor, kind=kind, seen=seen, at=at)
+    return policy.takes_part(actor, row) and seen in _STANDS[kind]
 
 
 def _is_withheld_answer(session: Session, row: Referral, actor: Actor, kind: str, at: datetime) -> bool:
@@ -709,64 +705,12 @@ _STANDS: Final[Mapping[str, frozenset[State]]] = {
     "referral.asked": frozenset({State.INFO_REQUESTED}),
     "referral.accepted": TAKEN_ON,
     "referral.declined": frozenset({State.DECLINED}),
-    HALF_USED: UNANSWERED,
-    OVERDUE: UNANSWERED,
 }
 
 
-def _still_stands(session: Session, row: Referral, actor: Actor, *, kind: str, seen: State, at: datetime) -> bool:
-    if seen not in _STANDS[kind]:
-        return False
-    if kind == HALF_USED:
-        return STATES[seen].waiting_on is row.side_of(actor.organization_id)
-    if kind == OVERDUE:
-        found = clocks(session, [row.id], at).get(row.id)
-        return found is not None and found.is_overdue(at)
-    return True
-
-
-def concerned(session: Session, participants: Iterable[UUID]) -> dict[UUID, list[Referral]]:
-    """Return the referrals of these participants that were sent and are not done, for a job that tells of a move."""
-    theirs = visible_to(system()).where(
-        Referral.participant_id.in_(set(participants)), Referral.sent_at.is_not(None), Referral.done_at.is_(None)
-    )
-    found: dict[UUID, list[Referral]] = {}
-    for row in session.scalars(theirs.order_by(Referral.id), execution_options=AS_IT_IS):
-        found.setdefault(row.participant_id, []).append(row)
-    return found
-
-
-def is_move_told(session: Session, actor: Actor, statement_id: UUID, at: datetime) -> bool:
-    """Whether the release moved last by this statement, which concerns somebody's work, and which they may know of.
-
-    Whoever has seen it on a referral's page is not told of it any more.
-    """
-    said = releases.moved_by(session, statement_id)
-    if said is None or session.scalar(_has_seen(statement_id, actor)) is not None:
-        return False
-    if not _crosses_to(session, actor, said.participant_id, at, owner_id=said.organization_id, category="release"):
-        return False
-    theirs = visible_to(actor).where(
-        Referral.participant_id == said.participant_id,
-        Referral.sent_at < said.recorded_at,
-        Referral.done_at.is_(None),
-    )
-    rows = session.scalars(theirs, execution_options=AS_IT_IS).all()
-    known_of = facts(session, [row.id for row in rows], at)
-    return any(_works_on(session, row, actor, known_of[row.id], at) for row in rows)
-
-
-def _has_seen(row_id: UUID, actor: Actor) -> Select[UUID]:
+def has_seen(row_id: UUID, actor: Actor) -> Select[UUID]:
+    """Select a row, if somebody has looked at it."""
     return select(Seen.row_id).where(Seen.row_id == row_id, Seen.user_id == actor.me)
-
-
-def _works_on(session: Session, row: Referral, actor: Actor, fact: Facts, at: datetime) -> bool:
-    """Whether somebody works on a referral that goes on, as far as they are told."""
-    if actor.me not in people_of(row, row.side_of(actor.organization_id)) or is_gone(actor, row, fact):
-        return False
-    goes_on = settle(row.recorded, fact, at).state in UNDER_WAY
-    # That no mail comes must not tell its sender of an end that does not come back.
-    return goes_on or is_outcome_hidden(session, row, actor, at)
 
 
 def is_message_told(session: Session, actor: Actor, message_id: UUID, at: datetime) -> bool:
@@ -780,36 +724,6 @@ def is_message_told(session: Session, actor: Actor, message_id: UUID, at: dateti
     return said.organization_id == actor.organization_id or _crosses(
         session, row, actor, at, owner_id=said.organization_id, category=said.category
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A clock that runs for one referral: which deadline, until when, and when half of the time is used."""
-
-    referral: Referral
-    deadline: str
-    due: datetime
-    half_used_at: datetime
-
-    @property
-    def waiting_on(self) -> frozenset[UUID]:
-        """The people whose move it is."""
-        side = STATES[self.referral.recorded].waiting_on
-        return frozenset() if side is None else people_of(self.referral, side)
-
-
-def running(session: Session, at: datetime, *, page: int = 200) -> Iterator[list[Running]]:
-    """Give, page by page, the clocks that run for referrals without an answer: three statements a page."""
-    waiting = unanswered(session, at, page=page, sent_before=at)
-    while rows := list(islice(waiting, page)):
-        found = clocks(session, [row.id for row in rows], at)
-        yield [_running_for(row, found[row.id]) for row in rows if row.id in found]
-
-
-def _running_for(row: Referral, found: Deadlines) -> Running:
-    asks = row.recorded is State.INFO_REQUESTED
-    deadline = f"reply{row.step_count}" if asks else "answer" if found.acknowledge_by is None else "acknowledge"
-    return Running(row, deadline, found.due_by, half_used_at(row.steps, found))
 
 
 # --- what stands in the way of sending (R14, R15) ---------------------------------------------------------------------
@@ -880,12 +794,13 @@ def comes_back(session: Session, referral: Referral, actor: Actor, at: datetime)
 def _crosses(
     session: Session, referral: Referral, actor: Actor, at: datetime, *, owner_id: UUID, category: str
 ) -> bool:
-    return _crosses_to(session, actor, referral.participant_id, at, owner_id=owner_id, category=category)
+    return crosses_to(session, actor, referral.participant_id, at, owner_id=owner_id, category=category)
 
 
-def _crosses_to(
+def crosses_to(
     session: Session, actor: Actor, participant_id: UUID, at: datetime, *, owner_id: UUID, category: str
 ) -> bool:
+    """Whether what one organization says of a participant in a category is shared with somebody now."""
     decided = consents.holds(
         session,
         reader=actor,
@@ -1342,7 +1257,7 @@ def _release_moved(session: Session, actor: Actor, row: Referral) -> dict[str, A
     move = course.move if course.move is not None and course.move.at > since else None
     if move is None:
         return {"returned_at": returned_at}
-    seen = set(session.scalars(_has_seen(move.statement_id, actor)))
+    seen = set(session.scalars(has_seen(move.statement_id, actor)))
     mark_seen(session, actor, [("release_date", move.statement_id)], seen)
     moved = Moved(move.at, move.before, move.now, move.is_release, move.returned_on, not seen, move.corrects)
     return {"returned_at": returned_at, "release_move": moved}

@@ -52,6 +52,7 @@ CEILING: Final[dict[str, dict[Role, str]]] = {
         "release": "w,w,rw,wa,-,-,-",
         "referral": "w,w,w,wa,-,-,-",
         "handoff": "w,w,w,wa,-,-,-",
+        "reminder": "-,-,-,-,-,-,-",
         "worklist": "r,r,r,r,-,-,-",
         "exchange": "-,-,-,w,w,-,w",
         "oversight": "-,-,-,-,-,rw,-",
