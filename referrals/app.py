@@ -37,17 +37,19 @@ from referrals.program import web as program
 from referrals.recovery import web as recovery
 from referrals.referral import web as referral
 from referrals.release import web as release
+from referrals.reminder import commands as reminder
 from referrals.settings import Settings
 from referrals.sign_in import web as sign_in
 from referrals.single_sign_on import web as single_sign_on
 from referrals.staff import web as staff
 from referrals.view import web as view
+from referrals.worklist import web as worklist
 
 #: Every room, from the ground floor up: a room's tables come after those it refers to.
 ROOMS: Final = (
     *("organization", "account", "code_sheet", "passkey", "issuer", "sign_in", "mail", "view", "factor"),
     *("integration", "recovery", "single_sign_on", "staff", "program", "partnership", "person", "consent"),
-    *("release", "referral", "handoff", "exchange", "oversight", "home"),
+    *("release", "referral", "handoff", "reminder", "worklist", "exchange", "oversight", "home"),
 )
 
 #: The rooms' doors.
@@ -70,10 +72,14 @@ DOORS: Final[tuple[Doors, ...]] = (
     release.doors,
     referral.doors,
     handoff.doors,
+    worklist.doors,
     exchange.doors,
     oversight.doors,
     home.doors,
 )
+
+#: What rooms without a door do by themselves. A job is known to the worker once its room is here.
+JOBS: Final = (reminder.remind, reminder.tell_moves)
 
 
 def gates() -> list[Gate]:

@@ -30,6 +30,7 @@ from referrals.referral import queries as referrals
 from referrals.release import queries as releases
 from referrals.sign_in import queries as sign_ins
 from referrals.sign_in.models import FreshSignInNeededError
+from referrals.worklist import queries as worklists
 
 __all__ = ["FreshSignInNeededError", "TooManyRowsError"]
 
@@ -150,7 +151,7 @@ WHAT_FOR: Final[Mapping[str, str]] = {
 }
 #: A file holds so many rows. Lists count no further, and sort no more of what is sealed: the page says how many rows a
 #: file will have, and one request reads and records them all.
-MOST: Final = min(persons.COUNTED_AT_MOST, referrals.LISTED_AT_MOST)
+MOST: Final = min(persons.COUNTED_AT_MOST, worklists.LISTED_AT_MOST)
 #: Rows are read by pages of the list's own.
 READ_AT_ONCE: Final = 100
 
@@ -185,15 +186,15 @@ class PeopleWanted:
 class ReferralsWanted:
     """Which referrals, as their list is narrowed and sorted."""
 
-    group: referrals.Group
-    wanted: referrals.Wanted
-    sort: referrals.Sort | None
+    group: worklists.Group
+    wanted: worklists.Wanted
+    sort: worklists.Sort | None
 
     def listed(
-        self, session: Session, actor: Actor, *, after: referrals.Mark | None = None, limit: int
-    ) -> referrals.Listing:
+        self, session: Session, actor: Actor, *, after: worklists.Mark | None = None, limit: int
+    ) -> worklists.Listing:
         """Return one page of the list."""
-        return referrals.listed(session, actor, self.group, self.wanted, self.sort, after, limit=limit)
+        return worklists.listed(session, actor, self.group, self.wanted, self.sort, after, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +261,7 @@ def export_referrals(
     """
     _begin(session, actor, wanted, purpose)
 
-    def page(after: referrals.Mark | None) -> tuple[Sequence[referrals.Card], referrals.Mark | None]:
+    def page(after: worklists.Mark | None) -> tuple[Sequence[referrals.Card], worklists.Mark | None]:
         found = wanted.listed(session, actor, after=after, limit=READ_AT_ONCE)
         return found.cards, found.following
 

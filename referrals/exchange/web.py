@@ -44,9 +44,10 @@ from referrals.kernel.web import API, UPLOADS, Words, current_actor, db, limiter
 from referrals.organization.queries import facility_names
 from referrals.person.web import Filters
 from referrals.program.queries import names as program_names
-from referrals.referral.queries import Card, Group, Sort
-from referrals.referral.queries import Wanted as ReferralsWanted
-from referrals.referral.web import ListWords
+from referrals.referral.queries import Card
+from referrals.worklist.queries import Group, Sort
+from referrals.worklist.queries import Wanted as ReferralsWanted
+from referrals.worklist.web import ListWords
 
 doors = Doors("exchange")
 

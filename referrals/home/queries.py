@@ -47,9 +47,10 @@ from referrals.recovery import queries as recoveries
 from referrals.recovery.queries import ShownRecovery
 from referrals.referral import queries as referrals
 from referrals.referral.models import TAKEN_ON, Referral, references_meant
-from referrals.referral.queries import COUNTED_AT_MOST
 from referrals.release import queries as releases
 from referrals.staff import queries as staff
+from referrals.worklist import queries as worklists
+from referrals.worklist.queries import COUNTED_AT_MOST
 
 __all__ = ["COUNTED_AT_MOST"]
 
@@ -122,11 +123,11 @@ def today(session: Session, actor: Actor) -> Day:
     """Return what waits on this person, oldest first."""
     day = Day()
     if p.works_with_participants(actor):
-        found = referrals.waiting(session, actor, limit=SHOWN)
+        found = worklists.waiting(session, actor, limit=SHOWN)
         day.needs, day.needs_count = found.us, found.us_count
         day.waiting, day.waiting_count = found.them, found.them_count
         day.drafts = found.drafts
-        day.errors = referrals.errors_to_confirm(session, actor, limit=SHOWN)
+        day.errors = worklists.errors_to_confirm(session, actor, limit=SHOWN)
         day.witness = consents.waiting_for_witness(session, actor)
         day.rules = partnerships.rules_to_keep(session, actor, clock(session))
     if p.plans_releases(actor):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -450,7 +450,7 @@ _LATELY: Final = -30
 _TO_REPLY: Final = (2, 5)
 _TO_REPLY_SOON: Final = (1, 2)
 #: From the third question on, the recipient's clock is not stopped any more (R11).
-_FREE_QUESTIONS: Final = 2
+FREE_QUESTIONS: Final = 2
 _CLOSING: Final = time(17)
 
 
@@ -565,51 +565,13 @@ def _last_day(
 def _stopped(steps: Sequence[Moved], zone: ZoneInfo, closed: AbstractSet[date]) -> int:
     """Return how many working days ended while questions were out (R11)."""
     asked = [(one.at, then.at) for one, then in pairwise(steps) if one.to_state == State.INFO_REQUESTED]
-    return sum(_ended_between(since, until, zone, closed) for since, until in asked[:_FREE_QUESTIONS])
+    return sum(_ended_between(since, until, zone, closed) for since, until in asked[:FREE_QUESTIONS])
 
 
 def _ended_between(since: datetime, until: datetime, zone: ZoneInfo, closed: AbstractSet[date]) -> int:
     first, last = day_of(since, zone), day_of(until, zone)
     days = (first + timedelta(days=n) for n in range((last - first).days + 1))
     return sum(is_working_day(day, closed) and since < _closing(day, zone) <= until for day in days)
-
-
-def half_used_at(steps: Sequence[Moved], found: Deadlines) -> datetime:
-    """Return when half of the time until the next word is due is used: whoever it waits on is reminded then (R12).
-
-    Counted are the recipient's working days, from when the clock began to run, without what a question stopped (R11).
-    `found` is what `deadlines()` returns for the same steps.
-    """
-    asked = steps[-1].to_state == State.INFO_REQUESTED
-    since = steps[-1].at if asked else next(step.at for step in steps if step.to_state == State.SENT)
-    out = [(one.at, then.at) for one, then in pairwise(steps) if one.to_state == State.INFO_REQUESTED]
-    runs = list(_running(since, found, [] if asked else out[:_FREE_QUESTIONS]))
-    left = sum(((end - start) for start, end in runs), timedelta()) / 2
-    for start, end in runs:
-        if left <= end - start:
-            return start + left
-        left -= end - start
-    return found.due_by
-
-
-def _running(
-    since: datetime, found: Deadlines, stopped: Sequence[tuple[datetime, datetime]]
-) -> Iterator[tuple[datetime, datetime]]:
-    """Give the stretches of working days until the next deadline in which a clock was not stopped, in order."""
-    zone = found.zone or ZoneInfo("UTC")
-    first, last = day_of(since, zone), day_of(found.due_by, zone)
-    for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
-        if not is_working_day(day, found.closed):
-            continue
-        begins, ends = (datetime.combine(one, time(), zone).astimezone(UTC) for one in (day, day + timedelta(days=1)))
-        start, end = max(begins, since), min(ends, found.due_by)
-        for paused, resumed in stopped:
-            if start < paused < end:
-                yield start, paused
-            if paused < end and start < resumed:
-                start = resumed
-        if start < end:
-            yield start, end
 
 
 def _closing(day: date, zone: ZoneInfo) -> datetime:

@@ -1,12 +1,11 @@
-"""Which referrals an actor may know of, how they stand now, and reading them: page, lists, timeline, thread."""
+"""Which referrals an actor may know of, how they stand now, and reading them: page, line, timeline, thread."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from dataclasses import fields as dataclass_fields
-from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
+from datetime import date, datetime, timedelta
 from functools import cache
 from itertools import islice
 from types import MappingProxyType
@@ -18,7 +17,6 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     CompoundSelect,
-    Integer,
     Row,
     Select,
     Text,
@@ -38,7 +36,6 @@ from sqlalchemy import (
 from sqlalchemy import cast as as_type
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only, selectinload, with_expression
 from sqlalchemy.orm.interfaces import ORMOption
-from sqlalchemy.sql import operators
 
 from referrals.account import queries as accounts
 from referrals.account.models import User
@@ -46,8 +43,7 @@ from referrals.consent import queries as consents
 from referrals.consent.models import Consent
 from referrals.kernel.actor import Actor, AnyActor, Role, Side, anybody_like, asked_by, asking_once, for_anybody, system
 from referrals.kernel.crypto import column_of
-from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermittedError
-from referrals.kernel.job import seen_until
+from referrals.kernel.errors import NotFoundError
 from referrals.kernel.look import (
     NOT_SHARED,
     Basis,
@@ -60,7 +56,6 @@ from referrals.kernel.look import (
     look,
     look_over,
     mark_seen,
-    note,
     refuse,
 )
 from referrals.kernel.orm import CATEGORIES, Instant, gathered, unindexed, written
@@ -71,7 +66,7 @@ from referrals.partnership import queries as partnerships
 from referrals.partnership.models import Agreement, active_at, joins
 from referrals.person import queries as persons
 from referrals.person.models import Assignment, DeathRecord, Person
-from referrals.person.policy import WORKING, supervises
+from referrals.person.policy import WORKING
 from referrals.program import queries as programs
 from referrals.program.models import SERVICES, Fit, IntakeMember, Program, Sought, fit
 from referrals.referral import policy
@@ -97,7 +92,6 @@ from referrals.referral.models import (
     Followed,
     LoopAnswer,
     Message,
-    Move,
     Party,
     PlaceConfirmation,
     Referral,
@@ -107,7 +101,6 @@ from referrals.referral.models import (
     State,
     deadlines,
     flags,
-    half_used_at,
     settle,
 )
 from referrals.release import queries as releases
@@ -118,16 +111,12 @@ __all__ = ["CATEGORIES", "SERVICES", "STATES"]
 VIEWED: Final = declare_look("referral.viewed", "a referral's page")
 STOOD: Final = declare_look("referral.standing_viewed", "how a referral stands, and nothing of its content")
 LISTED: Final = declare_look("referral.listed", "the referrals within sight, by whose move it is")
-COUNTED: Final = declare_look("referral.counted", "how many referrals stand in one list")
 ONWARD_VIEWED: Final = declare_look("referral.onward_viewed", "what was referred onward from a referral")
 DRAFT_VIEWED: Final = declare_look("referral.draft_viewed", "one's own draft of a referral")
 TIMELINE_VIEWED: Final = declare_look("referral.timeline_viewed", "what happened to a referral, step by step")
 AMENDMENTS_VIEWED: Final = declare_look("referral.amendments_viewed", "what was changed after a referral was sent")
 THREAD_VIEWED: Final = declare_look("referral.thread_viewed", "the messages of a referral's thread")
 
-#: A count of what waits goes no further than one beyond this; that of a whole list, one beyond the other.
-COUNTED_AT_MOST: Final = 100
-LISTED_AT_MOST: Final = 1000
 
 #: Why a referral's content crosses between organizations (C8).
 PURPOSE: Final = "referral"
@@ -179,7 +168,7 @@ RETURNED: Final = "attendance"
 
 
 #: A command of the same request may have left the row loaded, with the people around it as they were before.
-_AS_IT_IS: Final = {"populate_existing": True}
+AS_IT_IS: Final = {"populate_existing": True}
 
 
 # --- within sight -----------------------------------------------------------------------------------------------------
@@ -204,10 +193,10 @@ def within_sight(actor: Actor | AnyActor) -> ColumnElement[bool]:
         or_(Referral.sent_at.is_not(None), Referral.drafted_by == actor.me),
     )
     # Programs are the community organizations' alone: an agency receives nothing.
-    return at_source if actor.side is Side.AGENCY else or_(at_source, _received(actor))
+    return at_source if actor.side is Side.AGENCY else or_(at_source, received(actor))
 
 
-def _received(actor: Actor | AnyActor) -> ColumnElement[bool]:
+def received(actor: Actor | AnyActor) -> ColumnElement[bool]:
     """Return the condition that a referral was sent to the actor's side, and is theirs to know of there."""
     received = and_(Referral.recipient_id == actor.organization, Referral.sent_at.is_not(None))
     if actor.works_as(Role.SUPERVISOR):
@@ -283,11 +272,11 @@ def still_readable(actor: Actor | AnyActor) -> ColumnElement[bool]:
     """
     if _is_nowhere(actor) or actor.side is Side.AGENCY:
         return literal(value=True)
-    return or_(Referral.source_id == actor.organization, _accepted(), sharing_holds())
+    return or_(Referral.source_id == actor.organization, accepted(), sharing_holds())
 
 
 @cache
-def _accepted() -> ColumnElement[bool]:
+def accepted() -> ColumnElement[bool]:
     """Return the condition that it was accepted once."""
     return (
         select(ReferralStep.id)
@@ -317,7 +306,7 @@ def recorded_state() -> ColumnElement[str]:
 
 
 #: The instant as of which a statement asks. The conditions over it are built once, and cost more than asking them.
-_AT: Final = bindparam("at", type_=Instant())
+AT: Final = bindparam("at", type_=Instant())
 
 
 def moment(at: datetime) -> dict[str, Any]:
@@ -342,7 +331,7 @@ def _carried(
 ) -> ColumnElement[bool]:
     signed = or_(
         and_(Consent.method == written("e_signature"), column_of(Consent, "signature").is_not(None)),
-        and_(Consent.method == written("verbal"), Consent.witness_id.is_not(None), Consent.witness_confirmed_at <= _AT),
+        and_(Consent.method == written("verbal"), Consent.witness_id.is_not(None), Consent.witness_confirmed_at <= AT),
         and_(Consent.method == written("wet"), Consent.evidence_id.is_not(None)),
     )
     yes, no = written(1), written(0)
@@ -357,8 +346,8 @@ def _carried(
             *recipient,
             column_of(Consent, "to_person").is_(None),
             _lists(Consent.purposes, PURPOSE),
-            Consent.effective_at <= _AT,
-            Consent.stops_at > _AT,
+            Consent.effective_at <= AT,
+            Consent.stops_at > AT,
             signed,
             Consent.told_rights,
             Consent.signed_on.is_not(None),
@@ -384,7 +373,7 @@ def agreement_holds() -> ColumnElement[bool]:
 def _agreed(categories: Iterable[str]) -> ColumnElement[bool]:
     between = joins(Referral.source_id, Referral.recipient_id)
     allowed = (_lists(Agreement.categories, one) for one in categories)
-    return select(Agreement.id).where(between, active_at(_AT), _lists(Agreement.purposes, PURPOSE), *allowed).exists()
+    return select(Agreement.id).where(between, active_at(AT), _lists(Agreement.purposes, PURPOSE), *allowed).exists()
 
 
 @cache
@@ -430,6 +419,16 @@ def is_answer_withheld(actor: AnyActor) -> ColumnElement[bool]:
     )
 
 
+def is_shown(actor: AnyActor, category: str) -> ColumnElement[bool]:
+    """Return the condition that what the source wrote in a category shows to the actor: the gate in SQL.
+
+    A test holds both equal.
+    """
+    crosses = and_(_carried([category], Referral.source_id, Referral.recipient_id, _toward(actor)), _agreed([category]))
+    known = persons.may_know(actor, Referral.participant_id)
+    return and_(known, or_(Referral.source_id == actor.organization, crosses))
+
+
 @cache
 def settled_state() -> ColumnElement[str]:
     """Return `settle` in SQL, from the same table of states. A test holds both equal."""
@@ -468,38 +467,6 @@ def _standing() -> Select[UUID, UUID, bool, bool, datetime | None]:
 
 #: The periodic job that records what settlement says.
 SETTLES: Final = "referral.settle_due"
-
-
-@cache
-def _changed_since() -> CompoundSelect[UUID]:
-    """Select what may not stand as its last step says: what ended sharing, or a death, is not on record there yet.
-
-    All that happened since the job that records it has seen everything, and more: whoever asks decides each by the
-    conditions above. Without it a list would weigh all that is open to find the few of them.
-    """
-    since = func.coalesce(seen_until(SETTLES), literal(datetime.min.replace(tzinfo=UTC), Instant()))
-
-    def passed(when: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
-        return and_(when > since, when <= _AT)
-
-    told = aliased(Referral)
-    given = and_(
-        Consent.participant_id == told.participant_id,
-        Consent.from_org_id == told.source_id,
-        Consent.to_org_id == told.recipient_id,
-    )
-    left = select(Organization.id).where(Organization.ended_at.is_not(None), passed(Organization.ended_at))
-    is_over = or_(passed(Agreement.ended_at), passed(Agreement.expires_at))
-    over = select(Agreement.first_id).where(is_over).union_all(select(Agreement.second_id).where(is_over), left)
-    return union_all(
-        select(told.id).join_from(Consent, told, given).where(passed(Consent.stops_at)),
-        # An index for each of both ends; an organization whose agreement ended has others, which are weighed as well.
-        *(
-            select(told.id).where(end.in_(over), told.next_move == written(Move.SHARED))
-            for end in (told.source_id, told.recipient_id)
-        ),
-        select(told.id).where(told.participant_id.in_(select(DeathRecord.participant_id))),
-    )
 
 
 def sharing_ended_on(session: Session, row: Referral, stands: Facts, at: datetime, zone: str) -> date | None:
@@ -561,10 +528,11 @@ def clocks(session: Session, referrals: Iterable[UUID], at: datetime) -> dict[UU
     wanted = list(set(referrals))
     if not wanted:
         return {}
-    return _running(session.execute(_ticking_of_these(), moment(at) | {"these": wanted}))
+    return clocks_from(session.execute(_ticking_of_these(), moment(at) | {"these": wanted}))
 
 
-def _running(rows: Iterable[Row[*tuple[Any, ...]]]) -> dict[UUID, Deadlines]:
+def clocks_from(rows: Iterable[Row[*tuple[Any, ...]]]) -> dict[UUID, Deadlines]:
+    """Return the deadlines of each referral that these rows of `ticking` are about."""
     kept_by: dict[UUID, tuple[bool, str, frozenset[date]]] = {}
     steps: dict[UUID, dict[int, _Moved]] = {}
     told: dict[UUID, dict[UUID, ReleaseTold]] = {}
@@ -590,10 +558,10 @@ def _running(rows: Iterable[Row[*tuple[Any, ...]]]) -> dict[UUID, Deadlines]:
 
 @cache
 def _ticking_of_these() -> Select[*tuple[Any, ...]]:
-    return _ticking(bindparam("these", expanding=True))
+    return ticking(bindparam("these", expanding=True))
 
 
-def _ticking(these: BindParameter[Any] | Select[UUID] | CompoundSelect[UUID]) -> Select[*tuple[Any, ...]]:
+def ticking(these: BindParameter[Any] | Select[UUID] | CompoundSelect[UUID]) -> Select[*tuple[Any, ...]]:
     """Select what clocks are computed from: each step, beside each thing the agency said about the release."""
     waits = (
         select(
@@ -603,7 +571,7 @@ def _ticking(these: BindParameter[Any] | Select[UUID] | CompoundSelect[UUID]) ->
             Referral.source_id,
         )
         .join(Organization, Organization.id == Referral.recipient_id)
-        .where(Referral.id.in_(these), _is_unanswered(), sharing_holds(), died_at().is_(None))
+        .where(Referral.id.in_(these), is_unanswered(), sharing_holds(), died_at().is_(None))
         .cte("waits")
     )
     said = and_(
@@ -627,7 +595,8 @@ def _ticking(these: BindParameter[Any] | Select[UUID] | CompoundSelect[UUID]) ->
 
 
 @cache
-def _is_unanswered() -> ColumnElement[bool]:
+def is_unanswered() -> ColumnElement[bool]:
+    """Return the condition that an answer is waited for, as a referral's last step says."""
     return recorded_state().in_([written(state) for state in sorted(UNANSWERED)])
 
 
@@ -649,11 +618,11 @@ def unanswered(
         waits = visible_to(system()).where(
             Referral.open_for.is_not(None),
             Referral.sent_at < (sent_before or at - timedelta(days=1)),
-            _is_unanswered(),
+            is_unanswered(),
         )
         if after is not None:
             waits = waits.where(Referral.id > after)
-        rows = session.scalars(waits.order_by(Referral.id).limit(page), execution_options=_AS_IT_IS).all()
+        rows = session.scalars(waits.order_by(Referral.id).limit(page), execution_options=AS_IT_IS).all()
         after = rows[-1].id if rows else None  # whoever takes them may write meanwhile, and let go what was read
         yield from rows
         if len(rows) < page:
@@ -681,10 +650,7 @@ TOLD: Final[Mapping[State, str]] = {
     State.DECLINED: "referral.declined",
     **dict.fromkeys(TERMINAL - {State.DECLINED}, "referral.ended"),
 }
-HALF_USED: Final = "referral.half_used"
-OVERDUE: Final = "referral.overdue"
 POSTED: Final = "referral.message_posted"
-MOVED: Final = "referral.release_moved"
 
 
 def told_of(referral: Referral, step: ReferralStep) -> tuple[str, frozenset[UUID]] | None:
@@ -721,7 +687,7 @@ def is_still_told(session: Session, actor: Actor, referral_id: UUID, kind: str, 
     seen = settle(row.recorded, fact, at).state
     if kind == "referral.ended":
         return seen in TERMINAL  # whoever worked on it may know, though nothing ties them to it any more
-    return policy.takes_part(actor, row) and _still_stands(session, row, actor, kind=kind, seen=seen, at=at)
+    return policy.takes_part(actor, row) and seen in _STANDS[kind]
 
 
 def _is_withheld_answer(session: Session, row: Referral, actor: Actor, kind: str, at: datetime) -> bool:
@@ -739,64 +705,12 @@ _STANDS: Final[Mapping[str, frozenset[State]]] = {
     "referral.asked": frozenset({State.INFO_REQUESTED}),
     "referral.accepted": TAKEN_ON,
     "referral.declined": frozenset({State.DECLINED}),
-    HALF_USED: UNANSWERED,
-    OVERDUE: UNANSWERED,
 }
 
 
-def _still_stands(session: Session, row: Referral, actor: Actor, *, kind: str, seen: State, at: datetime) -> bool:
-    if seen not in _STANDS[kind]:
-        return False
-    if kind == HALF_USED:
-        return STATES[seen].waiting_on is row.side_of(actor.organization_id)
-    if kind == OVERDUE:
-        found = clocks(session, [row.id], at).get(row.id)
-        return found is not None and found.is_overdue(at)
-    return True
-
-
-def concerned(session: Session, participants: Iterable[UUID]) -> dict[UUID, list[Referral]]:
-    """Return the referrals of these participants that were sent and are not done, for a job that tells of a move."""
-    theirs = visible_to(system()).where(
-        Referral.participant_id.in_(set(participants)), Referral.sent_at.is_not(None), Referral.done_at.is_(None)
-    )
-    found: dict[UUID, list[Referral]] = {}
-    for row in session.scalars(theirs.order_by(Referral.id), execution_options=_AS_IT_IS):
-        found.setdefault(row.participant_id, []).append(row)
-    return found
-
-
-def is_move_told(session: Session, actor: Actor, statement_id: UUID, at: datetime) -> bool:
-    """Whether the release moved last by this statement, which concerns somebody's work, and which they may know of.
-
-    Whoever has seen it on a referral's page is not told of it any more.
-    """
-    said = releases.moved_by(session, statement_id)
-    if said is None or session.scalar(_has_seen(statement_id, actor)) is not None:
-        return False
-    if not _crosses_to(session, actor, said.participant_id, at, owner_id=said.organization_id, category="release"):
-        return False
-    theirs = visible_to(actor).where(
-        Referral.participant_id == said.participant_id,
-        Referral.sent_at < said.recorded_at,
-        Referral.done_at.is_(None),
-    )
-    rows = session.scalars(theirs, execution_options=_AS_IT_IS).all()
-    known_of = facts(session, [row.id for row in rows], at)
-    return any(_works_on(session, row, actor, known_of[row.id], at) for row in rows)
-
-
-def _has_seen(row_id: UUID, actor: Actor) -> Select[UUID]:
+def has_seen(row_id: UUID, actor: Actor) -> Select[UUID]:
+    """Select a row, if somebody has looked at it."""
     return select(Seen.row_id).where(Seen.row_id == row_id, Seen.user_id == actor.me)
-
-
-def _works_on(session: Session, row: Referral, actor: Actor, fact: Facts, at: datetime) -> bool:
-    """Whether somebody works on a referral that goes on, as far as they are told."""
-    if actor.me not in people_of(row, row.side_of(actor.organization_id)) or is_gone(actor, row, fact):
-        return False
-    goes_on = settle(row.recorded, fact, at).state in UNDER_WAY
-    # That no mail comes must not tell its sender of an end that does not come back.
-    return goes_on or is_outcome_hidden(session, row, actor, at)
 
 
 def is_message_told(session: Session, actor: Actor, message_id: UUID, at: datetime) -> bool:
@@ -810,36 +724,6 @@ def is_message_told(session: Session, actor: Actor, message_id: UUID, at: dateti
     return said.organization_id == actor.organization_id or _crosses(
         session, row, actor, at, owner_id=said.organization_id, category=said.category
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A clock that runs for one referral: which deadline, until when, and when half of the time is used."""
-
-    referral: Referral
-    deadline: str
-    due: datetime
-    half_used_at: datetime
-
-    @property
-    def waiting_on(self) -> frozenset[UUID]:
-        """The people whose move it is."""
-        side = STATES[self.referral.recorded].waiting_on
-        return frozenset() if side is None else people_of(self.referral, side)
-
-
-def running(session: Session, at: datetime, *, page: int = 200) -> Iterator[list[Running]]:
-    """Give, page by page, the clocks that run for referrals without an answer: three statements a page."""
-    waiting = unanswered(session, at, page=page, sent_before=at)
-    while rows := list(islice(waiting, page)):
-        found = clocks(session, [row.id for row in rows], at)
-        yield [_running_for(row, found[row.id]) for row in rows if row.id in found]
-
-
-def _running_for(row: Referral, found: Deadlines) -> Running:
-    asks = row.recorded is State.INFO_REQUESTED
-    deadline = f"reply{row.step_count}" if asks else "answer" if found.acknowledge_by is None else "acknowledge"
-    return Running(row, deadline, found.due_by, half_used_at(row.steps, found))
 
 
 # --- what stands in the way of sending (R14, R15) ---------------------------------------------------------------------
@@ -910,12 +794,13 @@ def comes_back(session: Session, referral: Referral, actor: Actor, at: datetime)
 def _crosses(
     session: Session, referral: Referral, actor: Actor, at: datetime, *, owner_id: UUID, category: str
 ) -> bool:
-    return _crosses_to(session, actor, referral.participant_id, at, owner_id=owner_id, category=category)
+    return crosses_to(session, actor, referral.participant_id, at, owner_id=owner_id, category=category)
 
 
-def _crosses_to(
+def crosses_to(
     session: Session, actor: Actor, participant_id: UUID, at: datetime, *, owner_id: UUID, category: str
 ) -> bool:
+    """Whether what one organization says of a participant in a category is shared with somebody now."""
     decided = consents.holds(
         session,
         reader=actor,
@@ -1300,16 +1185,7 @@ class View(_Timed, Standing):
 
 #: A line of a list: the referral, whether consent and agreement hold, whether its loop was spoken of, its course, and
 #: when a death came on record.
-_Line = tuple[Referral, bool, bool, bool, str | None, str | None, datetime | None, bool, datetime | None]
-_AT_MOST: Final = bindparam("at_most", type_=Integer())
-
-
-class Group(StrEnum):
-    """The three lists of a side."""
-
-    US = "us"
-    THEM = "them"
-    CLOSED = "closed"
+Line = tuple[Referral, bool, bool, bool, str | None, str | None, datetime | None, bool, datetime | None]
 
 
 def referral(session: Session, actor: Actor, referral_id: UUID) -> View:
@@ -1381,7 +1257,7 @@ def _release_moved(session: Session, actor: Actor, row: Referral) -> dict[str, A
     move = course.move if course.move is not None and course.move.at > since else None
     if move is None:
         return {"returned_at": returned_at}
-    seen = set(session.scalars(_has_seen(move.statement_id, actor)))
+    seen = set(session.scalars(has_seen(move.statement_id, actor)))
     mark_seen(session, actor, [("release_date", move.statement_id)], seen)
     moved = Moved(move.at, move.before, move.now, move.is_release, move.returned_on, not seen, move.corrects)
     return {"returned_at": returned_at, "release_move": moved}
@@ -1400,11 +1276,11 @@ def _onward(session: Session, actor: Actor, row: Referral, at: datetime) -> list
 
     Whom it went to, and what they answered, are shared each by its own category and owner.
     """
-    lines = _lines(Referral.id.in_(list(row.onward_ids or ()))).order_by(Referral.sent_at, Referral.id)
-    found = session.execute(lines, moment(at), execution_options=_AS_IT_IS).all()
+    lines = lines_where(Referral.id.in_(list(row.onward_ids or ()))).order_by(Referral.sent_at, Referral.id)
+    found = session.execute(lines, moment(at), execution_options=AS_IT_IS).all()
     rows = [line[0] for line in found]
     seen = look_over(session, actor, rows, records=ONWARD_VIEWED, purpose=PURPOSE, fields=_ONWARD)
-    titles = _titles(session, *_ends(rows))
+    titles = _titles(session, *ends_of(rows))
     return [
         Onward(
             id=one.id if one.source_id == actor.organization_id else None,
@@ -1461,7 +1337,7 @@ def waiting_date_kept(session: Session, referral: Referral) -> date | None:
     if referral.replaces_id is None or referral.sent_at is None:
         return None
     before = select(Referral).where(Referral.id == referral.replaces_id).options(selectinload(Referral.steps))
-    old = session.scalars(before, execution_options=_AS_IT_IS).one()
+    old = session.scalars(before, execution_options=AS_IT_IS).one()
     last, waited = old.steps[-1], [one for one in old.steps if one.to_state == State.WAITLISTED]
     is_same = old.program_id == referral.program_id and last.reason == CancelReason.CONSENT_ENDED
     if not is_same or not waited or referral.sent_at - last.at > _WAITING_DATE_KEPT:
@@ -1493,7 +1369,7 @@ def _found(
     anybody, found = anybody_like(actor), None
     if anybody is not None:
         asked = asked_by(actor) | moment(at) | {"referral": referral_id}
-        found = session.execute(_one_for(anybody, whole=whole), asked, execution_options=_AS_IT_IS).one_or_none()
+        found = session.execute(_one_for(anybody, whole=whole), asked, execution_options=AS_IT_IS).one_or_none()
     if found is None:
         refuse(session, actor, VIEWED, row_type="referral", target=referral_id, purpose=PURPOSE)
         raise NotFoundError
@@ -1529,7 +1405,7 @@ def _stands_on() -> tuple[ColumnElement[Any], ...]:
         *(in_force, or_(Assignment.program_id.is_not(None), here)),
     )
     joined = joins(Referral.source_id, Referral.recipient_id)
-    agreed = select(Agreement.facility_ids).where(joined, active_at(_AT)).order_by(Agreement.begins_at.desc())
+    agreed = select(Agreement.facility_ids).where(joined, active_at(AT)).order_by(Agreement.begins_at.desc())
     held = select(Person.facility_id).where(Person.id == Referral.participant_id)
     return (
         select(Program.closed_at).where(Program.id == Referral.program_id).scalar_subquery(),
@@ -1605,7 +1481,7 @@ def _draft(session: Session, actor: Actor, referral_id: UUID) -> tuple[Referral,
         Referral.drafted_by == actor.user_id,
         Referral.id == referral_id,
     )
-    row = session.scalars(mine, execution_options=_AS_IT_IS).one_or_none()
+    row = session.scalars(mine, execution_options=AS_IT_IS).one_or_none()
     if row is None:
         refuse(session, actor, DRAFT_VIEWED, row_type="referral", target=referral_id, purpose=PURPOSE)
         raise NotFoundError
@@ -1668,7 +1544,7 @@ def similar_open(session: Session, actor: Actor, view: View) -> list[Card]:
     """Return the open referrals of one's own side that ask the same service for the participant elsewhere (R17)."""
     if view.it.service is None:
         return []
-    asked = _lines(
+    asked = lines_where(
         within_sight(actor),
         Referral.participant_id == view.it.participant_id,
         Referral.source_id == actor.organization,
@@ -1676,14 +1552,7 @@ def similar_open(session: Session, actor: Actor, view: View) -> list[Card]:
         Referral.service == view.it.service,
         Referral.program_id != view.it.program_id,  # a second one to the same program is refused, with a link
     )
-    return _read(session, actor, asked.order_by(Referral.id).limit(5))
-
-
-def drafts(session: Session, actor: Actor, *, limit: int = 100) -> list[Card]:
-    """Return one's own drafts, newest first; after them those that went out of sight."""
-    mine = _lines(*_own_drafts(actor))
-    seen = _read(session, actor, mine.order_by(Referral.id.desc()).limit(limit))
-    return [*seen, *out_of_sight(session, actor, limit=limit)]
+    return read(session, actor, asked.order_by(Referral.id).limit(5))
 
 
 def out_of_sight(session: Session, actor: Actor, *conditions: ColumnElement[bool], limit: int = 100) -> list[Card]:
@@ -1730,498 +1599,8 @@ def out_of_sight(session: Session, actor: Actor, *conditions: ColumnElement[bool
 
 def by_reference(session: Session, actor: Actor, references: Collection[str]) -> list[Card]:
     """Return the referrals with one of these references that the actor may know of: mostly one, or none."""
-    known = _lines(within_sight(actor), Referral.reference.in_(references), still_readable(actor))
-    return _read(session, actor, known)
-
-
-def errors_to_confirm(session: Session, actor: Actor, *, limit: int = 20) -> list[Card]:
-    """Return what somebody else reported as entered in error, for a supervisor of the source, oldest first (R7)."""
-    if not actor.works_as(Role.SUPERVISOR):
-        return []
-    reported = select(ErrorReport.referral_id).where(ErrorReport.by != actor.me)  # few ever are
-    waits = _lines(
-        within_sight(actor),
-        Referral.source_id == actor.organization,
-        Referral.id.in_(reported),
-        recorded_state() != written(State.ENTERED_IN_ERROR),
-    )
-    return _read(session, actor, waits.order_by(Referral.id).limit(limit))
-
-
-class Sort(StrEnum):
-    """How a list is ordered, if not as it is by itself: what waits oldest first, what is closed newest first."""
-
-    DUE = "due"
-    SENT = "sent"
-    LATEST = "latest"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a reader looks for in a list; None where anything will do.
-
-    What is withheld from the reader never fits, so that no filter tells it.
-    """
-
-    status: str | None = None
-    urgency: str | None = None
-    program_id: UUID | None = None
-    participant_id: UUID | None = None
-    #: Only what this colleague of one's own looks after.
-    colleague_id: UUID | None = None
-    #: Only what somebody should have said something about by now.
-    overdue: bool = False
-
-    @property
-    def words(self) -> dict[str, Any]:
-        """What a statement is handed."""
-        named = ("status", "urgency", "program_id", "participant_id", "colleague_id")
-        return {name: value for name in named if (value := getattr(self, name)) is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Where a page of a list ended: at which row, and in a list by deadlines at which of them."""
-
-    id: UUID
-    due_by: datetime | None = None
-
-    def __str__(self) -> str:
-        """Write it as it stands in an address."""
-        return str(self.id) if self.due_by is None else f"{self.due_by:{_MINUTE}}~{self.id}"
-
-    @classmethod
-    def read(cls, written_so: str) -> Mark:
-        """Read it from an address.
-
-        Raises:
-            InvalidInputError: it is none of ours.
-        """
-        due, _, row = written_so.rpartition("~")
-        try:
-            return cls(UUID(row), datetime.strptime(due, _MINUTE).replace(tzinfo=UTC) if due else None)
-        except ValueError:
-            raise InvalidInputError({"after": ["not_an_id"]}) from None
-
-
-#: Deadlines end at a whole minute.
-_MINUTE: Final = "%Y%m%dT%H%M"
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A page of a list, where the next one begins, how many there are, and the programs to choose from.
-
-    The count goes no further than one beyond `LISTED_AT_MOST`.
-    """
-
-    cards: list[Card]
-    following: Mark | None
-    count: int
-    programs: list[tuple[UUID, str]]
-
-
-def listed(  # noqa: PLR0917  # the words of one address, each with its name
-    session: Session,
-    actor: Actor,
-    group: Group,
-    wanted: Wanted = Wanted(),
-    sort: Sort | None = None,
-    after: Mark | None = None,
-    *,
-    limit: int = 25,
-) -> Listing:
-    """Return a page of one list. Open loops that the actor's side owes wait on it, too."""
-    anybody = anybody_like(actor)
-    if anybody is None:
-        return Listing([], None, 0, [])
-    at = instant(session)
-    asked = asked_by(actor) | moment(at) | wanted.words | {"at_most": limit + 1}
-    kind = _Kind(anybody, group, frozenset(wanted.words))
-    if wanted.overdue or (sort is Sort.DUE and group is not Group.CLOSED):
-        found = _by_deadline(session, kind, asked, after, overdue=wanted.overdue)
-    else:
-        found = _in_order(session, kind, asked, sort, after)
-    titles, choices = _titles_and_choices(session, actor, [line[0] for line in found.lines], at)
-    cards = _cards(session, actor, found.lines, at, running=found.running, titles=titles)
-    if found.count > len(cards):  # what is listed is on record by itself
-        note(session, actor, records=COUNTED, purpose=PURPOSE, count=found.count)
-    return Listing(cards, found.following, found.count, choices)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """Which statement a list is: whose, which of the three, and by what it is narrowed."""
-
-    anybody: AnyActor
-    group: Group
-    narrowed: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The lines of a page, where the next begins, how many fit, and the clocks of its rows where they are known."""
-
-    lines: Sequence[Row[*tuple[Any, ...]]]
-    following: Mark | None
-    count: int
-    running: Mapping[UUID, Deadlines] | None = None
-
-
-def _in_order(session: Session, kind: _Kind, asked: Mapping[str, Any], sort: Sort | None, after: Mark | None) -> _Found:
-    """Find a page of a list in the order of a column."""
-    given = {**asked, "after": None if after is None else after.id}
-    lines = session.execute(_page_of(kind, sort, further=after is not None), given, execution_options=_AS_IT_IS).all()
-    most = asked["at_most"] - 1
-    following = Mark(lines[most - 1][0].id) if len(lines) > most else None
-    return _Found(lines[:most], following, lines[0][-1] if lines else 0)
-
-
-def _by_deadline(
-    session: Session, kind: _Kind, asked: Mapping[str, Any], after: Mark | None, *, overdue: bool
-) -> _Found:
-    """Find a page of a list by deadlines: what runs first, then what has none, oldest first.
-
-    A deadline is computed and not stored: of all that waits for an answer, the oldest `LISTED_AT_MOST` are sorted here.
-    """
-    running, most = _running(session.execute(_ticking_in(kind), dict(asked))), asked["at_most"]
-    if overdue:
-        running = {one: found for one, found in running.items() if found.is_overdue(asked["at"])}
-    marks = sorted((found.due_by, one) for one, found in running.items())
-    behind = after is not None and after.due_by is None
-    if after is not None and after.due_by is not None:
-        marks = [mark for mark in marks if mark > (after.due_by, after.id)]
-    chosen = [] if behind else [Mark(one, due) for due, one in marks[:most]]
-    # What has no deadline fills the page up, found by the statement that reads it.
-    missing = 0 if overdue else most - len(chosen)
-    if not chosen and not missing:
-        return _Found([], None, 0)
-    order = {mark.id: number for number, mark in enumerate(chosen)}
-    given = {**asked, "these": list(order), "ticking": list(running), "at_most": missing}
-    given |= {"after": after.id if after is not None else None}
-    read = _chosen_of(kind, fills_up=missing > 0, further=behind)
-    lines = sorted(
-        session.execute(read, given, execution_options=_AS_IT_IS).all(),
-        key=lambda line: (order.get(line[0].id, most), line[0].sent_at, line[0].id),
-    )
-    following = None
-    if len(lines) == most:
-        last = lines[most - 2][0].id
-        following = chosen[order[last]] if last in order else Mark(last)
-    count = len(running) if overdue else lines[0][-1] if lines else 0
-    lines = lines[: most - 1]
-    if not overdue and len(running) >= LISTED_AT_MOST:  # more wait than were sorted: their clocks run, too
-        running = running | clocks(session, [line[0].id for line in lines], asked["at"])
-    return _Found(lines, following, count, running)
-
-
-@cache
-def _ticking_in(kind: _Kind) -> Select[*tuple[Any, ...]]:
-    """Select what the clocks of a list are computed from, for the oldest so many whose reader is told that they run."""
-    told = (_is_unanswered(), not_(is_answer_withheld(kind.anybody)))
-    most = literal(LISTED_AT_MOST)
-    return _ticking(_first_of(kind.anybody, kind.group, *_narrowed(kind), *told, by=_OLDEST, most=most))
-
-
-@cache
-def _chosen_of(kind: _Kind, *, fills_up: bool, further: bool) -> Select[*tuple[Any, ...]]:
-    """Select `these`, and of what is not `ticking` the oldest so many, with how many there are in all."""
-    chosen: ColumnElement[bool] = Referral.id.in_(bindparam("these", expanding=True))
-    if fills_up:
-        also = [Referral.id.not_in(bindparam("ticking", expanding=True)), *([_OLDEST.is_behind] if further else [])]
-        oldest = _first_of(kind.anybody, kind.group, *_narrowed(kind), *also, by=_OLDEST, is_keyed=True).subquery()
-        first = select(oldest.c.id).order_by(*(oldest.c[one.name] for one in _OLDEST.columns)).limit(_AT_MOST)
-        chosen = or_(chosen, Referral.id.in_(first))
-    return _lines(chosen).add_columns(_how_many(kind))
-
-
-def _narrowed(kind: _Kind) -> list[ColumnElement[bool]]:
-    """Return the conditions of the filters. Each asks only of what its reader is shown: a filter tells nothing else."""
-    conditions: list[ColumnElement[bool]] = []
-    if "status" in kind.narrowed:
-        wanted: BindParameter[str] = bindparam("status")
-        # What its last step says is cheap to find out, and rules most out.
-        may_be = or_(recorded_state() == wanted, Referral.id.in_(_changed_since()))
-        conditions += [may_be, settled_state() == wanted, not_(is_answer_withheld(kind.anybody))]
-    if "urgency" in kind.narrowed:
-        conditions += [Referral.urgency == bindparam("urgency"), _is_shown(kind.anybody, "needs")]
-    if "program_id" in kind.narrowed:
-        conditions.append(Referral.program_id == bindparam("program_id", type_=Uuid()))
-    if "participant_id" in kind.narrowed:
-        conditions.append(Referral.participant_id == bindparam("participant_id", type_=Uuid()))
-    if "colleague_id" in kind.narrowed:
-        conditions.append(_is_with(kind.anybody, bindparam("colleague_id", type_=Uuid())))
-    return conditions
-
-
-def _is_with(actor: AnyActor, colleague: BindParameter[UUID]) -> ColumnElement[bool]:
-    """Return the condition that a colleague of the actor's looks after a referral now.
-
-    At the source, whoever is on the participant's care team; at the recipient, whoever works on the referral. Of the
-    other side's people nothing is asked.
-    """
-    held = Assignment.organization_id == actor.organization, Assignment.user_id == colleague, _IN_FORCE
-    people, works = select(Assignment.participant_id).where(*held), select(Assignment.referral_id).where(*held)
-    at_source = and_(Referral.source_id == actor.organization, Referral.participant_id.in_(people))
-    return or_(at_source, and_(Referral.recipient_id == actor.organization, Referral.id.in_(works)))
-
-
-def _is_shown(actor: AnyActor, category: str) -> ColumnElement[bool]:
-    """Return the condition that what the source wrote in a category shows to the actor: the gate in SQL.
-
-    A test holds both equal.
-    """
-    crosses = and_(_carried([category], Referral.source_id, Referral.recipient_id, _toward(actor)), _agreed([category]))
-    known = persons.may_know(actor, Referral.participant_id)
-    return and_(known, or_(Referral.source_id == actor.organization, crosses))
-
-
-@dataclass(frozen=True, slots=True)
-class _By:
-    """What a list is ordered by: a column, and then its rows' ids."""
-
-    column: str
-    is_down: bool = False
-
-    @property
-    def columns(self) -> tuple[InstrumentedAttribute[Any], ...]:
-        return getattr(Referral, self.column), Referral.id
-
-    @property
-    def terms(self) -> tuple[ColumnElement[Any], ...]:
-        return tuple(one.desc() if self.is_down else one.asc() for one in self.columns)
-
-    @property
-    def is_behind(self) -> ColumnElement[bool]:
-        """The condition that a row comes behind the one named `after`."""
-        after = bindparam("after", type_=Uuid())
-        beyond = operators.lt if self.is_down else operators.gt
-        later: ColumnElement[bool] = beyond(Referral.id, after)
-        mine: InstrumentedAttribute[datetime] = getattr(Referral, self.column)
-        marked = aliased(Referral)
-        there = select(getattr(marked, self.column)).where(marked.id == after).scalar_subquery()
-        return or_(beyond(mine, there), and_(mine == there, later))
-
-
-#: As it was sent: what has waited longest comes first.
-_OLDEST: Final = _By("sent_at")
-
-
-def _by(group: Group, sort: Sort | None = None) -> _By:
-    """Return how a list is ordered: by itself what is closed newest first, what waits oldest first."""
-    if sort is Sort.SENT or sort is Sort.LATEST:
-        return _By("sent_at", sort is Sort.LATEST)
-    return _By("done_at", is_down=True) if group is Group.CLOSED else _OLDEST
-
-
-@cache
-def _page_of(kind: _Kind, sort: Sort | None, *, further: bool) -> Select[*tuple[Any, ...]]:
-    """Select one page of one list, and how many there are: building it costs more than asking it.
-
-    The first page is taken from what is counted, so that each referral is weighed once.
-    """
-    by = _by(kind.group, sort)
-    if further:
-        first = _first_of(kind.anybody, kind.group, *_narrowed(kind), by.is_behind, by=by)
-        return _lines(Referral.id.in_(first)).order_by(*by.terms).limit(_AT_MOST).add_columns(_how_many(kind))
-    most = literal(LISTED_AT_MOST + 1)
-    found = _first_of(kind.anybody, kind.group, *_narrowed(kind), by=by, most=most, is_keyed=True).cte("found")
-    order = [found.c[one.name] for one in by.columns]
-    first = select(found.c.id).order_by(*(one.desc() if by.is_down else one.asc() for one in order)).limit(_AT_MOST)
-    some = select(found.c.id).limit(LISTED_AT_MOST + 1).subquery()
-    count = select(func.count()).select_from(some).scalar_subquery()
-    return _lines(Referral.id.in_(first)).order_by(*by.terms).limit(_AT_MOST).add_columns(count)
-
-
-def _how_many(kind: _Kind) -> ColumnElement[int]:
-    """Return how many a list holds, counted no further than one beyond `LISTED_AT_MOST`."""
-    some = _first_of(kind.anybody, kind.group, *_narrowed(kind), by=None, most=literal(LISTED_AT_MOST + 1))
-    first = select(some.subquery().c.id).limit(LISTED_AT_MOST + 1).subquery()
-    return select(func.count()).select_from(first).scalar_subquery()
-
-
-def _first_of(
-    actor: AnyActor,
-    group: Group,
-    *also: ColumnElement[bool],
-    by: _By | None,
-    most: ColumnElement[int] = _AT_MOST,
-    is_keyed: bool = False,
-) -> Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]:
-    """Select the ids of the first of a list, at most so many; without `by`, of any of it.
-
-    `is_keyed`: together with what they are ordered by. Each side is found for itself, so that nothing is asked of a
-    referral that its side already decides, and looking goes no further than there is to show.
-    """
-    columns = by.columns if is_keyed and by is not None else (Referral.id,)
-    firsts = [
-        select(*columns)
-        .where(*also, *conditions)
-        .order_by(*(() if by is None else by.terms))
-        .limit(most)
-        .correlate(None)
-        for conditions in _in_list(actor, group)
-    ]
-    return firsts[0] if len(firsts) == 1 else union_all(*(select(*one.subquery().c) for one in firsts))
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What is open, from both ends: the first of each list, how many there are, and one's own drafts.
-
-    A count goes no further than one beyond `COUNTED_AT_MOST`.
-    """
-
-    us: Sequence[Card]
-    us_count: int
-    them: Sequence[Card]
-    them_count: int
-    drafts: Sequence[Card]
-
-
-def waiting(session: Session, actor: Actor, *, limit: int) -> Waiting:
-    """Return the first of both open lists and of one's own drafts, newest first; read together.
-
-    What is due comes first, oldest due before others; then what has no deadline, oldest first.
-    """
-    anybody = anybody_like(actor)
-    if anybody is None:
-        return Waiting((), 0, (), 0, ())
-    at = instant(session)
-    asked = asked_by(actor) | moment(at)
-
-    def first(statement: Select[UUID], most: int) -> list[UUID]:
-        return list(session.scalars(statement, asked | {"at_most": most}))
-
-    us, them = (first(_ids_of(anybody, group), COUNTED_AT_MOST + 1) for group in (Group.US, Group.THEM))
-    for one in (us, them):
-        if len(one) > limit:  # what is listed is on record by itself
-            note(session, actor, records=COUNTED, purpose=PURPOSE, count=len(one))
-    mine = first(_drafts_of(anybody), limit)
-    running = clocks(session, [*us, *them[:limit]], at)
-    us.sort(key=lambda one: (running[one].due_by, one) if one in running else (_NO_DEADLINE, one))
-    shown = {*us[:limit], *them[:limit], *mine}
-    lines: Sequence[Row[*_Line]] = ()
-    if shown:
-        lines = session.execute(_these(), moment(at) | {"these": list(shown)}, execution_options=_AS_IT_IS).all()
-    cards = {card.id: card for card in _cards(session, actor, lines, at, running=running)}
-
-    def told(ids: Iterable[UUID]) -> list[Card]:
-        return [cards[one] for one in ids if one in cards]
-
-    return Waiting(told(us[:limit]), len(us), told(them[:limit]), len(them), told(mine))
-
-
-#: Comes after every deadline.
-_NO_DEADLINE: Final = datetime.max.replace(tzinfo=UTC)
-
-
-@cache
-def _ids_of(anybody: AnyActor, group: Group) -> Select[UUID]:
-    """Select the ids of one open list, oldest first."""
-    first = _first_of(anybody, group, by=_OLDEST)
-    return select(Referral.id).where(Referral.id.in_(first)).order_by(*_OLDEST.terms).limit(_AT_MOST)
-
-
-@cache
-def _drafts_of(anybody: AnyActor) -> Select[UUID]:
-    """Select the ids of one's own drafts, newest first."""
-    mine = select(Referral.id).where(*_own_drafts(anybody))
-    return mine.order_by(Referral.id.desc()).limit(_AT_MOST)
-
-
-def _own_drafts(actor: Actor | AnyActor) -> list[ColumnElement[bool]]:
-    return [within_sight(actor), Referral.step_count == 0, Referral.drafted_by == actor.me]
-
-
-@cache
-def _these() -> Select[*_Line]:
-    return _lines(Referral.id.in_(bindparam("these", expanding=True)))
-
-
-def _in_list(actor: AnyActor, group: Group) -> list[list[ColumnElement[bool]]]:
-    """Return the conditions that a referral stands in one of the three lists of the actor's side: any of these.
-
-    Each stands in exactly one list, and fits one of these at most. What is done is closed; whose move the rest is, the
-    last step says, together with what happened elsewhere: without sharing it is the source's, whose consent or
-    agreement it needs, or whose loop (R5). What was answered and does not come back still waits on the recipient, as
-    far as the source can know.
-
-    Whoever supervises looks over all that an organization has: for them each list is cut into parts, each of which an
-    index gives in its order, so that looking ends with the page.
-    """
-    if not actor.works_as(*WORKING):
-        return [[false()]]
-    at_source = _listed_at_source(actor, group)
-    if actor.side is Side.AGENCY:  # programs are the community organizations' alone
-        return at_source
-    return [*at_source, *_listed_at_recipient(actor, group)]
-
-
-def _listed_at_source(actor: AnyActor, group: Group) -> list[list[ColumnElement[bool]]]:
-    """Return what a source's list holds. What it has closed itself is closed, whether or not the answer comes back."""
-    is_broad = actor.works_as(Role.SUPERVISOR)
-    # From one's caseload: an agency's referrals are many more.
-    source_id = Referral.source_id if is_broad else unindexed(Referral.source_id)
-    ours = [source_id == actor.organization, persons.may_know_of_many(actor, Referral.participant_id)]
-    withheld = is_answer_withheld(actor)
-    if group is Group.CLOSED:
-        return [[*ours, Referral.sent_at.is_not(None), Referral.done_at.is_not(None)]]
-    is_ours = whose_move() == written(Party.SOURCE)
-    if not is_broad:
-        waits = and_(is_ours, not_(withheld)) if group is Group.US else or_(not_(is_ours), withheld)
-        return [[*ours, Referral.next_move.is_not(None), waits]]
-    if group is Group.US:
-        return [
-            [*ours, _left_to(Move.SOURCE), not_(withheld)],
-            [*ours, _not_left_to(Move.SOURCE), is_ours, not_(withheld)],
-        ]
-    theirs = [[*ours, _left_to(move), not_(is_ours)] for move in (Move.SHARED, Move.RECIPIENT)]
-    return [*theirs, [*ours, _left_to(Move.SOURCE), withheld]]
-
-
-def _listed_at_recipient(actor: AnyActor, group: Group) -> list[list[ColumnElement[bool]]]:
-    """Return what a recipient's list holds: of what it had not accepted, only while sharing holds (R25)."""
-    received = _received(actor)
-    readable = or_(_accepted(), sharing_holds())
-    if group is Group.CLOSED:
-        return [[received, Referral.done_at.is_not(None), readable]]
-    is_ours = whose_move() == written(Party.RECIPIENT)
-    if not actor.works_as(Role.SUPERVISOR):
-        return [[received, Referral.next_move.is_not(None), is_ours if group is Group.US else not_(is_ours), readable]]
-    if group is Group.US:
-        return [[received, _left_to(move), is_ours, readable] for move in (Move.SHARED, Move.RECIPIENT)]
-    return [
-        [received, _left_to(Move.SOURCE), readable],
-        [received, _not_left_to(Move.SOURCE), not_(is_ours), readable],
-    ]
-
-
-def _left_to(move: Move) -> ColumnElement[bool]:
-    return Referral.next_move == written(move)
-
-
-def _not_left_to(move: Move) -> ColumnElement[bool]:
-    """Return the condition that something may have moved on since its last step, which left it to another."""
-    others = [written(one) for one in Move if one is not move]
-    return and_(Referral.id.in_(_changed_since()), unindexed(Referral.next_move).in_(others))
-
-
-@cache
-def whose_move() -> ColumnElement[str]:
-    """Return which side has the next move in what is sent and not done, as of the statement's `moment(at)`.
-
-    What was open when the participant died is the source's: there is nothing left to do but to read how it ended.
-    """
-    source, recipient = written(Party.SOURCE), written(Party.RECIPIENT)
-    ended = and_(Referral.open_for.is_not(None), died_at().is_not(None))
-    is_left = and_(Referral.next_move == written(Move.SHARED), sharing_holds())
-    return case(
-        (Referral.next_move == written(Move.SOURCE), source),
-        (ended, source),
-        (or_(Referral.next_move == written(Move.RECIPIENT), is_left), recipient),
-        else_=source,
-    )
+    known = lines_where(within_sight(actor), Referral.reference.in_(references), still_readable(actor))
+    return read(session, actor, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -2263,104 +1642,6 @@ def colleagues(session: Session, actor: Actor) -> list[tuple[UUID, str]]:
     return [(one.id, one.display_name) for one in session.scalars(working)]
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How much one colleague looks after: participants, and open referrals by whose move it is. `id` None: nobody.
-
-    `is_here`: they can work now; what somebody left behind waits for somebody else.
-    """
-
-    id: UUID | None
-    name: str | None
-    is_here: bool
-    participants: int
-    us: int
-    them: int
-    overdue: int
-
-
-@dataclass(frozen=True, slots=True)
-class Team:
-    """What a supervisor's colleagues look after; `is_partial`: some list was longer than what was counted."""
-
-    rows: Sequence[Load]
-    is_partial: bool
-
-
-def team(session: Session, actor: Actor) -> Team:
-    """Return what each colleague looks after. A referral that several look after counts for each of them.
-
-    It is counted as its lists show it, so that an answer that does not come back changes no number.
-
-    Raises:
-        NotPermittedError: the actor supervises nobody; the refusal is on record (S-210).
-    """
-    anybody = anybody_like(actor)
-    if anybody is None or not supervises(actor):
-        code = NotPermittedError.code
-        refuse(
-            session, actor, COUNTED, row_type="organization", target=actor.organization_id, purpose=PURPOSE, code=code
-        )
-        raise NotPermittedError
-    at = instant(session)
-    asked = asked_by(actor) | moment(at)
-    held: dict[UUID | None, dict[str, set[UUID]]] = {}
-    late: set[UUID] = set()
-    counts = []
-    for group in (Group.US, Group.THEM):
-        kind = _Kind(anybody, group, frozenset())
-        found: set[UUID] = set()
-        for row in session.execute(_who_holds(kind), asked):
-            held.setdefault(row.user_id, {}).setdefault(group, set()).add(row.id)
-            found.add(row.id)
-        counts.append(len(found))
-        ticking = _running(session.execute(_ticking_in(kind), asked)) if found else {}
-        late |= {one for one, clock_of in ticking.items() if clock_of.is_overdue(at)}
-    people = {row.user_id: row.participants for row in session.execute(_caseloads(), asked)}
-    names = {one.id: one.display_name for one in session.scalars(accounts.colleagues(actor.organization, *WORKING))}
-    # Integrations, and whoever has another role by now, hold work too; only a disabled account has left.
-    others = {one for one in (*held, *people) if one is not None and one not in names}
-    names |= accounts.names(session, others)
-    gone = others - accounts.still_here(session, others) if others else set()
-    rows = []
-    for who in [*names, *([None] if None in held else [])]:
-        own = held.get(who, {})
-        us, them = own.get(Group.US, set()), own.get(Group.THEM, set())
-        name = None if who is None else names[who]
-        rows.append(Load(who, name, who not in gone, people.get(who, 0), len(us), len(them), len((us | them) & late)))
-    # First what nobody looks after, or nobody who is still here.
-    rows.sort(key=lambda one: (one.id is not None, one.is_here, -one.us - one.them, (one.name or "").casefold()))
-    note(session, actor, records=COUNTED, purpose=PURPOSE, count=sum(counts))
-    return Team(rows, max(counts) > LISTED_AT_MOST)
-
-
-_IN_FORCE: Final = and_(Assignment.until_at.is_(None), Assignment.user_id.is_not(None))
-
-
-@cache
-def _who_holds(kind: _Kind) -> Select[UUID, UUID | None]:
-    """Select the referrals of one list, each with every colleague who looks after it, or with nobody."""
-    own = kind.anybody.organization
-    some = _first_of(kind.anybody, kind.group, by=None, most=literal(LISTED_AT_MOST + 1)).subquery()
-    works = and_(Referral.recipient_id == own, Assignment.referral_id == Referral.id)
-    helps = and_(Referral.source_id == own, Assignment.participant_id == Referral.participant_id)
-    held = and_(_IN_FORCE, unindexed(Assignment.organization_id) == own, or_(works, helps))
-    return (
-        select(Referral.id, Assignment.user_id)
-        .join_from(Referral, Assignment, held, isouter=True)
-        .where(Referral.id.in_(select(some.c.id)))
-    )
-
-
-@cache
-def _caseloads() -> Select[UUID | None, int]:
-    """Select how many participants each of an organization's people helps now."""
-    own = bindparam("organization", type_=Uuid())
-    counted = func.count(Assignment.participant_id.distinct()).label("participants")
-    held = select(Assignment.user_id, counted).where(Assignment.organization_id == own, _IN_FORCE)
-    return held.group_by(Assignment.user_id)
-
-
 def services_of(session: Session, view: View) -> Sequence[str]:
     """Return the services that the program offers now."""
     return session.get_one(Program, view.it.program_id).categories or ()
@@ -2381,7 +1662,7 @@ _LINE: Final = load_only(
 _LAST: Final = aliased(ReferralStep)
 
 
-def _lines(*conditions: ColumnElement[bool]) -> Select[*_Line]:
+def lines_where(*conditions: ColumnElement[bool]) -> Select[*Line]:
     """Select referrals for lines of a list: what happened elsewhere, whether the loop was spoken of, and its course."""
     spoken_of = select(LoopAnswer.id).where(LoopAnswer.referral_id == Referral.id).exists()
     by_recipient = and_(ReferralStep.referral_id == Referral.id, ReferralStep.side == written(Party.RECIPIENT))
@@ -2392,18 +1673,19 @@ def _lines(*conditions: ColumnElement[bool]) -> Select[*_Line]:
     return lines.where(*conditions).options(_LINE)
 
 
-def _read(
-    session: Session, actor: Actor, lines: Select[*_Line], given: Mapping[str, Any] = MappingProxyType({})
+def read(
+    session: Session, actor: Actor, lines: Select[*Line], given: Mapping[str, Any] = MappingProxyType({})
 ) -> list[Card]:
+    """Read these lines of a list, each as far as the actor may see it."""
     at = instant(session)
-    rows = session.execute(lines, moment(at) | dict(given), execution_options=_AS_IT_IS).all()
-    return _cards(session, actor, rows, at)
+    rows = session.execute(lines, moment(at) | dict(given), execution_options=AS_IT_IS).all()
+    return cards_of(session, actor, rows, at)
 
 
-def _cards(
+def cards_of(
     session: Session,
     actor: Actor,
-    lines: Sequence[Row[*_Line]],
+    lines: Sequence[Row[*Line]],
     at: datetime,
     *,
     running: Mapping[UUID, Deadlines] | None = None,
@@ -2413,7 +1695,7 @@ def _cards(
     rows = [line[0] for line in lines]
     seen = _seen_in_list(session, actor, lines)
     if titles is None:
-        titles = _titles(session, *_ends(rows)) if rows else {}
+        titles = _titles(session, *ends_of(rows)) if rows else {}
     names = _names(session, actor, list(zip(rows, seen, strict=True)), titles)
     told = [_told_line(actor, line, sight, at) for line, sight in zip(lines, seen, strict=True)]
     if running is None:
@@ -2443,7 +1725,7 @@ def _cards(
 
 
 def _told_line(
-    actor: Actor, line: Row[*_Line], sight: Sight[Referral], at: datetime
+    actor: Actor, line: Row[*Line], sight: Sight[Referral], at: datetime
 ) -> tuple[Course, Settled, str | NotShared]:
     """Return what a line's steps come to, how it stands now, and what of that its reader is told."""
     row, consent, agreement, _spoken_of, state, last_side, last_at, acted, died, *_ = line
@@ -2452,7 +1734,7 @@ def _told_line(
     return course, settled, _told_status(course, settled, sight, row.side_of(actor.organization_id))
 
 
-def _seen_in_list(session: Session, actor: Actor, lines: Sequence[Row[*_Line]]) -> list[Sight[Referral]]:
+def _seen_in_list(session: Session, actor: Actor, lines: Sequence[Row[*Line]]) -> list[Sight[Referral]]:
     """Look at the rows of a list, and at the other side's answers where they say how a row stands (R25)."""
     answered = {line[0].id for line in lines if _is_their_answer(actor, line[0], line[5])}
 
@@ -2531,44 +1813,23 @@ def _names(
 
 def _titles(session: Session, there: Collection[UUID], offered: Collection[UUID]) -> dict[UUID, str]:
     """Return the names of organizations and programs, in one statement."""
-    rows = session.execute(_named_so(), {"there": list(there), "offered": list(offered)})
+    rows = session.execute(named_so(), {"there": list(there), "offered": list(offered)})
     return {row.id: row.name for row in rows}
 
 
 @cache
-def _named_so() -> CompoundSelect[UUID, str]:
+def named_so() -> CompoundSelect[UUID, str]:
+    """Select the names of the organizations `there` and of the programs `offered`."""
     return union_all(
         select(Organization.id, Organization.name).where(Organization.id.in_(bindparam("there", expanding=True))),
         select(Program.id, Program.name).where(Program.id.in_(bindparam("offered", expanding=True))),
     )
 
 
-def _ends(rows: Iterable[Referral]) -> tuple[set[UUID], set[UUID]]:
+def ends_of(rows: Iterable[Referral]) -> tuple[set[UUID], set[UUID]]:
     """Return the organizations at both ends of these rows, and their programs."""
     rows = list(rows)
     return {one for row in rows for one in (row.source_id, row.recipient_id)}, {row.program_id for row in rows}
-
-
-def _titles_and_choices(
-    session: Session, actor: Actor, rows: Iterable[Referral], at: datetime
-) -> tuple[dict[UUID, str], list[tuple[UUID, str]]]:
-    """Return the names around these rows, and the programs that a list may be narrowed to, by name: in one statement.
-
-    Those are the side's own and its partners', whether or not a referral was ever made.
-    """
-    there, offered = _ends(rows)
-    asked = {"there": list(there), "offered": list(offered), "own": actor.organization, "at": at}
-    rows_named = session.execute(_named_or_chosen(), asked).all()
-    choices = sorted(((row.id, row.name) for row in rows_named if row.is_choice), key=lambda one: one[1].casefold())
-    return {row.id: row.name for row in rows_named}, choices
-
-
-@cache
-def _named_or_chosen() -> CompoundSelect[UUID, str, int]:
-    own = bindparam("own", type_=Uuid())
-    named = select(_named_so().subquery(), written(0).label("is_choice"))
-    theirs = or_(Program.organization_id == own, _partner_of(own, _AT))
-    return union_all(named, select(Program.id, Program.name, written(1)).where(Program.closed_at.is_(None), theirs))
 
 
 def _timeline(
@@ -2882,13 +2143,14 @@ def known(session: Session, actor: Actor, referral_id: UUID) -> Referral:
         NotFoundError: not theirs to know of, or none.
     """
     statement = visible_to(actor).where(Referral.id == referral_id)
-    row = session.scalars(statement, execution_options=_AS_IT_IS).one_or_none()
+    row = session.scalars(statement, execution_options=AS_IT_IS).one_or_none()
     if row is None:
         raise NotFoundError
     return row
 
 
-def _partner_of(own: UUID | BindParameter[UUID], at: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+def is_of_partner(own: UUID | BindParameter[UUID], at: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """Return the condition that a program is offered by an organization with which one's own has an agreement then."""
     return select(Agreement.id).where(joins(own, Program.organization_id), active_at(at)).exists()
 
 
@@ -2939,7 +2201,7 @@ def who_fits(session: Session, actor: Actor, wishes: Sight[Person], *, service: 
     """
     at = clock(session)
     own = actor.organization
-    is_partner = _partner_of(own, at)
+    is_partner = is_of_partner(own, at)
     asked = (
         select(Program, Organization, is_partner)
         .join(Organization, Organization.id == Program.organization_id)

@@ -1,11 +1,10 @@
-"""Both doors to referrals: the lists, the draft, the answer, the thread, the loop."""
+"""Both doors to a referral: the draft, the answer, the thread, the loop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from flask import request
@@ -13,28 +12,19 @@ from flask_babel import format_date
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
-from referrals.kernel.actor import Actor, TokenScope
+from referrals.kernel.actor import TokenScope
 from referrals.kernel.door import Doors, Form, Shape, asking
 from referrals.kernel.errors import NotPermittedError
 from referrals.kernel.look import NOT_SHARED, refuse
 from referrals.kernel.record import clock, day_of
-from referrals.kernel.schema import Takes, code, line, uid, whole, yes_no
-from referrals.kernel.web import at_api, place, say, sentence
+from referrals.kernel.schema import Takes, code
+from referrals.kernel.web import at_api, say, sentence
 from referrals.person import queries as persons
-from referrals.person.policy import supervises, works_with_participants
 from referrals.person.web import DeathShape, death_in_banner
 from referrals.referral import commands as c
 from referrals.referral import queries as q
-from referrals.view.commands import declare_listing
 
 doors = Doors("referral", reads=TokenScope.REFERRALS_READ, writes=TokenScope.REFERRALS_WRITE)
-
-
-def _works(actor: Actor) -> bool:
-    return works_with_participants(actor, None)
-
-
-place("/referrals", _l("Referrals"), 20, _works)
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------
@@ -238,113 +228,6 @@ class ReferralShape(StandingShape, ContentShape):
 # --- readings ---------------------------------------------------------------------------------------------------------
 
 
-class ListWords(Takes):
-    """Which list, which filters, how it is ordered, and where the page begins."""
-
-    group = code(q.Group, default=q.Group.US)
-    status = code(q.STATES, required=False)
-    urgency = code(c.URGENCY, required=False)
-    program_id = uid(required=False)
-    participant_id = uid(required=False)
-    colleague_id = uid(required=False)
-    overdue = yes_no()
-    sort = code(q.Sort, required=False)
-    after = line(60, required=False)
-    limit = whole(1, 100, required=False)
-
-
-declare_listing("referrals", "/referrals", ListWords)
-
-
-@doors.get("/referrals", page="referral/list.html", shape=CardShape, takes=ListWords, many=True)
-def referrals(
-    *, group: str, sort: str | None, after: str | None, limit: int | None, overdue: bool, **narrowed: Any
-) -> Mapping[str, Any]:
-    """List the referrals that wait on us, on them, or are closed."""
-    session, actor = asking()
-    wanted = q.Wanted(overdue=overdue, **narrowed)
-    found = q.listed(
-        *(session, actor, q.Group(group), wanted, q.Sort(sort) if sort else None),
-        *(q.Mark.read(after) if after else None,),
-        limit=limit or 25,
-    )
-    asked = {"group": group, **narrowed, "overdue": "yes" if overdue else None, "sort": sort, "limit": limit}
-
-    def around() -> Mapping[str, Any]:
-        names = dict(found.programs)
-        told: dict[str, Callable[[Any], str]] = {
-            "status": lambda one: sentence(f"status.{one}"),
-            "urgency": lambda one: sentence(f"urgency.{one}"),
-            "program_id": lambda one: names.get(one, str(_l("One program"))),
-            "participant_id": lambda _one: str(_l("One participant")),
-            "colleague_id": lambda one: str(_l("Yours") if one == actor.user_id else _l("One colleague")),
-            "overdue": lambda _one: str(_l("Overdue")),
-        }
-        chips = [
-            {"label": say_it(asked[name]), "remove_url": _list_url(asked | {name: None})}
-            for name, say_it in told.items()
-            if asked[name]
-        ]
-        return {
-            "asked": asked,
-            "group": group,
-            "sort": sort,
-            "count": found.count,
-            "counted": q.LISTED_AT_MOST,
-            "chips": chips,
-            "clear_url": _list_url({"group": group, "sort": sort, "limit": limit}),
-            "statuses": _options("status", [one for one in q.STATES if one != "draft"]),
-            "urgencies": _options("urgency", c.URGENCY),
-            "programs": found.programs,
-            "list_url": lambda **other: _list_url(asked | other),
-            "next_url": _list_url(asked | {"after": found.following}) if found.following is not None else None,
-            "first_url": _list_url(asked) if after is not None else None,
-            "works": _works(actor),
-            "supervises": supervises(actor),
-            "save_view_url": "/account/views/new?" + urlencode({"listing": "referrals", "query": _list_query(asked)}),
-        }
-
-    return {"rows": found.cards, "next": found.following and str(found.following), "around": around}
-
-
-def _list_url(asked: Mapping[str, Any]) -> str:
-    return "/referrals?" + _list_query(asked)
-
-
-def _list_query(asked: Mapping[str, Any]) -> str:
-    return urlencode({name: str(value) for name, value in asked.items() if value is not None})
-
-
-class NoWords(Takes):
-    """Nothing asked."""
-
-
-class LoadShape(Shape):
-    """What one colleague looks after; without an id, what nobody does."""
-
-    id = fields.UUID(allow_none=True)
-    name = fields.String(allow_none=True)
-    is_here = fields.Boolean()
-    participants = fields.Integer()
-    us = fields.Integer()
-    them = fields.Integer()
-    overdue = fields.Integer()
-
-
-@doors.get("/team", page="referral/team.html", shape=LoadShape, many=True)
-def team() -> Mapping[str, Any]:
-    """What each colleague of a supervisor's looks after, and what nobody does."""
-    found = q.team(*asking())
-    return {"rows": found.rows, "next": None, "is_partial": found.is_partial, "counted": q.LISTED_AT_MOST}
-
-
-@doors.get("/drafts", page="referral/drafts.html", shape=CardShape, takes=NoWords, many=True)
-def drafts() -> Mapping[str, Any]:
-    """List one's own drafts, seen by nobody else."""
-    session, actor = asking()
-    return {"rows": q.drafts(session, actor), "next": None}
-
-
 @doors.get("/referrals/<uuid:target>", page="referral/show.html", shape=ReferralShape)
 def referral(target: UUID) -> Mapping[str, Any]:
     """Show one referral: how it stands, what happens next, the thread, the timeline."""
@@ -419,8 +302,8 @@ def _around(view: q.View) -> dict[str, Any]:
         "other": str(told),
         "audience": [str(told)] if ("needs" if view.side == "source" else "attendance") in view.sendable else [],
         "own": view.names.source if view.side == "source" else view.names.recipient,
-        "categories": _options("category", view.sendable),
-        "all_categories": _options("category", q.CATEGORIES),
+        "categories": options("category", view.sendable),
+        "all_categories": options("category", q.CATEGORIES),
     }
 
 
@@ -479,7 +362,8 @@ def _word(kind: str, value: Any) -> Any:
     return value if value is None or value is NOT_SHARED else sentence(f"{kind}.{value}")
 
 
-def _options(kind: str, codes: Iterable[str]) -> list[tuple[str, str]]:
+def options(kind: str, codes: Iterable[str]) -> list[tuple[str, str]]:
+    """Return codes to choose from, each with its words."""
     return [(str(one), sentence(f"{kind}.{one}")) for one in codes]
 
 
@@ -607,7 +491,7 @@ def _held_against(target: UUID, service: str | None) -> dict[str, Any]:
             "lives": wishes.address,
         },
         "service": service,
-        "services": _options("service", q.SERVICES),
+        "services": options("service", q.SERVICES),
         "fitting": fitting,
         "others": others,
         "more": offers.more,
@@ -874,8 +758,8 @@ def _answering(target: UUID) -> dict[str, Any]:
     return _about(target) | {
         "people": q.colleagues(session, actor),
         "me": actor.user_id,
-        "topics": _options("topic", c.QuestionTopic),
-        "reasons": _options("reason", c.DeclineReason),
+        "topics": options("topic", c.QuestionTopic),
+        "reasons": options("reason", c.DeclineReason),
     }
 
 
@@ -885,7 +769,7 @@ def _replying(target: UUID) -> dict[str, Any]:
 
 
 def _starting(target: UUID) -> dict[str, Any]:
-    return _about(target) | {"ways": _options("given", c.STARTED_HOW)}
+    return _about(target) | {"ways": options("given", c.STARTED_HOW)}
 
 
 def _listing(target: UUID) -> dict[str, Any]:
@@ -900,7 +784,7 @@ def _listing(target: UUID) -> dict[str, Any]:
 def _naming(target: UUID) -> dict[str, Any]:
     session, actor = asking()
     around = _about(target)
-    return around | {"people": q.colleagues(session, actor), "reasons": _options("named", c.NAMED_BECAUSE)}
+    return around | {"people": q.colleagues(session, actor), "reasons": options("named", c.NAMED_BECAUSE)}
 
 
 def _holding(target: UUID) -> dict[str, Any]:
@@ -910,7 +794,7 @@ def _holding(target: UUID) -> dict[str, Any]:
         session, actor = asking()
         review_on = day_of(clock(session), actor.zone) + _RETURN_REVIEWED
         values = {"reason": str(c.HoldReason.RETURNED_TO_CUSTODY), "review_on": review_on.isoformat()}
-    return around | {"reasons": _options("reason", c.HOLD_REASONS), "values": values}
+    return around | {"reasons": options("reason", c.HOLD_REASONS), "values": values}
 
 
 #: A hold for a return to custody is looked at again so soon, unless another day is chosen.
@@ -918,7 +802,7 @@ _RETURN_REVIEWED = timedelta(days=14)
 
 
 def _reporting(target: UUID) -> dict[str, Any]:
-    return _about(target) | {"reasons": _options("reason", c.ErrorReason)}
+    return _about(target) | {"reasons": options("reason", c.ErrorReason)}
 
 
 def _confirming(target: UUID) -> dict[str, Any]:
@@ -944,7 +828,7 @@ def _amending(target: UUID) -> dict[str, Any]:
         "topic": topic,
         "label": sentence(f"field.{topic}"),
         "content_options": _content_options(q.services_of(session, view)),
-        "reasons": _options("amended", reasons),
+        "reasons": options("amended", reasons),
         "values": {topic: getattr(view.it, topic) or ""},
         "version": view.it.version,
     }
@@ -953,12 +837,12 @@ def _amending(target: UUID) -> dict[str, Any]:
 def _content_options(services: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
     """Return what there is to choose from, by field."""
     return {
-        "asked_by": _options("asked_by", c.ASKED_BY),
-        "agreed_how": _options("given", c.GIVEN_HOW),
-        "service": _options("service", services),
-        "urgency": _options("urgency", c.URGENCY),
-        "accommodations": _options("accommodation", c.ACCOMMODATIONS),
-        "language": _options("language", c.LANGUAGES),
+        "asked_by": options("asked_by", c.ASKED_BY),
+        "agreed_how": options("given", c.GIVEN_HOW),
+        "service": options("service", services),
+        "urgency": options("urgency", c.URGENCY),
+        "accommodations": options("accommodation", c.ACCOMMODATIONS),
+        "language": options("language", c.LANGUAGES),
     }
 
 
@@ -969,8 +853,8 @@ def _cancelling(target: UUID) -> dict[str, Any]:
     offered = ours and around["view"].is_return_open
     values = {"reason": str(c.CancelReason.RETURNED_TO_CUSTODY)} if offered else {}
     return around | {
-        "reasons": _options("reason", reasons),
-        "ways": _options("given", c.GIVEN_HOW),
+        "reasons": options("reason", reasons),
+        "ways": options("given", c.GIVEN_HOW),
         "values": values,
     }
 
@@ -980,7 +864,7 @@ def _looping(target: UUID) -> dict[str, Any]:
     ended = [entry for entry, told in zip(around["view"].timeline, around["entries"], strict=True) if entry.seq]
     return around | {
         "ended": around["entries"][around["view"].timeline.index(ended[0])] if ended else None,
-        "answers": _options("loop_answer", ["agreed", "try_again"] if around["view"].side == "source" else ["agreed"]),
+        "answers": options("loop_answer", ["agreed", "try_again"] if around["view"].side == "source" else ["agreed"]),
     }
 
 
@@ -1131,9 +1015,6 @@ say(
         "fit.room.additional_assessment_required": _l("Meets people first, before it says whether there is room."),
         "fit.room.no_capacity": _l("Says it has no room."),
         "fit.room.not_said": _l("Nobody has said whether there is room. Ask them."),
-        "group.us": _l("Waiting on us"),
-        "group.them": _l("Waiting on them"),
-        "group.closed": _l("Closed"),
         "flag.first_contact_late": _l(
             "First contact is later than promised. The program records that the work began, or writes what happened."
         ),

@@ -56,6 +56,8 @@ CEILING: Final[dict[str, dict[Role, str]]] = {
         "release": "w,w,rw,wa,-,-,-",
         "referral": "w,w,w,wa,-,-,-",
         "handoff": "w,w,w,wa,-,-,-",
+        "reminder": "-,-,-,-,-,-,-",
+        "worklist": "r,r,r,r,-,-,-",
         "exchange": "-,-,-,w,w,-,w",
         "oversight": "-,-,-,-,-,rw,-",
         "home": "o,o,o,o,o,o,o",
@@ -153,7 +155,7 @@ def test_the_service_acts_by_the_operators_grants_and_listed_jobs_alone() -> Non
 
 def test_s809_the_auditor_the_operator_and_the_administrator_open_no_participant() -> None:
     """An administrator's role opens no participant record; the auditor holds no other role."""
-    rooms = {"person", "consent", "release", "referral", "handoff"}
+    rooms = {"person", "consent", "release", "referral", "handoff", "worklist"}
     odd = [
         f"{what.name}: {role}"
         for what in COMMANDS.values()

@@ -6,6 +6,8 @@ import ast
 import functools
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +21,7 @@ from referrals import app as factory
 from referrals.kernel import crypto
 from referrals.kernel.command import COMMANDS
 from referrals.kernel.errors import RefusedError
+from referrals.kernel.job import KINDS
 from referrals.kernel.look import LOOKS
 from referrals.kernel.orm import CATEGORIES, Base, Identified
 from tools import generate
@@ -418,6 +421,18 @@ def test_instants_actors_and_days_are_named_as_such() -> None:
             if kind == "DateTime":
                 odd.append(f"{model.__name__}.{name}: use Mapped[datetime], which is an Instant")
     assert odd == []
+
+
+def test_the_worker_knows_every_job_that_a_room_declares() -> None:
+    generate.join_rooms()
+    declared = {name for name, doing in KINDS.items() if doing.__module__.startswith("referrals.")}
+    asked = "import referrals.cli; from referrals.kernel.job import KINDS; print(*KINDS)"
+    known = set(
+        subprocess.run(
+            [sys.executable, "-c", asked], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout.split()
+    )
+    assert declared - known == set(), f"{declared - known}: name it in JOBS of app.py, where no door joins its room."
 
 
 # --- relations --------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from referrals.kernel.errors import InvalidInputError, NotFoundError, NotPermitt
 from referrals.kernel.look import NOT_SHARED, looking
 from referrals.kernel.orm import uuid7
 from referrals.kernel.session import HouseSession
+from referrals.mail.commands import GROUNDS
 from referrals.person import commands as person
 from referrals.person import queries as persons
 from referrals.person.models import DeathRecord
@@ -26,6 +27,8 @@ from referrals.referral import queries as q
 from referrals.referral.models import DEATH_WRITTEN_AFTER, OPEN, TERMINAL, Facts, Referral, State, settle
 from referrals.release import queries as releases
 from referrals.release.models import ReleaseDate
+from referrals.reminder import queries as reminders
+from referrals.worklist import queries as lists
 from tests.factories.referral import RETURNED, ZONE, World, a_consent, a_world, planting, tomorrow
 
 KNOWN: dict[str, Any] = {"told_by": "family", "died_on": "2026-02-20", "is_checked": True}
@@ -63,7 +66,7 @@ def see(world: World, who: str, referral_id: UUID) -> q.View:
 
 def listed(world: World, who: str) -> dict[str, list[UUID]]:
     with looking(world.session):
-        found = {str(one): q.listed(world.session, world.people[who], one).cards for one in q.Group}
+        found = {str(one): lists.listed(world.session, world.people[who], one).cards for one in lists.Group}
     return {group: [card.id for card in cards] for group, cards in found.items()}
 
 
@@ -185,7 +188,7 @@ def test_who_may_not_know_of_a_death_begins_a_draft_as_ever_and_reads_only_that_
     seen = own_draft(world, kept)
     assert (seen.extra["has_died"], seen.death) == (True, None)
     with looking(world.session):
-        assert {card.status for card in q.drafts(world.session, world.case_manager)} == {"cancelled"}
+        assert {card.status for card in lists.drafts(world.session, world.case_manager)} == {"cancelled"}
     return_consent_again(world)
     assert own_draft(world, kept).death is not None
 
@@ -350,19 +353,18 @@ def test_no_clock_runs_and_nothing_that_was_to_be_told_is_still_so(world: World)
     at = MONDAY + timedelta(days=2)
 
     def told(who: Actor, kind: str) -> bool:
-        return q.is_still_told(world.session, who, referral_id, kind, at)
+        return GROUNDS[kind](world.session, who, referral_id, at)
 
-    assert told(world.agency_supervisor, q.OVERDUE)
+    assert told(world.agency_supervisor, reminders.OVERDUE)
     assert told(world.navigator, "referral.sent")
-    assert [one.referral.id for page in q.running(world.session, at) for one in page] == [referral_id]
+    assert [one.referral.id for page in reminders.running(world.session, at) for one in page] == [referral_id]
     died(world)
     assert q.clocks(world.session, [referral_id], at) == {}
-    assert [one for page in q.running(world.session, at) for one in page] == []
+    assert [one for page in reminders.running(world.session, at) for one in page] == []
     assert q.expired(world.session, at + timedelta(days=30)) == []
     for who in (world.navigator, world.case_manager, world.agency_supervisor, world.cbo_supervisor):
-        assert [
-            kind for kind in {*q.TOLD.values(), q.HALF_USED, q.OVERDUE} - {"referral.ended"} if told(who, kind)
-        ] == []
+        kinds = {*q.TOLD.values(), reminders.HALF_USED, reminders.OVERDUE} - {"referral.ended"}
+        assert [kind for kind in kinds if told(who, kind)] == []
 
 
 # --- who may know -----------------------------------------------------------------------------------------------------

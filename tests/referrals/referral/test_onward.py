@@ -27,6 +27,7 @@ from referrals.referral import commands as c
 from referrals.referral import queries as q
 from referrals.referral.models import Referral, State
 from referrals.release.models import ReleaseDate
+from referrals.worklist import queries as lists
 from tests.factories.organization import last_event
 from tests.factories.referral import FULL, LONG_AGO, SHARED, ZONE, World, a_consent, a_user, a_world, planting, tomorrow
 
@@ -122,7 +123,7 @@ def see(world: World, actor: Actor, referral_id: UUID) -> q.View:
 
 def listed(world: World, actor: Actor) -> dict[str, list[UUID]]:
     with looking(world.session):
-        return {str(one): [card.id for card in q.listed(world.session, actor, one).cards] for one in q.Group}
+        return {str(one): [card.id for card in lists.listed(world.session, actor, one).cards] for one in lists.Group}
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
