@@ -257,12 +257,13 @@ def list_operation(
     what: Command[Any, Any] | None,
     shape: type[Shape],
     creates: bool = False,
+    many: bool = False,
 ) -> None:
     """List an operation of the JSON door that `Doors.act` does not make."""
     method = "POST" if what is not None else "GET"
     takes = type(what.takes) if what is not None else None
     endpoint = f"{room.room}_api.{name}"
-    OPERATIONS.append(Operation(method, f"{API}{rule}", endpoint, summary, shape, takes, what, creates=creates))
+    OPERATIONS.append(Operation(method, f"{API}{rule}", endpoint, summary, shape, takes, what, many, creates=creates))
 
 
 @doors.api.post("/account/language", endpoint="choose_language")

@@ -292,7 +292,7 @@ def take_ask_issuer() -> ResponseReturnValue:
 @limiter.limit(RATE)
 def json_ask_issuer() -> ResponseReturnValue:
     """Begin to sign in at an issuer."""
-    return _tell_way(_ask_issuer(json_words()))
+    return _tell_way(_ask_issuer(json_words()), "/sign-ins/organization/answer")
 
 
 def _ask_issuer(given: Mapping[str, Any]) -> Any:
@@ -316,9 +316,11 @@ def _way(made: Any, back: str) -> Response:
     return ask("single_sign_on/way.html", issuer=issuer, address=address, cancel=back)
 
 
-def _tell_way(made: Any) -> Response:
+def _tell_way(made: Any, answered_at: str) -> Response:
     _issuer, address = _address(made)
-    return as_json(AddressShape().told({"address": address, "csrf_token": generate_csrf()}), 201)
+    answer = as_json(AddressShape().told({"address": address, "csrf_token": generate_csrf()}), 201)
+    answer.headers["Location"] = f"{API}{answered_at}"
+    return answer
 
 
 @doors.pages.post("/sign-in/organization/proof", endpoint="prove_at_issuer")
@@ -338,7 +340,8 @@ def take_prove_at_issuer() -> ResponseReturnValue:
 @limiter.limit(RATE)
 def json_prove_at_issuer() -> ResponseReturnValue:
     """Begin to give a second factor at an issuer, or to connect one's account with it."""
-    return _tell_way(_prove_at_issuer(json_words()))
+    made = _prove_at_issuer(json_words())
+    return _tell_way(made, f"{OWN}/answer" if made.purpose == q.LINK else "/sign-ins/current/issuer/answer")
 
 
 def _prove_at_issuer(given: Mapping[str, Any]) -> Any:
@@ -531,7 +534,13 @@ def json_disconnect_issuer(target: UUID) -> ResponseReturnValue:
 
 
 list_operation(
-    doors, "/sign-ins/organization", "issuers_in_use", "Where people may sign in.", what=None, shape=IssuerNameShape
+    doors,
+    "/sign-ins/organization",
+    "issuers_in_use",
+    "Where people may sign in.",
+    what=None,
+    shape=IssuerNameShape,
+    many=True,
 )
 for _rule, _name, _summary, _what, _shape, _creates in (
     ("/sign-ins/organization", "ask_issuer", "Begin to sign in at an issuer.", c.ask_issuer, AddressShape, True),
