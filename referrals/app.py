@@ -17,6 +17,7 @@ from referrals.account.commands import use_fast_hashing
 from referrals.consent import web as consent
 from referrals.consent.queries import gate
 from referrals.exchange import web as exchange
+from referrals.fit import web as fit
 from referrals.handoff import web as handoff
 from referrals.home import web as home
 from referrals.integration import web as integration
@@ -46,7 +47,7 @@ from referrals.worklist import web as worklist
 #: Every room, from the ground floor up: a room's tables come after those it refers to.
 ROOMS: Final = (
     *("organization", "account", "passkey", "sign_in", "mail", "view", "integration", "recovery", "staff", "program"),
-    *("partnership", "person", "consent", "release", "referral"),
+    *("partnership", "person", "consent", "release", "fit", "referral"),
     *("handoff", "reminder", "worklist", "exchange", "oversight", "home"),
 )
 
@@ -66,6 +67,7 @@ DOORS: Final[tuple[Doors, ...]] = (
     person.doors,
     consent.doors,
     release.doors,
+    fit.doors,
     referral.doors,
     handoff.doors,
     worklist.doors,
