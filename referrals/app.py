@@ -18,6 +18,7 @@ from referrals.consent import web as consent
 from referrals.consent.queries import gate
 from referrals.exchange import web as exchange
 from referrals.factor import web as factor
+from referrals.fit import web as fit
 from referrals.handoff import web as handoff
 from referrals.home import web as home
 from referrals.integration import web as integration
@@ -49,7 +50,7 @@ from referrals.worklist import web as worklist
 ROOMS: Final = (
     *("organization", "account", "code_sheet", "passkey", "issuer", "sign_in", "mail", "view", "factor"),
     *("integration", "recovery", "single_sign_on", "staff", "program", "partnership", "person", "consent"),
-    *("release", "referral", "handoff", "reminder", "worklist", "exchange", "oversight", "home"),
+    *("release", "fit", "referral", "handoff", "reminder", "worklist", "exchange", "oversight", "home"),
 )
 
 #: The rooms' doors.
@@ -70,6 +71,7 @@ DOORS: Final[tuple[Doors, ...]] = (
     person.doors,
     consent.doors,
     release.doors,
+    fit.doors,
     referral.doors,
     handoff.doors,
     worklist.doors,

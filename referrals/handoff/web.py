@@ -15,8 +15,9 @@ from referrals.kernel.actor import TokenScope
 from referrals.kernel.door import Doors, Shape, asking
 from referrals.kernel.look import NOT_SHARED
 from referrals.kernel.web import say, sentence
-from referrals.referral.queries import banner, standing
+from referrals.referral.queries import standing
 from referrals.referral.web import StandingShape
+from referrals.release.queries import banner
 
 doors = Doors("handoff", reads=TokenScope.REFERRALS_READ, writes=TokenScope.REFERRALS_WRITE)
 

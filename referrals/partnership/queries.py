@@ -138,6 +138,11 @@ def _still_active() -> Select[UUID]:
     return still.with_for_update(read=True, of=Agreement)
 
 
+def is_of_partner(own: UUID | BindParameter[UUID], at: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """Return the condition that a program is offered by an organization with which one's own has an agreement then."""
+    return select(Agreement.id).where(joins(own, Program.organization_id), active_at(at)).exists()
+
+
 def agreements_among(
     session: Session, pairs: Iterable[tuple[UUID, UUID]], at: datetime
 ) -> dict[frozenset[UUID], Agreement]:

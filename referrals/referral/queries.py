@@ -68,7 +68,7 @@ from referrals.person import queries as persons
 from referrals.person.models import Assignment, DeathRecord, Person
 from referrals.person.policy import WORKING
 from referrals.program import queries as programs
-from referrals.program.models import SERVICES, Fit, IntakeMember, Program, Sought, fit
+from referrals.program.models import SERVICES, IntakeMember, Program
 from referrals.referral import policy
 from referrals.referral.models import (
     DEATH_WRITTEN_AFTER,
@@ -1603,31 +1603,6 @@ def by_reference(session: Session, actor: Actor, references: Collection[str]) ->
     return read(session, actor, known)
 
 
-@dataclass(frozen=True, slots=True)
-class Banner:
-    """Who a page is about, as far as this reader may know."""
-
-    id: UUID
-    name: str | NotShared
-    number: str | NotShared
-    release_on: date | NotShared | None
-    days: int | None
-    #: Whether that day is of what happened, not of what is expected.
-    is_released: bool = False
-
-
-def banner(session: Session, actor: Actor, participant_id: UUID, known: Sight[Person] | None = None) -> Banner:
-    """Return the participant's name, number and release date in force; `known` is what was read of them before."""
-    person = known or persons.named(session, actor, [participant_id], purpose=PURPOSE).get(participant_id)
-    release = releases.shown_in_force(session, actor, [participant_id], purpose=PURPOSE).get(participant_id)
-    on = None if release is None else release.released_on or release.expected_on
-    if person is None:
-        return Banner(participant_id, NOT_SHARED, NOT_SHARED, NOT_SHARED, None)
-    days = (on - day_of(clock(session), actor.zone)).days if isinstance(on, date) else None
-    has_left = release is not None and isinstance(release.released_on, date)
-    return Banner(participant_id, person.called, person.agency_number, on, days, has_left)
-
-
 def known_before(session: Session, actor: Actor, view: View) -> dict[str, Any]:
     """Return what a new draft need not ask: who is asking, and the language, where it is one's own to share."""
     known = {"contact_name": accounts.names(session, [actor.user_id]).get(actor.me, "")}
@@ -1663,7 +1638,10 @@ _LAST: Final = aliased(ReferralStep)
 
 
 def lines_where(*conditions: ColumnElement[bool]) -> Select[*Line]:
-    """Select referrals for lines of a list: what happened elsewhere, whether the loop was spoken of, and its course."""
+    """Select referrals for lines of a list: what happened elsewhere, whether the loop was spoken of, and its course.
+
+    It keeps nobody out: whoever asks says who may know of them.
+    """
     spoken_of = select(LoopAnswer.id).where(LoopAnswer.referral_id == Referral.id).exists()
     by_recipient = and_(ReferralStep.referral_id == Referral.id, ReferralStep.side == written(Party.RECIPIENT))
     acted = select(ReferralStep.id).where(by_recipient).exists()
@@ -2147,95 +2125,3 @@ def known(session: Session, actor: Actor, referral_id: UUID) -> Referral:
     if row is None:
         raise NotFoundError
     return row
-
-
-def is_of_partner(own: UUID | BindParameter[UUID], at: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
-    """Return the condition that a program is offered by an organization with which one's own has an agreement then."""
-    return select(Agreement.id).where(joins(own, Program.organization_id), active_at(at)).exists()
-
-
-#: How many programs are held against one participant at most: partners' before others.
-OFFERED_AT_MOST: Final = 200
-#: How many programs the sender of an ended referral is shown (R12).
-SUGGESTED: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A program held against one participant, with the name of who offers it."""
-
-    fit: Fit
-    organization: str
-    #: Whether a referral may begin: without an agreement it could never be sent.
-    may_begin: bool
-
-    @property
-    def program(self) -> Program:
-        """The program."""
-        return self.fit.program
-
-
-@dataclass(frozen=True, slots=True)
-class Offers:
-    """The programs held against one participant, those that fit first. `more`: there are others, in the directory."""
-
-    rows: Sequence[Offer]
-    more: bool
-
-    @property
-    def fitting(self) -> list[Offer]:
-        """Those that nothing speaks against."""
-        return [one for one in self.rows if one.fit.fits]
-
-    @property
-    def others(self) -> list[Offer]:
-        """The rest, each with what speaks against it."""
-        return [one for one in self.rows if not one.fit.fits]
-
-
-def who_fits(session: Session, actor: Actor, wishes: Sight[Person], *, service: str | None = None) -> Offers:
-    """Return the open programs of others, held against what this reader may know of one participant (R12, R15).
-
-    What is not shared counts as not known, so nothing can be read off the order. Partners' programs come whole; of the
-    rest, as many as fit a page.
-    """
-    at = clock(session)
-    own = actor.organization
-    is_partner = is_of_partner(own, at)
-    asked = (
-        select(Program, Organization, is_partner)
-        .join(Organization, Organization.id == Program.organization_id)
-        .options(selectinload(Program.location))
-        .where(Program.closed_at.is_(None), Organization.ended_at.is_(None), Program.organization_id != own)
-        .order_by(is_partner.desc(), Program.name_fold, Program.id)
-        .limit(OFFERED_AT_MOST + 1)
-    )
-    found = session.execute(asked).all()
-    partners = {organization.id for _program, organization, partner in found if partner}
-    agreements = partnerships.agreements_among(session, [(own, one) for one in partners], at)
-    sought = Sought(service, wishes.language or None, wishes.address or None)
-    held_at = wishes.facility_id or None  # not shared, it is the agreement's to say when it is sent
-    rows = []
-    for program, organization, _partner in found[:OFFERED_AT_MOST]:
-        agreement = agreements.get(frozenset((own, organization.id)))
-        agreed = (
-            agreement is not None
-            and PURPOSE in agreement.purposes
-            and agreement.covers_program(program.id)
-            and agreement.covers_facility(held_at)
-        )
-        held = fit(program, sought, agreed=agreed, part2=organization.part2_program != "no", at=at)
-        rows.append(Offer(held, organization.name, agreed))
-    rows.sort(key=lambda one: (*one.fit.order, one.program.id))
-    return Offers(rows, len(found) > OFFERED_AT_MOST)
-
-
-def suggested(session: Session, actor: Actor, view: View) -> list[Offer]:
-    """Return up to five programs that fit, other than the one that was asked, for the sender of an ended referral.
-
-    Raises:
-        NotFoundError: the participant is no longer theirs to know of.
-    """
-    wishes = persons.wishes(session, actor, view.it.participant_id)
-    found = who_fits(session, actor, wishes, service=view.it.service).fitting
-    return [one for one in found if one.program.id != view.it.program_id][:SUGGESTED]

@@ -12,17 +12,18 @@ from flask_babel import format_date
 from flask_babel import lazy_gettext as _l
 from marshmallow import fields
 
+from referrals.fit import queries as fits
+from referrals.fit.web import held_against, offered
 from referrals.kernel.actor import TokenScope
 from referrals.kernel.door import Doors, Form, Shape, asking
 from referrals.kernel.errors import NotPermittedError
 from referrals.kernel.look import NOT_SHARED, refuse
 from referrals.kernel.record import clock, day_of
-from referrals.kernel.schema import Takes, code
 from referrals.kernel.web import at_api, say, sentence
-from referrals.person import queries as persons
 from referrals.person.web import DeathShape, death_in_banner
 from referrals.referral import commands as c
 from referrals.referral import queries as q
+from referrals.release import queries as releases
 
 doors = Doors("referral", reads=TokenScope.REFERRALS_READ, writes=TokenScope.REFERRALS_WRITE)
 
@@ -246,7 +247,11 @@ def _suggested(view: q.View) -> list[Mapping[str, Any]] | None:
     if "reroute_referral" not in view.may or view.status not in {"declined", "expired"}:
         return None
     session, actor = asking()
-    return [_offered(one) for one in q.suggested(session, actor, view)]
+    it = view.it
+    return [
+        offered(one)
+        for one in fits.suggested(session, actor, it.participant_id, service=it.service, asked_before=it.program_id)
+    ]
 
 
 @doors.get("/referrals/<uuid:target>/answer", page="referral/answer.html", shape=None)
@@ -271,7 +276,7 @@ def _banner(view: q.View) -> Mapping[str, Any]:
     session, actor = asking()
     if view.it.participant_id is NOT_SHARED:
         return {"name": NOT_SHARED}
-    who = q.banner(session, actor, view.it.participant_id, view.names.person)
+    who = releases.banner(session, actor, view.it.participant_id, view.names.person)
     linked = {"url": f"/participants/{who.id}"} if who.name is not NOT_SHARED else {}
     return (
         linked
@@ -462,106 +467,7 @@ def _referral_url(row: Any) -> str:
 def _choosing(target: UUID) -> Mapping[str, Any]:
     """Return the page on which a program is chosen, with why each fits; which service, a form before may have said."""
     asked = request.form.get("service")
-    return _held_against(target, asked if asked in q.SERVICES else None)
-
-
-def _held_against(target: UUID, service: str | None) -> dict[str, Any]:
-    session, actor = asking()
-    wishes = persons.wishes(session, actor, target)
-    offers = q.who_fits(session, actor, wishes, service=service)
-    who = q.banner(session, actor, target, wishes)
-    death = persons.death(session, actor, target, purpose=q.PURPOSE)
-    fitting, others = (
-        [_offered(one, begins=death is None) for one in some] for some in (offers.fitting, offers.others)
-    )
-    return {
-        "ends": None if death is None else sentence("participant_died"),
-        "banner": death_in_banner(death)
-        | {
-            "name": who.name,
-            "url": f"/participants/{target}",
-            "number": who.number,
-            "release_on": who.release_on,
-            "days": who.days,
-            "is_released": who.is_released,
-        },
-        "participant_id": target,
-        "wishes": {
-            "language": _word("language", wishes.language),
-            "lives": wishes.address,
-        },
-        "service": service,
-        "services": options("service", q.SERVICES),
-        "fitting": fitting,
-        "others": others,
-        "more": offers.more,
-    }
-
-
-def _offered(one: q.Offer, *, begins: bool = True) -> Mapping[str, Any]:
-    """Return a program with its reasons in words, and whether a referral may begin there."""
-    return {
-        "program": one.program,
-        "organization": one.organization,
-        "may_begin": begins and one.may_begin,
-        "form": Form(),  # one for each: each button is an act of its own
-        "stale": one.fit.is_stale,
-        "for_it": [sentence(f"fit.{each.code}", each.says) for each in one.fit.for_it],
-        "to_check": [sentence(f"fit.{each.code}", each.says) for each in one.fit.to_check],
-        "against": [sentence(f"fit.{each.code}", each.says) for each in one.fit.against],
-    }
-
-
-class WishWords(Takes):
-    """Which service is sought. Beside a participant it says something about them, so it stands in no address."""
-
-    service = code(q.SERVICES, required=False)
-
-
-class OfferShape(Shape):
-    """A program held against one participant: whether it fits, and why, by reasons in their order."""
-
-    program_id = fields.UUID()
-    program = fields.String()
-    organization = fields.String()
-    fits = fields.Boolean()
-    for_it = fields.List(fields.String())
-    to_check = fields.List(fields.String())
-    against = fields.List(fields.String())
-    may_begin = fields.Boolean()
-    eligibility = fields.String(allow_none=True)
-    capacity_code = fields.String(allow_none=True)
-    open_places = fields.Integer(allow_none=True)
-    waiting = fields.Integer(allow_none=True)
-    expected_days = fields.Integer(allow_none=True)
-    capacity_is_stale = fields.Boolean()
-
-
-@doors.search(
-    "/participants/<uuid:target>/programs",
-    page="referral/programs.html",
-    shape=OfferShape,
-    takes=WishWords,
-    blank=lambda target: _held_against(target, None),
-)
-def programs_for(target: UUID, *, service: str | None) -> Mapping[str, Any]:
-    """Hold the programs against one participant: which fit and why, which do not and why."""
-    held = _held_against(target, service)
-    rows = [
-        {
-            "program_id": one["program"].id,
-            "program": one["program"].name,
-            "fits": not one["against"],
-            "capacity_is_stale": one["stale"],
-            **{
-                name: getattr(one["program"], name)
-                for name in ("eligibility", "capacity_code", "open_places", "waiting", "expected_days")
-            },
-            **{name: one[name] for name in ("organization", "for_it", "to_check", "against", "may_begin")},
-        }
-        for one in (*held["fitting"], *held["others"])
-    ]
-    return held | {"rows": rows}
+    return held_against(target, asked if asked in q.SERVICES else None)
 
 
 # --- rerouting -------------------------------------------------------------------------------------------------------
@@ -575,7 +481,7 @@ def _rerouting(target: UUID) -> Mapping[str, Any]:
         refuse(session, actor, q.VIEWED, row_type="referral", target=target, purpose=q.PURPOSE, code=code)
         raise NotPermittedError
     service = view.it.service
-    return _held_against(view.it.participant_id, service if service in q.SERVICES else None) | {
+    return held_against(view.it.participant_id, service if service in q.SERVICES else None) | {
         "view": view,
         "target": target,
         "asked_before": view.it.program_id,
@@ -607,7 +513,7 @@ def _going_onward(target: UUID) -> Mapping[str, Any]:
         raise c.SharingEndedError
     # What the first source sought helps to find a program. It is not written down: the draft begins empty.
     service = view.it.service
-    held = _held_against(view.it.participant_id, service if service in q.SERVICES else None)
+    held = held_against(view.it.participant_id, service if service in q.SERVICES else None)
     return held | {"view": view, "target": target, "is_onward": True}
 
 
@@ -994,27 +900,6 @@ say(
         "side.source": _l("Sender"),
         "side.recipient": _l("Program"),
         "side.system": _l("Throughgate"),
-        "fit.agreement.yes": _l("Your agreement with them is in force."),
-        "fit.agreement.no": _l("No agreement in force lets you refer this participant there."),
-        "fit.agreement.part2": _l(
-            "They treat, or may treat, substance use. That needs a special consent, which is not offered yet."
-        ),
-        "fit.service.yes": _l("Offers the service you ask for."),
-        "fit.service.no": _l("Does not offer the service you ask for."),
-        "fit.area.yes": _l("Serves %(place)s, where the participant will live."),
-        "fit.area.not_said": _l("Does not say which places it serves. Ask them."),
-        "fit.area.home_unknown": _l("Serves %(places)s. You cannot see where the participant will live."),
-        "fit.area.to_check": _l("Serves %(places)s. Check whether the participant will live there."),
-        "fit.area.no": _l("Serves only %(places)s. The participant will live elsewhere."),
-        "fit.language.yes": _l("Works in the participant's language."),
-        "fit.language.not_said": _l("Does not say in which languages it works. Ask them."),
-        "fit.language.theirs_unknown": _l("You cannot see which language the participant speaks."),
-        "fit.language.no": _l("Does not work in the participant's language. Ask about an interpreter."),
-        "fit.room.capacity": _l("Has room."),
-        "fit.room.waitlist": _l("Has a waiting list."),
-        "fit.room.additional_assessment_required": _l("Meets people first, before it says whether there is room."),
-        "fit.room.no_capacity": _l("Says it has no room."),
-        "fit.room.not_said": _l("Nobody has said whether there is room. Ask them."),
         "flag.first_contact_late": _l(
             "First contact is later than promised. The program records that the work began, or writes what happened."
         ),

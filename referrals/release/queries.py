@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 from typing import Any, Final
@@ -12,8 +13,10 @@ from sqlalchemy import ColumnElement, Date, Integer, Select, Uuid, and_, bindpar
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, load_only
 
 from referrals.kernel.actor import Actor, AnyActor, anybody_like, asked_by, asking_once, for_anybody
-from referrals.kernel.look import NOT_SHARED, Sight, crossing, declare_look, instant, look, look_at
-from referrals.person.queries import died_by_own_word, may_know, may_know_of_many
+from referrals.kernel.look import NOT_SHARED, NotShared, Sight, crossing, declare_look, instant, look, look_at
+from referrals.kernel.record import clock, day_of
+from referrals.person.models import Person
+from referrals.person.queries import died_by_own_word, may_know, may_know_of_many, named
 from referrals.release.models import (
     AUTHORITATIVE,
     Course,
@@ -100,6 +103,31 @@ def shown_in_force(
 def _in_force_of(anybody: AnyActor) -> Select[ReleaseDate]:
     theirs = ReleaseDate.participant_id.in_(bindparam("participants", expanding=True))
     return visible_to(anybody).where(theirs, is_in_force())
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """Who a page is about, as far as this reader may know."""
+
+    id: UUID
+    name: str | NotShared
+    number: str | NotShared
+    release_on: date | NotShared | None
+    days: int | None
+    #: Whether that day is of what happened, not of what is expected.
+    is_released: bool = False
+
+
+def banner(session: Session, actor: Actor, participant_id: UUID, known: Sight[Person] | None = None) -> Banner:
+    """Return the participant's name, number and release date in force; `known` is what was read of them before."""
+    person = known or named(session, actor, [participant_id], purpose=PURPOSE).get(participant_id)
+    release = shown_in_force(session, actor, [participant_id], purpose=PURPOSE).get(participant_id)
+    on = None if release is None else release.released_on or release.expected_on
+    if person is None:
+        return Banner(participant_id, NOT_SHARED, NOT_SHARED, NOT_SHARED, None)
+    days = (on - day_of(clock(session), actor.zone)).days if isinstance(on, date) else None
+    has_left = release is not None and isinstance(release.released_on, date)
+    return Banner(participant_id, person.called, person.agency_number, on, days, has_left)
 
 
 def statement(session: Session, actor: Actor, row_id: UUID, *, purpose: str = PURPOSE) -> Sight[ReleaseDate]:

@@ -40,6 +40,7 @@ from referrals.kernel.job import seen_until
 from referrals.kernel.look import declare_look, instant, note, refuse
 from referrals.kernel.orm import Instant, unindexed, written
 from referrals.organization.models import Organization
+from referrals.partnership import queries as partnerships
 from referrals.partnership.models import Agreement
 from referrals.person import queries as persons
 from referrals.person.models import Assignment, DeathRecord
@@ -398,7 +399,7 @@ def _titles_and_choices(
 def _named_or_chosen() -> CompoundSelect[UUID, str, int]:
     own = bindparam("own", type_=Uuid())
     named = select(referrals.named_so().subquery(), written(0).label("is_choice"))
-    theirs = or_(Program.organization_id == own, referrals.is_of_partner(own, referrals.AT))
+    theirs = or_(Program.organization_id == own, partnerships.is_of_partner(own, referrals.AT))
     return union_all(named, select(Program.id, Program.name, written(1)).where(Program.closed_at.is_(None), theirs))
 
 

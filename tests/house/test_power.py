@@ -54,6 +54,7 @@ CEILING: Final[dict[str, dict[Role, str]]] = {
         "person": "w,w,rw,ra,-,-,-",
         "consent": "w,w,w,wa,-,mw,-",
         "release": "w,w,rw,wa,-,-,-",
+        "fit": "r,r,r,r,-,-,-",
         "referral": "w,w,w,wa,-,-,-",
         "handoff": "w,w,w,wa,-,-,-",
         "reminder": "-,-,-,-,-,-,-",
@@ -155,7 +156,7 @@ def test_the_service_acts_by_the_operators_grants_and_listed_jobs_alone() -> Non
 
 def test_s809_the_auditor_the_operator_and_the_administrator_open_no_participant() -> None:
     """An administrator's role opens no participant record; the auditor holds no other role."""
-    rooms = {"person", "consent", "release", "referral", "handoff", "worklist"}
+    rooms = {"person", "consent", "release", "fit", "referral", "handoff", "worklist"}
     odd = [
         f"{what.name}: {role}"
         for what in COMMANDS.values()

@@ -318,7 +318,7 @@ def test_s203_every_address_answers_a_stranger_as_if_there_were_nothing(front: F
             answer = told(_ask(caller, "GET", _everywhere(rule, front, target)))
             if answer != nothing or answer[0] not in NOTHING:
                 wrong.append(f"GET {rule.rule} ({rule.endpoint}) with {target}: {answer[0]} against {nothing[0]}")
-            elif room in {"person", "consent", "release", "referral", "handoff", "worklist"}:
+            elif room in {"person", "consent", "release", "fit", "referral", "handoff", "worklist"}:
                 refusals = [event for event in front.events(since) if event["outcome"] == "refused"]
                 if len(refusals) != 1:
                     wrong.append(f"GET {rule.rule}: {len(refusals)} refusals on record")

@@ -427,12 +427,9 @@ def test_the_worker_knows_every_job_that_a_room_declares() -> None:
     generate.join_rooms()
     declared = {name for name, doing in KINDS.items() if doing.__module__.startswith("referrals.")}
     asked = "import referrals.cli; from referrals.kernel.job import KINDS; print(*KINDS)"
-    known = set(
-        subprocess.run(
-            [sys.executable, "-c", asked], cwd=ROOT, check=True, capture_output=True, text=True
-        ).stdout.split()
-    )
-    assert declared - known == set(), f"{declared - known}: name it in JOBS of app.py, where no door joins its room."
+    said = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, check=True, capture_output=True, text=True)
+    unknown = declared - set(said.stdout.split())
+    assert unknown == set(), f"{unknown}: name it in JOBS of app.py, where no door joins its room."
 
 
 # --- relations --------------------------------------------------------------------------------------------------------

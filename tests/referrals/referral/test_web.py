@@ -321,26 +321,6 @@ def test_a_declined_referral_shows_its_sender_what_else_fits_and_goes_there_by_o
     assert (told.get_json()["replaces_id"], told.get_json()["agreed_on"]) == (str(referral_id), None)
 
 
-def test_who_fits_is_asked_without_a_word_in_the_address_and_begins_a_draft(world: World, browser: Open) -> None:
-    lee, eli = browser("case_manager"), browser("stranger")
-    at = f"/participants/{world.person_id}/programs"
-    assert eli.get(at).status_code == 404
-    page = lee.page(at)
-    assert "Bridge Housing" in page
-    assert "more than 14 days old" in page, "how old the word about room is stands beside it"
-    assert lee.get(f"{at}?service=housing").status_code == 200
-    wrong = lee.post(at, {"service": "gambling"})
-    assert wrong.status_code == 422
-    assert "Choose one of the answers offered." in wrong.get_data(as_text=True)
-    asked = lee.post(at, {"service": "employment"})
-    assert asked.status_code == 200
-    shown = asked.get_data(as_text=True)
-    assert "Does not offer the service you ask for." in shown
-    assert "Refer to Bridge Housing" in shown, "people judge: it can be chosen all the same"
-    made = lee.post(f"/participants/{world.person_id}/referrals/new", {"program_id": str(world.program_id)})
-    assert made.status_code == 303
-
-
 def test_every_page_of_an_open_referral_opens(world: World, browser: Open) -> None:
     draft_id, referral_id = world.draft(), world.started()
     lee, ana = browser("case_manager"), browser("navigator")

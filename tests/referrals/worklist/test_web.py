@@ -18,8 +18,6 @@ from tests.factories.referral import LONG_AGO, World, planting
 
 Open = Callable[[str], Any]
 
-Open = Callable[[str], Any]
-
 
 def test_lists_are_paged_by_key(world: World, browser: Open) -> None:
     made = []
