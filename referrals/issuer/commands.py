@@ -23,9 +23,7 @@ def ask(work: Work, issuer_id: UUID, purpose: str, *, sign_in_id: UUID | None, s
     return made
 
 
-def take_answer(
-    work: Work, state: str, code: str, purpose: str, sign_in_id: UUID | None
-) -> tuple[IssuerRequest, Answer]:
+def take_answer(work: Work, brought: q.Brought, purpose: str, sign_in_id: UUID | None) -> tuple[IssuerRequest, Answer]:
     """Take the answer to a request, once; the door had it fetched before (`queries.answer_ahead`).
 
     Only what is taken spends the request: the issuer changes each code once, and a thief's try locks nobody out.
@@ -36,8 +34,8 @@ def take_answer(
         OneFactorError: it does not say that two factors were given (S-103).
     """
     known = work.session.info.pop("issuer_answer", None)
-    request = q.request_of(work.session, state)
-    if known is None or known[0] != (state, code) or request is None:
+    request = q.request_of(work.session, brought.state)
+    if known is None or known[0] != brought or request is None:
         raise IssuerRefusedError
     answer = known[1]
     if not isinstance(answer, Answer):

@@ -249,12 +249,21 @@ def way(session: Session, made: IssuerRequest, redirect_uri: str, *, language: s
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """What a browser brought back, and where to: the answer to one request."""
+class Brought:
+    """What a browser brought back: the answer to one request, and the issuer's own name, where it gives it."""
 
     state: str
     code: str
+    iss: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Who brings it: which browser, for which purpose, through which sign-in."""
+
     browser: str
+    purpose: str
+    sign_in_id: UUID | None = None
 
 
 def us(issuer: Issuer, redirect_uri: str) -> Us:
@@ -270,31 +279,33 @@ def discover(url: str, *, is_development: bool) -> oidc.Provider | None:
         return None
 
 
-def answer_ahead(session: Session, given: Given, *, purpose: str, sign_in_id: UUID | None, redirect_uri: str) -> None:
+def answer_ahead(session: Session, brought: Brought, bearer: Bearer, redirect_uri: str) -> None:
     """Change a code for its answer before the command's transaction opens: an issuer may take seconds.
 
     The command finds the answer, or why there is none, in `session.info`; it asks no issuer itself.
     """
     session.info.pop("issuer_answer", None)
-    found = _answer(session, given, purpose=purpose, sign_in_id=sign_in_id, redirect_uri=redirect_uri)
-    session.info["issuer_answer"] = ((given.state, given.code), found)
+    found = _answer(session, brought, bearer, redirect_uri)
+    session.info["issuer_answer"] = (brought, found)
 
 
 def _answer(
-    session: Session, given: Given, *, purpose: str, sign_in_id: UUID | None, redirect_uri: str
+    session: Session, brought: Brought, bearer: Bearer, redirect_uri: str
 ) -> type[IssuerRefusedError | IssuerUnreachableError] | Answer:
-    request, at = request_of(session, given.state), clock(session)
+    request, at = request_of(session, brought.state), clock(session)
     try:
         if request is None or request.issuer.ended_at is not None:
             return IssuerRefusedError
-        if not request.is_answered(given.browser, purpose, sign_in_id, at):
+        if not request.is_answered(bearer.browser, bearer.purpose, bearer.sign_in_id, at):
             return IssuerRefusedError
+        if brought.iss is not None and brought.iss != request.issuer.url:
+            return IssuerRefusedError  # one issuer's code is never shown to another (RFC 9207)
         issuer, asked = request.issuer, request.asked()
         provider, as_whom = issuer.provider, us(issuer, redirect_uri)
     finally:
         session.rollback()
     try:
-        return oidc.answered(provider, as_whom, asked, given.code, at)
+        return oidc.answered(provider, as_whom, asked, brought.code, at)
     except oidc.UnreachableError:
         return IssuerUnreachableError
     except ValueError:

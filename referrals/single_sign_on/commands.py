@@ -235,10 +235,11 @@ def ask_issuer(
 
 
 class Returned(Takes):
-    """What the browser brought back from the issuer."""
+    """What the browser brought back from the issuer, which may name itself (RFC 9207)."""
 
     state = line(200)
     code = line(2000)
+    iss = line(255, required=False)
 
 
 @command(
@@ -250,7 +251,7 @@ class Returned(Takes):
     allow=[[is_nobody_yet]],
     purpose="administration",
 )
-def sign_in_at_issuer(work: Work, _installation: Installation, *, state: str, code: str) -> SignIn:
+def sign_in_at_issuer(work: Work, _installation: Installation, *, state: str, code: str, iss: str | None) -> SignIn:
     """Sign in by an issuer's answer, which stands for password and second factor.
 
     It is fresh only if the person signed in there within the last ten minutes (S-113).
@@ -260,7 +261,7 @@ def sign_in_at_issuer(work: Work, _installation: Installation, *, state: str, co
         OneFactorError: it does not say that two factors were given.
         IssuerUnreachableError: the issuer did not answer.
     """
-    request, answer = issuers.take_answer(work, state, code, SIGN_IN, None)
+    request, answer = issuers.take_answer(work, q.Brought(state, code, iss), SIGN_IN, None)
     known = q.subject_of(work.session, request.issuer_id, answer.subject)
     if known is None:
         raise IssuerRefusedError
@@ -329,7 +330,7 @@ def _require_connecting(work: Work, user: User, acting: SignIn) -> bool:
     purpose="administration",
     outlasts=failed(IssuerRefusedError, "issuer", owner_of),
 )
-def confirm_at_issuer(work: Work, sign_in: SignIn, *, state: str, code: str) -> SignIn:
+def confirm_at_issuer(work: Work, sign_in: SignIn, *, state: str, code: str, iss: str | None) -> SignIn:
     """Give the second factor by an issuer's answer: completes a sign-in, or makes it fresh. The token is renewed.
 
     Raises:
@@ -340,7 +341,7 @@ def confirm_at_issuer(work: Work, sign_in: SignIn, *, state: str, code: str) -> 
     user = user_in(work, sign_in.user_id)
     if not user.is_open(work.now) or sign_in.ended_at is not None:
         raise IssuerRefusedError
-    request, answer = issuers.take_answer(work, state, code, CONFIRM, sign_in.id)
+    request, answer = issuers.take_answer(work, q.Brought(state, code, iss), CONFIRM, sign_in.id)
     known = q.subject_of(work.session, request.issuer_id, answer.subject)
     if known is None or known.user_id != user.id:
         raise IssuerRefusedError
@@ -366,7 +367,7 @@ def confirm_at_issuer(work: Work, sign_in: SignIn, *, state: str, code: str) -> 
     allow=[[is_oneself]],
     purpose="administration",
 )
-def connect_issuer(work: Work, user: User, *, state: str, code: str) -> SignIn:
+def connect_issuer(work: Work, user: User, *, state: str, code: str, iss: str | None) -> SignIn:
     """Connect one's account with whom an issuer says one is. All other sign-ins of the user end (S-110).
 
     On the first day it takes the place of a password and a second factor: the one-time code opens nothing any more.
@@ -378,7 +379,7 @@ def connect_issuer(work: Work, user: User, *, state: str, code: str) -> SignIn:
     """
     acting = acting_sign_in(work)
     first = _require_connecting(work, user, acting)
-    request, answer = issuers.take_answer(work, state, code, LINK, acting.id)
+    request, answer = issuers.take_answer(work, q.Brought(state, code, iss), LINK, acting.id)
     if request.issuer.organization_id != user.organization_id or acting.ended_at is not None:
         raise IssuerRefusedError
     theirs = {one.issuer_id for one in q.subjects_of(work.session, user.id)}

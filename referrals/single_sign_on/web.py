@@ -378,7 +378,8 @@ def returned() -> ResponseReturnValue:
     purpose = q.purpose_of(db.session(), state) if state else None
     if purpose is None or not code or "error" in request.args:
         return _came_with_nothing(purpose)
-    form = Form({"state": state, "code": code})
+    kept = {"state": state, "code": code} | ({"iss": request.args["iss"]} if "iss" in request.args else {})
+    form = Form(kept)
     return ask("single_sign_on/returned.html", form=form, answer=_ANSWERS[purpose])
 
 
@@ -391,9 +392,9 @@ def _answered(what: Command[Any, Any], target: UUID, given: Mapping[str, Any], p
     """Fetch the answer, and run the command with it. Only what the command takes is sent anywhere."""
     words = what.takes.understood(given)
     actor = current_actor()
-    found = q.Given(words["state"], words["code"], _browser())
+    brought = q.Brought(words["state"], words["code"], words["iss"])
     sign_in_id = actor.sign_in_id if purpose != q.SIGN_IN else None
-    q.answer_ahead(db.session(), found, purpose=purpose, sign_in_id=sign_in_id, redirect_uri=return_address())
+    q.answer_ahead(db.session(), brought, q.Bearer(_browser(), purpose, sign_in_id), return_address())
     db.session().info["address"] = request.remote_addr
     by = nobody(source()) if purpose == q.SIGN_IN else actor
     try:

@@ -96,7 +96,7 @@ def hand_in(who: Browser, back: str) -> TestResponse:
     action = re.search(r'action="(/[^"]*answer)"', page.text)
     assert action is not None, page.text
     kept: dict[str, Any] = {
-        name: unescape(value) for name, value in re.findall(r'name="(state|code)" value="([^"]+)"', page.text)
+        name: unescape(value) for name, value in re.findall(r'name="(state|code|iss)" value="([^"]+)"', page.text)
     }
     return who.post(action[1], back, **kept)
 

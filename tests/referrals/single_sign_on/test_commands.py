@@ -70,8 +70,8 @@ class Gate:
     def hand_in(self, back: dict[str, str], *, session: Session | None = None) -> SignIn:
         """Sign in by what was brought back."""
         used = session or self.house
-        given = q.Given(back["state"], back["code"], BROWSER)
-        q.answer_ahead(used, given, purpose=q.SIGN_IN, sign_in_id=None, redirect_uri=BACK)
+        brought = q.Brought(**back)
+        q.answer_ahead(used, brought, q.Bearer(BROWSER, q.SIGN_IN), BACK)
         target = installation(used).id
         return execute(used, c.sign_in_at_issuer, actor=nobody(Source("page")), target=target, data=back)
 
@@ -82,8 +82,8 @@ class Gate:
         words = {"issuer_id": str(self.listed), "purpose": q.LINK}
         made = run(self.house, c.prove_at_issuer, actor, cast("UUID", actor.sign_in_id), **words)
         back = self.brought(made, subject)
-        given = q.Given(back["state"], back["code"], BROWSER)
-        q.answer_ahead(self.house, given, purpose=q.LINK, sign_in_id=actor.sign_in_id, redirect_uri=BACK)
+        brought = q.Brought(**back)
+        q.answer_ahead(self.house, brought, q.Bearer(BROWSER, q.LINK, actor.sign_in_id), BACK)
         return cast("SignIn", run(self.house, c.connect_issuer, actor, actor.me, **back))
 
 

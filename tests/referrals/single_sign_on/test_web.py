@@ -191,6 +191,17 @@ def test_s116_opening_the_address_one_is_sent_back_to_tries_nothing(county: Coun
         assert (answer.status_code, "without having signed in there" in shown(answer)) == (400, True)
 
 
+def test_s116_an_answer_that_names_another_issuer_is_shown_to_nobody(county: County) -> None:
+    county.list_it()
+    county.connected(county.casey, "casey-77")
+    who = county.browser()
+    back = way(who, county.issuer, "casey-77")
+    kept = len(county.issuer.codes)
+    assert hand_in(who, f"{back}&iss=https://other.example.org").status_code == 401
+    assert len(county.issuer.codes) == kept, "the code was not changed"
+    assert hand_in(who, f"{back}&iss={county.issuer.url}").location == "/home"
+
+
 def test_s114_nobody_is_sent_anywhere_before_the_notice_was_read(county: County) -> None:
     county.list_it()
     who = county.browser()

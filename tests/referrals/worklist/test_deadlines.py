@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,8 +13,8 @@ from referrals.kernel.session import HouseSession
 from referrals.program.models import IntakeMember, Program
 from referrals.referral import commands as c
 from referrals.referral import queries as referrals
-from referrals.release.models import ReleaseDate
 from referrals.worklist import queries as q
+from tests.factories.deadline import five, it_is, released, seen, there
 from tests.factories.referral import LONG_AGO, ZONE, World, a_world, planting
 
 
@@ -25,45 +23,6 @@ def world(session: HouseSession) -> World:
     made = a_world(session)
     it_is(made, "2026-03-02")  # a Monday
     return made
-
-
-def there(day: str, hour: int = 9, minute: int = 0) -> datetime:
-    """An instant at the world's place."""
-    return (
-        datetime.combine(date.fromisoformat(day), datetime.min.time(), ZoneInfo(ZONE))
-        .replace(hour=hour, minute=minute)
-        .astimezone(UTC)
-    )
-
-
-def it_is(world: World, day: str, hour: int = 9, minute: int = 0) -> None:
-    now = there(day, hour, minute)
-    world.session.info["clock"] = lambda: now
-
-
-def five(day: str) -> datetime:
-    return there(day, 17)
-
-
-def released(world: World, on: str, *, at: datetime = LONG_AGO) -> None:
-    """Let the agency's record expect the release on a day."""
-    with planting(world.session):
-        world.session.add(
-            ReleaseDate(
-                participant_id=world.person_id,
-                organization_id=world.agency_id,
-                expected_on=date.fromisoformat(on),
-                source="agency_record",
-                as_of=at.date(),
-                recorded_at=at,
-                recorded_by=world.case_manager.me,
-            )
-        )
-
-
-def seen(world: World, who: str, referral_id: UUID) -> referrals.View:
-    with looking(world.session):
-        return referrals.referral(world.session, world.people[who], referral_id)
 
 
 def listed(world: World, who: str, group: q.Group) -> list[referrals.Card]:
