@@ -42,6 +42,7 @@ NO_PAGES = {
     "/account/single-sign-on/<uuid:target>/end": "test_single_sign_on.py looks at it",
     "/organization/single-sign-on/<uuid:target>/end": "test_single_sign_on.py looks at it",
     "/organization/single-sign-on/<uuid:target>/renewal": "test_single_sign_on.py looks at it",
+    "/sign-in/organization": "before anybody signed in; test_single_sign_on.py looks at it",
     "/sign-in/organization/return": "test_single_sign_on.py looks at it",
     "/account/passkeys/new": "asks for a fresh sign-in; test_passkeys.py looks at it",
     "/account/passkeys/<uuid:target>/name": "test_passkeys.py looks at it",
